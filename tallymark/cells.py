@@ -1,0 +1,128 @@
+"""Cells and their row keys: (video, type, bucket) → tally, laid out so that any range is a handful of rows.
+
+A row holds the adjacent buckets of one grain, each at its offset: a minute row spans an hour (60 cells), an hour row a
+day, a day row a month, a month row a year. The row key is
+
+    shard (1 byte) | video_id | 00 | type | 00 | grain (1 byte) | row start (epoch minutes, 4 bytes, big-endian)
+
+so keys of one video, type and grain sort by time, and ids, which hold no control characters, cannot run together.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+from tallymark.buckets import Bucket, Grain, Span, instant, minute_of
+from tallymark.tally import Tally
+
+__all__ = ["SHARDS", "Cell", "CellKey", "CellSpan", "Row", "bucket_at", "place", "row_key", "row_of", "shard_of"]
+
+SHARDS: Final = 16
+_TAIL = struct.Struct(">BI")
+
+
+class CellKey(NamedTuple):
+    video_id: str
+    type: str
+    bucket: Bucket
+
+
+class Cell(NamedTuple):
+    video_id: str
+    type: str
+    bucket: Bucket
+    tally: Tally
+
+    @property
+    def key(self) -> CellKey:
+        return CellKey(self.video_id, self.type, self.bucket)
+
+
+class CellSpan(NamedTuple):
+    """Adjacent cells of one video and type: what a reader asks a view for."""
+
+    video_id: str
+    type: str
+    span: Span
+
+    @classmethod
+    def all(cls, video_id: str, type: str, spans: Iterable[Span]) -> list[CellSpan]:
+        return [cls(video_id, type, span) for span in spans]
+
+    def rows(self) -> Iterator[tuple[bytes, int, int]]:
+        """(row key, first offset, last offset) of each row that the span touches, in order."""
+        grain, at, end = self.span
+        while at < end:
+            row_start, first = place(Bucket(grain, at))
+            row_end = _next_row(grain, row_start)
+            last = place(Span(grain, at, min(end, row_end)).last)[1]
+            yield row_key(self.video_id, self.type, grain, row_start), first, last
+            at = row_end
+
+
+class Row(NamedTuple):
+    """A decoded row key; `start` in epoch minutes."""
+
+    shard: int
+    video_id: str
+    type: str
+    grain: Grain
+    start: int
+
+
+def shard_of(video_id: str) -> int:
+    """Which of the 16 shards holds the video: crc32 of its UTF-8 bytes, mod 16. Fixed for the life of a store."""
+    return zlib.crc32(video_id.encode()) % SHARDS
+
+
+def place(bucket: Bucket) -> tuple[int, int]:
+    """(row start in epoch minutes, offset in the row) of a bucket.
+
+    Minute 12:34 lies at offset 34 of the row 12:00; March 2026 at offset 2 of the row 2026-01-01.
+    """
+    grain, start = bucket
+    if grain is Grain.MINUTE:
+        return start - start % 60, start % 60
+    if grain is Grain.HOUR:
+        return start - start % 1440, start % 1440 // 60
+    if grain is Grain.DAY:
+        month = Grain.MONTH.floor(start)
+        return month, (start - month) // 1440
+    at = instant(start)
+    return minute_of(at.replace(month=1)), at.month - 1
+
+
+def bucket_at(grain: Grain, row_start: int, offset: int) -> Bucket:
+    """The inverse of `place`."""
+    if grain is Grain.MONTH:
+        start = row_start
+        for _ in range(offset):
+            start = Grain.MONTH.next(start)
+        return Bucket(grain, start)
+    return Bucket(grain, row_start + offset * (1, 60, 1440)[grain])
+
+
+def row_key(video_id: str, type: str, grain: Grain, row_start: int) -> bytes:
+    video = video_id.encode()
+    head = bytes((zlib.crc32(video) % SHARDS,))
+    return b"".join((head, video, b"\0", type.encode(), b"\0", _TAIL.pack(grain, row_start)))
+
+
+def row_of(key: bytes) -> Row:
+    """Decode a row key. Raises ValueError when it is not one."""
+    parts = key[1 : -_TAIL.size].split(b"\0")
+    if len(key) < 1 + _TAIL.size or len(parts) != 3 or parts[2]:
+        raise ValueError(f"not a row key: {key.hex()}")
+    grain, start = _TAIL.unpack(key[-_TAIL.size :])
+    return Row(key[0], parts[0].decode(), parts[1].decode(), Grain(grain), start)
+
+
+def _next_row(grain: Grain, row_start: int) -> int:
+    if grain is Grain.DAY:
+        return Grain.MONTH.next(row_start)
+    if grain is Grain.MONTH:
+        return bucket_at(Grain.MONTH, row_start, 12).start
+    return row_start + (60, 1440)[grain]

@@ -1,0 +1,119 @@
+"""Everything Tallymark raises on purpose.
+
+    TallymarkError
+    ├── MalformedEvent        one event breaks the wire format; .field and .reason say where and how
+    ├── InvalidQuestion       a range, grain or id that cannot be answered; .field names the parameter
+    ├── SettingsError         settings that do not parse; .problems lists all of them
+    ├── UnknownVersion        a version that was never published
+    ├── PublicationConflict   somebody else published first (retriable: read again, then decide)
+    ├── ChecksFailed          a recount that must not be published; .checks says which check failed
+    ├── NothingToRecount      no raw events yet, or no hour that can be sealed
+    ├── LeaseHeld             another process does this work; the message says who and until when
+    ├── IncompatibleStore     files or tables made with other settings
+    ├── Unavailable           a part that does not answer now (retriable)
+    │   ├── LogUnavailable
+    │   └── StoreUnavailable
+    └── ProcessError          `up`, `down`, `status`: a port in use, a home already running …
+
+`retriable` tells whether the same call can succeed later without anybody changing anything.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "ChecksFailed",
+    "IncompatibleStore",
+    "InvalidQuestion",
+    "LeaseHeld",
+    "LogUnavailable",
+    "MalformedEvent",
+    "NothingToRecount",
+    "ProcessError",
+    "PublicationConflict",
+    "SettingsError",
+    "StoreUnavailable",
+    "TallymarkError",
+    "Unavailable",
+    "UnknownVersion",
+]
+
+
+class TallymarkError(Exception):
+    """Base of all errors that are raised on purpose; the message says what to do next."""
+
+    retriable: ClassVar[bool] = False
+
+
+class MalformedEvent(TallymarkError):
+    """`field` is the offending field, or None when the record as a whole is not an event."""
+
+    def __init__(self, reason: str, field: str | None = None) -> None:
+        super().__init__(f"{field}: {reason}" if field else reason)
+        self.reason = reason
+        self.field = field
+
+
+class InvalidQuestion(TallymarkError):
+    """`field` is the parameter to change, as the HTTP contract spells it."""
+
+    def __init__(self, reason: str, field: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.reason = reason
+        self.field = field
+
+
+class SettingsError(TallymarkError):
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("these settings cannot be used:\n" + "\n".join(f"  - {p}" for p in problems))
+        self.problems = problems
+
+
+class UnknownVersion(TallymarkError):
+    def __init__(self, version: int, known: list[int]) -> None:
+        shown = ", ".join(map(str, known[-5:])) or "none yet"
+        super().__init__(f"version {version} was never published; published versions: {shown}")
+        self.version = version
+
+
+class PublicationConflict(TallymarkError):
+    retriable = True
+
+
+class ChecksFailed(TallymarkError):
+    def __init__(self, version: int, checks: list[str]) -> None:
+        super().__init__(
+            f"version {version} was counted and kept but not published, since these checks failed:\n"
+            + "\n".join(f"  - {c}" for c in checks)
+        )
+        self.version = version
+        self.checks = checks
+
+
+class NothingToRecount(TallymarkError):
+    pass
+
+
+class LeaseHeld(TallymarkError):
+    retriable = True
+
+
+class IncompatibleStore(TallymarkError):
+    pass
+
+
+class Unavailable(TallymarkError):
+    retriable = True
+
+
+class LogUnavailable(Unavailable):
+    pass
+
+
+class StoreUnavailable(Unavailable):
+    pass
+
+
+class ProcessError(TallymarkError):
+    pass

@@ -1,0 +1,147 @@
+"""The event and its wire format: JSON with exactly the field names of `Event`.
+
+The rule for what is an event is written once, in `decode`. The gateway calls it at the door, and the Spark jobs call
+it on every record of the log, so that no two layers can disagree about a record.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from tallymark.errors import MalformedEvent
+
+__all__ = ["EARLIEST_MS", "LATEST_MS", "MAX_ID", "MAX_VALUE", "TYPE_PATTERN", "Event", "decode", "encode", "identity"]
+
+MAX_EVENT_ID: Final = 64
+MAX_ID: Final = 128
+MAX_VALUE: Final = 2**40
+TYPE_PATTERN: Final = r"[a-z][a-z0-9_]{0,31}"
+EARLIEST_MS: Final = 946_684_800_000  # 2000-01-01T00:00:00Z: the floor of every bucket
+LATEST_MS: Final = 4_102_444_800_000  # 2100-01-01T00:00:00Z: a clock that says more is broken
+HOUR_MS: Final = 3_600_000
+
+_TYPE = re.compile(TYPE_PATTERN)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_AT_FIELD = re.compile(r" - at `\$\.(\w+)")
+_MISSING_FIELD = re.compile(r"missing required field `(\w+)`")
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One thing that happened to a video. Made by `decode`, or by a client that then calls `encode`.
+
+    `occurred_at` is epoch milliseconds, UTC, by the producer's clock. `value` is an integer (watched milliseconds,
+    cents …) so that sums are exact in any order; |value| ≤ 2^40.
+    """
+
+    event_id: str
+    type: str
+    video_id: str
+    occurred_at: int
+    value: int = 1
+    user_id: str | None = None
+    producer_id: str | None = None
+    seq: int | None = None
+
+
+class _Wire(msgspec.Struct, kw_only=True):
+    """The same fields as they may arrive: a time may be RFC 3339 text, nothing is checked for length yet."""
+
+    event_id: str
+    type: str
+    video_id: str
+    occurred_at: int | str
+    value: int = 1
+    user_id: str | None = None
+    producer_id: str | None = None
+    seq: int | None = None
+
+
+_wire = msgspec.json.Decoder(_Wire)
+_encoder = msgspec.json.Encoder()
+
+
+def encode(event: Event) -> bytes:
+    """The canonical record: compact JSON, defaults left out. `decode(encode(e)) == e`."""
+    return _encoder.encode(event)
+
+
+def decode(raw: bytes, *, latest_ms: int = LATEST_MS) -> Event:
+    """The event in `raw`, one JSON object. Unknown fields are left out; of a repeated field the last one counts.
+
+    `latest_ms`: events that say they occurred after it are refused (the caller's clock plus `max_ahead`).
+    Raises MalformedEvent, never returns half an event.
+    """
+    try:
+        wire = _wire.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _malformed(error) from None
+    _require_id("event_id", wire.event_id, MAX_EVENT_ID)
+    _require_id("video_id", wire.video_id, MAX_ID)
+    if not _TYPE.fullmatch(wire.type):
+        raise MalformedEvent(f"expected {TYPE_PATTERN}, for example view or watched_time", "type")
+    for field, text in (("user_id", wire.user_id), ("producer_id", wire.producer_id)):
+        if text is not None:
+            _require_id(field, text, MAX_ID)
+    if not -MAX_VALUE <= wire.value <= MAX_VALUE:
+        raise MalformedEvent("expected an integer between -2^40 and 2^40", "value")
+    if wire.seq is not None and not 0 <= wire.seq < 2**63:
+        raise MalformedEvent("expected an integer from 0 to 2^63 - 1", "seq")
+    return Event(
+        event_id=wire.event_id,
+        type=wire.type,
+        video_id=wire.video_id,
+        occurred_at=_instant_ms(wire.occurred_at, latest_ms),
+        value=wire.value,
+        user_id=wire.user_id,
+        producer_id=wire.producer_id,
+        seq=wire.seq,
+    )
+
+
+def identity(event: Event) -> tuple[str, str, int]:
+    """What makes two events the same one: (event_id, video_id, hour since the epoch). The first in the log counts."""
+    return event.event_id, event.video_id, event.occurred_at // HOUR_MS
+
+
+def _require_id(field: str, text: str, longest: int) -> None:
+    if not 0 < len(text) <= longest:
+        raise MalformedEvent(f"expected 1 to {longest} characters, got {len(text)}", field)
+    if _CONTROL.search(text):
+        raise MalformedEvent("control characters are not allowed", field)
+
+
+def _instant_ms(given: int | str, latest_ms: int) -> int:
+    ms = _parse_rfc3339(given) if isinstance(given, str) else given
+    if ms < EARLIEST_MS:
+        raise MalformedEvent("before 2000-01-01T00:00:00Z; expected epoch milliseconds or RFC 3339", "occurred_at")
+    if ms > latest_ms:
+        raise MalformedEvent("too far in the future; check the producer's clock and that the unit is ms", "occurred_at")
+    return ms
+
+
+def _parse_rfc3339(text: str) -> int:
+    try:
+        instant = msgspec.convert(text, datetime)
+    except msgspec.ValidationError:
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        raise MalformedEvent("expected epoch milliseconds or RFC 3339 with a zone, 2026-01-31T12:00:00Z", "occurred_at")
+    # timedelta // timedelta is exact integer arithmetic; timestamp() would go through a float
+    since = instant - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
+
+
+def _malformed(error: Exception) -> MalformedEvent:
+    if isinstance(error, UnicodeDecodeError):
+        return MalformedEvent("not valid UTF-8")
+    if not isinstance(error, msgspec.ValidationError):
+        return MalformedEvent(f"not valid JSON: {error}")
+    text = str(error)
+    if missing := _MISSING_FIELD.search(text):
+        return MalformedEvent("required, but missing", missing[1])
+    at = _AT_FIELD.search(text)
+    return MalformedEvent(text.split(" - at ", maxsplit=1)[0].replace("`", ""), at[1] if at else None)

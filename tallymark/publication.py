@@ -1,0 +1,122 @@
+"""What readers see: one small document, moved by compare-and-set, and how far each layer has read the log.
+
+Everything that makes the lambda consistent hangs on `Publication`: a reader reads it once per request, takes the
+range before `exact_until` from the batch view at `version`, and the rest from the speed view at `epoch`. A recount
+that is not named here does not exist for readers.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final, Self
+
+import msgspec
+
+from tallymark.buckets import minute_of
+from tallymark.errors import PublicationConflict, UnknownVersion
+from tallymark.store import ViewStore
+
+__all__ = ["NOTHING_PUBLISHED", "Progress", "Publication", "current", "history", "publish", "publish_epoch", "version"]
+
+_CURRENT: Final = "publication"
+_HISTORY: Final = "published/"
+_FLOOR: Final = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+class _Document(msgspec.Struct, frozen=True, kw_only=True):
+    def to_json(self) -> bytes:
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def from_json(cls, stored: bytes) -> Self:
+        return msgspec.json.decode(stored, type=cls)
+
+
+class Publication(_Document, frozen=True, kw_only=True):
+    """One publication: batch cells of `version` (an attempt number) are exact before `exact_until` (on the hour).
+
+    `raw_version` is the version of the raw table that was counted; `epoch` the speed view that takes over.
+    """
+
+    version: int
+    exact_until: datetime
+    raw_version: int
+    epoch: int
+    published_at: datetime
+
+    @property
+    def boundary(self) -> int:
+        """`exact_until` in epoch minutes."""
+        return minute_of(self.exact_until)
+
+
+NOTHING_PUBLISHED: Final = Publication(version=0, exact_until=_FLOOR, raw_version=-1, epoch=0, published_at=_FLOOR)
+
+
+class Progress(_Document, frozen=True, kw_only=True):
+    """How far one layer has read the log: the next offset by partition.
+
+    Every record that was appended before `included_until` is in.
+    """
+
+    positions: dict[int, int]
+    included_until: datetime
+
+
+def current(store: ViewStore) -> Publication:
+    """What readers see now; `NOTHING_PUBLISHED` in a new store."""
+    stored = store.read_document(_CURRENT)
+    return NOTHING_PUBLISHED if stored is None else Publication.from_json(stored)
+
+
+def publish(store: ViewStore, new: Publication, *, expected: Publication) -> None:
+    """Replace `expected`, which must still be current, by `new`. Raises PublicationConflict otherwise.
+
+    What is replaced is first put on record, so that the history never lists what was not published and never misses
+    what was, wherever a process dies.
+    """
+    if expected.version:
+        store.write_document(_history_name(expected), expected.to_json())
+    before = None if expected == NOTHING_PUBLISHED else expected.to_json()
+    if not store.swap_document(_CURRENT, before, new.to_json()):
+        found = current(store)
+        raise PublicationConflict(
+            f"version {new.version} was not published: version {found.version} (epoch {found.epoch}) was published "
+            f"meanwhile, where version {expected.version} (epoch {expected.epoch}) was expected; run it again"
+        )
+
+
+def publish_epoch(store: ViewStore, epoch: int) -> Publication:
+    """Let readers see speed view `epoch`; leaves the rest as it is. Never goes back to an older epoch."""
+    while True:
+        at = current(store)
+        if at.epoch >= epoch:
+            return at
+        new = msgspec.structs.replace(at, epoch=epoch)
+        try:
+            publish(store, new, expected=at)
+        except PublicationConflict:
+            continue
+        return new
+
+
+def history(store: ViewStore) -> list[Publication]:
+    """All publications in the order in which readers saw them, the current one last; epoch changes fold into one."""
+    seen = [Publication.from_json(body) for _, body in store.list_documents(_HISTORY)]
+    now = current(store)
+    past = [p for p in seen if (p.version, p.published_at) != (now.version, now.published_at)]
+    return [*past, now] if now.version else past
+
+
+def version(store: ViewStore, number: int) -> Publication:
+    """The publication of version `number`, with the current epoch. Raises UnknownVersion."""
+    published = {p.version: p for p in history(store)}
+    if number not in published:
+        raise UnknownVersion(number, sorted(published))
+    return msgspec.structs.replace(published[number], epoch=current(store).epoch)
+
+
+def _history_name(publication: Publication) -> str:
+    # zero-padded, so that names sort by time: one name per publication, whatever its epoch
+    published_ms = round(publication.published_at.timestamp() * 1000)
+    return f"{_HISTORY}{published_ms:015d}-{publication.version}"

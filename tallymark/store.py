@@ -1,0 +1,73 @@
+"""The port to where views are kept: versioned cells, small documents, compare-and-set.
+
+Two implementations, one contract suite (tests/contract/test_view_store.py): SQLite in `sqlite_store`, HBase in
+`hbase_store`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from tallymark.buckets import Grain
+    from tallymark.cells import Cell, CellKey, CellSpan
+    from tallymark.tally import Tally
+
+__all__ = ["Attempt", "Stamp", "View", "ViewStore"]
+
+
+class View(StrEnum):
+    SPEED = "speed"
+    BATCH = "batch"
+
+
+class Attempt(NamedTuple):
+    """Version of a batch cell: the number of the recount that wrote it, ≥ 1."""
+
+    number: int
+
+
+class Stamp(NamedTuple):
+    """Version of a speed cell. Within an epoch the value of the highest micro-batch wins, whoever comes last."""
+
+    epoch: int
+    micro_batch: int
+
+
+class ViewStore(Protocol):
+    """All methods raise StoreUnavailable when the store does not answer; a `put` that raised may be put again.
+
+    Instances may be shared by threads.
+    """
+
+    def put(self, view: View, cells: Iterable[Cell], *, version: Attempt | Stamp) -> int:
+        """Store absolute totals and return how many cells there were. Durable when it returns; the same put twice is
+        one. A Stamp of a lower micro-batch than the stored one changes nothing."""
+        ...
+
+    def get(self, view: View, spans: Iterable[CellSpan], *, version: int) -> dict[CellKey, Tally]:
+        """The cells in `spans` that exist, each with the newest version ≤ `version` (an attempt, or an epoch), in one
+        round trip. A ZERO that was put is returned as ZERO."""
+        ...
+
+    def scan(self, view: View, shard: int, grain: Grain, *, version: int) -> Iterator[Cell]:
+        """All cells of one shard and grain, in the order of their row keys, each as `get` would return it."""
+        ...
+
+    def read_document(self, name: str) -> bytes | None: ...
+
+    def write_document(self, name: str, body: bytes) -> None:
+        """Durable when it returns."""
+        ...
+
+    def swap_document(self, name: str, expected: bytes | None, body: bytes) -> bool:
+        """Write `body` if the document is still `expected` (None: does not exist); False, and no change, if not."""
+        ...
+
+    def list_documents(self, prefix: str, *, after: str = "") -> list[tuple[str, bytes]]:
+        """(name, body) of the documents whose name starts with `prefix` and is greater than `after`, by name."""
+        ...
+
+    def close(self) -> None: ...
