@@ -102,23 +102,17 @@ class Settings:
     )
     trigger: timedelta = _setting("1s", parse_duration, "How often the speed layer counts what is new.")
     archive_trigger: timedelta = _setting("30s", parse_duration, "How often raw events are committed.")
-    max_age: timedelta | None = _setting(
-        "none", _optional_duration, "Events older than this are refused; `none`: all kept."
-    )
+    max_age: timedelta | None = _setting("none", _optional_duration, "Events older than this are refused.")
     max_ahead: timedelta = _setting("5m", parse_duration, "How far in the future a producer's clock may be.")
     api: Address = _setting("127.0.0.1:8400", _address, "Where the query API listens.")
     gateway: Address = _setting("127.0.0.1:8401", _address, "Where the gateway listens for events.")
-    tokens: frozenset[str] = _setting(
-        "", _words, "Bearer tokens that may send and ask; empty: everybody who can connect."
-    )
+    tokens: frozenset[str] = _setting("", _words, "Bearer tokens that may send and ask; empty: everybody.")
     max_body: int = _setting("8000000", _positive, "Largest body of a post, in bytes, after decompression.")
     max_batch: int = _setting("10000", _positive, "Most events in one post.")
     max_pending: int = _setting("200000", _positive, "Events that may wait for the log before posts are answered 429.")
     spark_master: str = _setting("local[*]", str, "Spark master.")
     spark_memory: str = _setting("768m", str, "Heap of the Spark driver (with a local master: of all of Spark).")
-    spark_partitions: int = _setting(
-        "2", _positive, "State partitions of the speed layer; fixed for a checkpoint's life."
-    )
+    spark_partitions: int = _setting("2", _positive, "State partitions of the speed layer; fixed once started.")
 
     @classmethod
     def load(cls, environment: Mapping[str, str], file: Path | None = None) -> Settings:

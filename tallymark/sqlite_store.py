@@ -6,23 +6,21 @@ The table has the columns of the HBase layout: row key, offset in the row, versi
 
 from __future__ import annotations
 
-import sqlite3
-import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from tallymark.buckets import Grain
 from tallymark.cells import SHARDS, Cell, CellKey, CellSpan, bucket_at, place, row_key, row_of
 from tallymark.errors import IncompatibleStore, StoreUnavailable
+from tallymark.sqlite_file import SqliteFile
 from tallymark.store import Attempt, Stamp, View
 from tallymark.tally import Tally
 
 __all__ = ["SqliteViewStore"]
 
 _LAYOUT: Final = 1
-_BUSY_SECONDS: Final = 30.0
 _CELLS: Final = """
 CREATE TABLE IF NOT EXISTS {view} (
     row BLOB NOT NULL, offset INTEGER NOT NULL, version INTEGER NOT NULL, micro_batch INTEGER NOT NULL,
@@ -46,27 +44,22 @@ WHERE row >= ? AND row < ? AND version <= ? AND substr(row, -5, 1) = ? GROUP BY 
 
 
 class SqliteViewStore:
-    """A ViewStore in the file `path`, made when it does not exist. Each thread has a connection of its own."""
+    """A ViewStore in the file `path`, made when it does not exist."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._local = threading.local()
-        self._all: list[sqlite3.Connection] = []
-        self._lock = threading.Lock()
-        with self._unavailable_as_ours("open"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._create()
+        self._file = SqliteFile(path, what="view store", error=StoreUnavailable)
+        self._create()
 
     def put(self, view: View, cells: Iterable[Cell], *, version: Attempt | Stamp) -> int:
         number, micro_batch = version if isinstance(version, Stamp) else (version.number, 0)
         rows = [(*_address(cell), number, micro_batch, cell.tally.to_bytes()) for cell in cells]
-        with self._transaction("put cells into") as connection:
+        with self._file.writing() as connection:
             connection.executemany(_PUT.format(view=view), rows)
         return len(rows)
 
     def get(self, view: View, spans: Iterable[CellSpan], *, version: int) -> dict[CellKey, Tally]:
         found: dict[CellKey, Tally] = {}
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             for asked in spans:
                 rows = connection.execute(_GET.format(view=view), (*_bounds(asked), version))
                 found.update(_cells_of(asked, rows))
@@ -75,25 +68,25 @@ class SqliteViewStore:
     def scan(self, view: View, shard: int, grain: Grain, *, version: int) -> Iterator[Cell]:
         # shard 255 does not exist, so there is always a next byte
         bounds = (bytes((shard,)), bytes((shard + 1,)), version, bytes((grain,)))
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             found = connection.execute(_SCAN.format(view=view), bounds).fetchall()
         for row, offset, tally, _ in found:
             at = row_of(row)
             yield Cell(at.video_id, at.type, bucket_at(at.grain, at.start, offset), Tally.from_bytes(tally))
 
     def read_document(self, name: str) -> bytes | None:
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             row = connection.execute("SELECT body FROM documents WHERE name = ?", (name,)).fetchone()
         return None if row is None else row[0]
 
     def write_document(self, name: str, body: bytes) -> None:
-        with self._transaction("write a document into") as connection:
+        with self._file.writing() as connection:
             connection.execute("INSERT OR REPLACE INTO documents VALUES (?, ?)", (name, body))
 
     def swap_document(self, name: str, expected: bytes | None, body: bytes) -> bool:
         insert = "INSERT INTO documents VALUES (?, ?) ON CONFLICT DO NOTHING"
         update = "UPDATE documents SET body = ? WHERE name = ? AND body = ?"
-        with self._transaction("write a document into") as connection:
+        with self._file.writing() as connection:
             if expected is None:
                 return connection.execute(insert, (name, body)).rowcount == 1
             return connection.execute(update, (body, name, expected)).rowcount == 1
@@ -101,82 +94,25 @@ class SqliteViewStore:
     def list_documents(self, prefix: str, *, after: str = "") -> list[tuple[str, bytes]]:
         query = "SELECT name, body FROM documents WHERE name >= ? AND name > ? AND name < ? ORDER BY name"
         # U+10FFFF sorts after every character that a name holds
-        with self._reading() as connection:
+        with self._file.reading() as connection:
             return connection.execute(query, (prefix, after, prefix + "\U0010ffff")).fetchall()
 
     def close(self) -> None:
-        with self._lock:
-            for connection in self._all:
-                connection.close()
-            self._all.clear()
-        self._local = threading.local()
+        self._file.close()
 
     def _create(self) -> None:
-        connection = self._connection()
-        connection.execute("BEGIN IMMEDIATE")
-        for view in View:
-            connection.execute(_CELLS.format(view=view))
-        connection.execute(_DOCUMENTS)
         layout = f"layout {_LAYOUT}, {SHARDS} shards".encode()
-        connection.execute("INSERT OR IGNORE INTO documents VALUES ('layout', ?)", (layout,))
-        found = connection.execute("SELECT body FROM documents WHERE name = 'layout'").fetchone()[0]
-        connection.execute("COMMIT")
+        with self._file.writing() as connection:
+            for view in View:
+                connection.execute(_CELLS.format(view=view))
+            connection.execute(_DOCUMENTS)
+            connection.execute("INSERT OR IGNORE INTO documents VALUES ('layout', ?)", (layout,))
+            (found,) = connection.execute("SELECT body FROM documents WHERE name = 'layout'").fetchone()
         if found != layout:
             raise IncompatibleStore(
-                f"{self._path} was made as {found.decode()!r}, this Tallymark needs {layout.decode()!r}; "
+                f"{self._file.path} was made as {found.decode()!r}, this Tallymark needs {layout.decode()!r}; "
                 f"point TALLYMARK_STORE at another file, or recompute into a new one"
             )
-
-    def _connection(self) -> sqlite3.Connection:
-        existing: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if existing is not None:
-            return existing
-        connection = sqlite3.connect(
-            self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=32
-        )
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA mmap_size = 1073741824")
-        self._local.connection = connection
-        with self._lock:
-            self._all.append(connection)
-        return connection
-
-    @contextmanager
-    def _unavailable_as_ours(self, doing: str) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise StoreUnavailable(
-                f"cannot {doing} the view store {self._path}: {error}; "
-                f"check that the disk has room and that the folder can be written"
-            ) from error
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        """One snapshot of the file for all reads inside."""
-        with self._unavailable_as_ours("read"):
-            connection = self._connection()
-            nested = connection.in_transaction
-            if not nested:
-                connection.execute("BEGIN")
-            try:
-                yield connection
-            finally:
-                if not nested:
-                    connection.execute("COMMIT")
-
-    @contextmanager
-    def _transaction(self, doing: str) -> Iterator[sqlite3.Connection]:
-        with self._unavailable_as_ours(doing):
-            connection = self._connection()
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-            except BaseException:
-                connection.rollback()
-                raise
-            connection.execute("COMMIT")
 
 
 def _address(cell: Cell) -> tuple[bytes, int]:
@@ -186,10 +122,11 @@ def _address(cell: Cell) -> tuple[bytes, int]:
 
 def _bounds(asked: CellSpan) -> tuple[bytes, int, bytes, int]:
     """First and last cell of a span: rows of one video, type and grain are adjacent, so one range holds them all."""
-    video_id, type, span = asked
+    span = asked.span
     first_row, first = place(span.first)
     last_row, last = place(span.last)
-    return row_key(video_id, type, span.grain, first_row), first, row_key(video_id, type, span.grain, last_row), last
+    at_row = partial(row_key, asked.video_id, asked.type, span.grain)
+    return at_row(first_row), first, at_row(last_row), last
 
 
 def _cells_of(asked: CellSpan, rows: Iterable[tuple[bytes, int, bytes]]) -> Iterator[tuple[CellKey, Tally]]:

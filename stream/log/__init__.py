@@ -1,0 +1,72 @@
+"""The port to the event log: ordered, partitioned, durable; read by the archive and the speed layer.
+
+Two implementations, one contract suite (tests/contract/test_event_log.py): SQLite in `sqlite`, Kafka in `kafka`. How
+Spark reads either of them is in `spark_source`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from tallymark.settings import Settings
+
+__all__ = ["EventLog", "Horizon", "Positions", "Record", "open_log"]
+
+Positions = Mapping[int, int]  # partition → next offset
+
+
+class Record(NamedTuple):
+    """One record as the log keeps it. `appended_at` in epoch ms, by the log's clock, never decreasing."""
+
+    partition: int
+    offset: int
+    appended_at: int
+    value: bytes
+
+
+class Horizon(NamedTuple):
+    """A proof about the log: every record that was appended before `at` lies before `positions`."""
+
+    positions: dict[int, int]
+    at: datetime
+
+
+class EventLog(Protocol):
+    """All methods raise LogUnavailable when the log does not answer. Instances may be shared by threads."""
+
+    def append(self, records: Sequence[tuple[str, bytes]]) -> None:
+        """Append (key, value) records, all or none durable when it returns; copies of a key meet in one partition.
+
+        When it raises, the caller does not know: it may send again, since counting removes duplicates.
+        """
+        ...
+
+    def horizon(self) -> Horizon:
+        """Where the log ends now, with the instant that this proves."""
+        ...
+
+    def positions_at(self, instant: datetime) -> dict[int, int]:
+        """By partition, the first offset that was appended at or after `instant`."""
+        ...
+
+    def read(self, start: Positions, end: Positions) -> Iterator[Record]:
+        """The records from `start` (inclusive) to `end` (exclusive), ordered within each partition."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def open_log(settings: Settings) -> EventLog:
+    """The log that `settings.log` names, made when it does not exist."""
+    from stream.log.sqlite import SqliteLog
+
+    return SqliteLog(log_path(settings))
+
+
+def log_path(settings: Settings) -> Path:
+    """The file of the embedded log."""
+    path = settings.log.removeprefix("sqlite:")
+    return Path(path).expanduser() if path else settings.home / "log.sqlite"
