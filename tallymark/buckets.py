@@ -1,6 +1,6 @@
 """Time as a type: grains, buckets, and ranges that are cut and tiled. Everything is half-open, UTC, epoch minutes.
 
-Worked number: 2026-01-01T00:00Z is epoch minute 29 454 240 (20 454 days × 1 440).
+Worked number: 2026-01-01T00:00Z is epoch minute 29 453 760 (20 454 days × 1 440).
 """
 
 from __future__ import annotations
@@ -115,7 +115,8 @@ class TimeRange(NamedTuple):
     @classmethod
     def covering(cls, start: datetime, end: datetime) -> TimeRange:
         """The smallest range of whole minutes that covers [start, end): 12:00:30–12:01:00 is one minute, 12:00."""
-        return cls(minute_of(start), -((_EPOCH - end) // timedelta(minutes=1)))
+        last = minute_of(end)
+        return cls(minute_of(start), last if instant(last) == end else last + 1)
 
     def cut(self, at: int) -> tuple[TimeRange, TimeRange]:
         """What lies before minute `at` and what lies at or after it; either may be empty."""

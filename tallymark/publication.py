@@ -101,11 +101,14 @@ def publish_epoch(store: ViewStore, epoch: int) -> Publication:
 
 
 def history(store: ViewStore) -> list[Publication]:
-    """All publications in the order in which readers saw them, the current one last; epoch changes fold into one."""
-    seen = [Publication.from_json(body) for _, body in store.list_documents(_HISTORY)]
-    now = current(store)
-    past = [p for p in seen if (p.version, p.published_at) != (now.version, now.published_at)]
-    return [*past, now] if now.version else past
+    """All publications by `published_at`, the current one last; epoch changes fold into one."""
+    while True:
+        now = current(store)
+        seen = [Publication.from_json(body) for _, body in store.list_documents(_HISTORY)]
+        # two reads: what was published between them has put `now` on record but is not itself there yet
+        if current(store) == now:
+            past = [p for p in seen if (p.version, p.published_at) != (now.version, now.published_at)]
+            return [*past, now] if now.version else past
 
 
 def version(store: ViewStore, number: int) -> Publication:
@@ -119,4 +122,4 @@ def version(store: ViewStore, number: int) -> Publication:
 def _history_name(publication: Publication) -> str:
     # zero-padded, so that names sort by time: one name per publication, whatever its epoch
     published_ms = round(publication.published_at.timestamp() * 1000)
-    return f"{_HISTORY}{published_ms:015d}-{publication.version}"
+    return f"{_HISTORY}{published_ms:015d}-{publication.version:08d}"

@@ -39,7 +39,10 @@ def parse_duration(text: str) -> timedelta:
     match = _DURATION.fullmatch(text.strip())
     if not match:
         raise ValueError(f"{text!r} is not a duration; write for example 90s, 2m, 24h or 7d")
-    return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+    try:
+        return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+    except OverflowError:
+        raise ValueError(f"{text!r} is longer than a duration can be; write for example 7d") from None
 
 
 def _address(text: str) -> Address:
@@ -64,7 +67,10 @@ def _words(text: str) -> frozenset[str]:
 
 
 def _path(text: str) -> Path:
-    return Path(text).expanduser().absolute()
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError:
+        raise ValueError(f"{text!r} starts with a user who does not exist; write the folder out") from None
 
 
 def _log(text: str) -> str:
@@ -117,8 +123,9 @@ class Settings:
     @classmethod
     def load(cls, environment: Mapping[str, str], file: Path | None = None) -> Settings:
         """`file` defaults to TALLYMARK_CONFIG, else tallymark.toml in the current folder if it is there."""
-        path = file or Path(environment.get(f"{_PREFIX}CONFIG", "tallymark.toml"))
-        problems: list[str] = []
+        named = environment.get(f"{_PREFIX}CONFIG")
+        path = file or Path(named or "tallymark.toml")
+        problems = [f"{path}: there is no such file"] if (file or named) and not path.is_file() else []
         given = _from_file(path, problems) | _from_environment(environment)
         known = {f.name: f for f in fields(cls)}
         values: dict[str, Any] = {}

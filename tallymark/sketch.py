@@ -1,7 +1,8 @@
 """Unique users, approximately: an Apache DataSketches HyperLogLog with lg_k 12.
 
 Its bytes are interchangeable with Spark's `hll_sketch_agg(user_id, 12)`. The relative standard error is about
-1.04 / sqrt(2^12) = 1.6 % (Flajolet et al. 2007); below some 500 users the sketch keeps coupons and is nearly exact.
+1.04 / sqrt(2^12) = 1.6 % (Flajolet et al. 2007); up to 384 users the sketch keeps a coupon for each of them and is all
+but exact.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class Sketch:
     """A set of users that remembers only how many there are. Immutable; `a + b` is the union.
 
     Merging is put off until somebody asks for the estimate or the bytes: an answer that only counts pays nothing.
+    Then bytes that are no sketch raise ValueError.
     """
 
     __slots__ = ("_parts",)
@@ -75,11 +77,20 @@ class Sketch:
         return Uniques(merged.get_estimate(), lower, upper)
 
     def _merged(self) -> hll_sketch:
-        from datasketches import hll_sketch, hll_union, tgt_hll_type
+        from datasketches import hll_union, tgt_hll_type
 
         if len(self._parts) == 1:
-            return hll_sketch.deserialize(self._parts[0])
+            return _read(self._parts[0])
         union = hll_union(LG_K)
         for part in self._parts:
-            union.update(hll_sketch.deserialize(part))
+            union.update(_read(part))
         return union.get_result(tgt_hll_type.HLL_8)
+
+
+def _read(stored: bytes) -> hll_sketch:
+    from datasketches import hll_sketch
+
+    try:
+        return hll_sketch.deserialize(stored)
+    except (IndexError, ValueError, RuntimeError) as error:
+        raise ValueError(f"bytes that are no sketch, or only the start of one: {error}") from error

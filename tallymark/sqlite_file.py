@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,8 +24,7 @@ class SqliteFile:
         self.path = path
         self._what = what
         self._error = error
-        self._local = threading.local()
-        self._all: list[sqlite3.Connection] = []
+        self._connections: dict[threading.Thread, sqlite3.Connection] = {}
         self._lock = threading.Lock()
 
     @contextmanager
@@ -56,25 +56,34 @@ class SqliteFile:
 
     def close(self) -> None:
         with self._lock:
-            for connection in self._all:
+            for connection in self._connections.values():
                 connection.close()
-            self._all.clear()
-        self._local = threading.local()
+            self._connections.clear()
 
     def _connection(self) -> sqlite3.Connection:
-        existing: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        thread = threading.current_thread()
+        existing = self._connections.get(thread)
         if existing is not None:
             return existing
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # closed by whichever thread calls close(), so not bound to the one that opens it
         connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA mmap_size = 1073741824")
-        self._local.connection = connection
+        try:
+            _enter_wal(connection)
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA mmap_size = 1073741824")
+        except BaseException:
+            connection.close()
+            raise
         with self._lock:
-            self._all.append(connection)
+            self._close_those_of_ended_threads()
+            self._connections[thread] = connection
         return connection
+
+    def _close_those_of_ended_threads(self) -> None:
+        """A server's thread pool shrinks and grows for months; each of its threads had a connection."""
+        for thread in [thread for thread in self._connections if not thread.is_alive()]:
+            self._connections.pop(thread).close()
 
     @contextmanager
     def _explained(self, doing: str) -> Iterator[None]:
@@ -85,3 +94,17 @@ class SqliteFile:
                 f"cannot {doing} the {self._what} {self.path}: {error}; "
                 f"check that the disk has room and that the folder can be written"
             ) from error
+
+
+def _enter_wal(connection: sqlite3.Connection) -> None:
+    """Switch the file to WAL. SQLite does not wait for a lock while it does so: first openers that meet try again."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return

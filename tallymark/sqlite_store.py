@@ -109,6 +109,7 @@ class SqliteViewStore:
             connection.execute("INSERT OR IGNORE INTO documents VALUES ('layout', ?)", (layout,))
             (found,) = connection.execute("SELECT body FROM documents WHERE name = 'layout'").fetchone()
         if found != layout:
+            self.close()
             raise IncompatibleStore(
                 f"{self._file.path} was made as {found.decode()!r}, this Tallymark needs {layout.decode()!r}; "
                 f"point TALLYMARK_STORE at another file, or recompute into a new one"
