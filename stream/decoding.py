@@ -6,14 +6,15 @@ the archive can put it among the dead letters.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Final
 
 import pyarrow as pa
+from msgspec.structs import astuple
 
 from stream.log import Record
 from tallymark.errors import MalformedEvent
-from tallymark.event import Event, decode
+from tallymark.event import decode
 
 __all__ = ["DECODED", "SPARK_DECODED", "decode_records"]
 
@@ -44,39 +45,42 @@ SPARK_DECODED: Final = (
     "reason string, field string, record binary"
 )
 
-_NOT_AN_EVENT: Final = (None,) * 8
-_NOT_MALFORMED: Final = (None,) * 3
+_EVENT_FIELDS: Final = 8
+_NOT_AN_EVENT: Final = (None,) * _EVENT_FIELDS
 
 
-def decode_records(records: Iterable[Record], *, max_ahead_ms: int) -> pa.RecordBatch:
+def decode_records(records: Sequence[Record], *, max_ahead_ms: int) -> pa.RecordBatch:
     """One row per record, in order, as DECODED.
 
     An event that says it occurred more than `max_ahead_ms` after the log took it is not counted by any layer: the
     gateway refuses it at the door, and a record that came into the log by another way is held to the same rule.
     """
-    rows = [_row(record, max_ahead_ms) for record in records]
-    columns: list[Any] = list(zip(*rows, strict=True)) if rows else [()] * len(DECODED)
+    events: list[tuple[Any, ...]] = []
+    problems: dict[int, MalformedEvent] = {}
+    for record in records:
+        try:
+            events.append(astuple(decode(record.value, latest_ms=record.appended_at + max_ahead_ms)))
+        except MalformedEvent as problem:
+            problems[len(events)] = problem
+            events.append(_NOT_AN_EVENT)
+    columns = [*_columns(events, _EVENT_FIELDS), *_places(records), *_reasons(records, problems)]
     arrays = [pa.array(column, type=field.type) for column, field in zip(columns, DECODED, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=DECODED)
 
 
-def _row(record: Record, max_ahead_ms: int) -> tuple[Any, ...]:
-    partition, offset, appended_at, raw = record
-    try:
-        event = decode(raw, latest_ms=appended_at + max_ahead_ms)
-    except MalformedEvent as error:
-        return (*_NOT_AN_EVENT, appended_at, partition, offset, error.reason, error.field, raw)
-    return (*_fields(event), appended_at, partition, offset, *_NOT_MALFORMED)
+def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[Sequence[Any]]:
+    return list(zip(*rows, strict=True)) if rows else [()] * width
 
 
-def _fields(event: Event) -> tuple[Any, ...]:
-    return (
-        event.event_id,
-        event.type,
-        event.video_id,
-        event.occurred_at,
-        event.value,
-        event.user_id,
-        event.producer_id,
-        event.seq,
-    )
+def _places(records: Sequence[Record]) -> list[Sequence[Any]]:
+    partitions, offsets, appended_at, _ = _columns(records, len(Record._fields))
+    return [appended_at, partitions, offsets]
+
+
+def _reasons(records: Sequence[Record], problems: dict[int, MalformedEvent]) -> list[Sequence[Any]]:
+    columns: list[list[Any]] = [[None] * len(records) for _ in range(3)]
+    for row, problem in problems.items():
+        columns[0][row] = problem.reason
+        columns[1][row] = problem.field
+        columns[2][row] = records[row].value
+    return list(columns)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from pyspark.sql import SparkSession
@@ -13,8 +14,8 @@ from tallymark.settings import Settings
 __all__ = ["start_spark"]
 
 
-def start_spark(settings: Settings, name: str, **options: str) -> SparkSession:
-    """Start Spark; `options` are further settings, with `_` for `.` (shuffle partitions and the like).
+def start_spark(settings: Settings, name: str, *, options: Mapping[str, str] | None = None) -> SparkSession:
+    """Start Spark with what every job needs, and further `options` in Spark's own words.
 
     Workers run this interpreter; times are UTC; everything listens on loopback unless SPARK_LOCAL_IP says otherwise.
     """
@@ -38,8 +39,8 @@ def start_spark(settings: Settings, name: str, **options: str) -> SparkSession:
         .config("spark.sql.adaptive.enabled", "false")
         .config("spark.sql.execution.arrow.maxRecordsPerBatch", "50000")
     )
-    for key, value in options.items():
-        builder = builder.config(key.replace("_", "."), value)
+    for key, value in (options or {}).items():
+        builder = builder.config(key, value)
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     return session

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Final
 
@@ -82,7 +82,7 @@ class _SqliteLogReader(DataSourceStreamReader):
         self._tasks = int(options["tasks"])
 
     def initialOffset(self) -> dict[str, int]:  # noqa: N802
-        return {str(PARTITION): self._start.get(str(PARTITION), 1)}
+        return {str(PARTITION): self._start[str(PARTITION)]}
 
     def getDefaultReadLimit(self) -> ReadLimit:  # noqa: N802
         return ReadMaxRows(self._max_rows)
@@ -101,7 +101,7 @@ class _SqliteLogReader(DataSourceStreamReader):
             return []
         tasks = max(min(self._tasks, rows // _SPLIT_ROWS), -(-rows // _TASK_ROWS), 1)
         edges = [first + rows * i // tasks for i in range(tasks + 1)]
-        return [OffsetRange(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+        return [OffsetRange(a, b) for a, b in pairwise(edges)]
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
         assert isinstance(partition, OffsetRange)

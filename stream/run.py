@@ -1,0 +1,109 @@
+"""The stream process: archive and speed in one Spark session, restartable at any moment.
+
+Reads the log twice (each layer with its own checkpoint), and keeps both layers' progress current, twice a second.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+
+from pyspark.sql.streaming.query import StreamingQuery
+
+from stream.archive import begin_archive, start_archive
+from stream.checkpoint import Checkpoint
+from stream.log import Horizon, Positions, open_log
+from stream.log.spark_source import positions_of
+from stream.progress import ARCHIVE, SPEED, ProgressTracker, has_passed, read_progress
+from stream.speed import begin_epoch, start_speed
+from tallymark import publication
+from tallymark.settings import Settings
+from tallymark.spark import start_spark
+from tallymark.store import ViewStore
+from tallymark.wiring import open_store
+
+__all__ = ["run_stream"]
+
+_TICK: Final = timedelta(milliseconds=500)
+_SPARK: Final = {
+    "spark.scheduler.mode": "FAIR",  # a long archive commit does not hold up the speed layer
+    "spark.sql.streaming.stateStore.providerClass": (
+        "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
+    ),
+    "spark.sql.streaming.stateStore.rocksdb.changelogCheckpointing.enabled": "true",
+    "spark.sql.streaming.stateStore.rocksdb.trackTotalNumberOfRows": "false",
+    "spark.sql.streaming.stateStore.rocksdb.boundedMemoryUsage": "true",
+    "spark.sql.streaming.stateStore.rocksdb.maxMemoryUsageMB": "300",
+    "spark.sql.streaming.noDataMicroBatches.enabled": "false",
+    "spark.sql.streaming.minBatchesToRetain": "10",
+    "spark.sql.streaming.numRecentProgressUpdates": "5",
+}
+
+
+def run_stream(settings: Settings, *, stop: threading.Event, ready: Callable[[], None]) -> None:
+    """Run until `stop` is set. `ready` is called once both queries run. Raises what ends a query."""
+    store, log = open_store(settings), open_log(settings)
+    archive, epoch = begin_archive(store, log, settings), begin_epoch(store, log, settings)
+    end = log.horizon().positions
+    spark = start_spark(settings, "stream", options=_SPARK)
+    try:
+        layers = [
+            _archive(store, archive, start_archive(spark, settings, store, archive)),
+            _speed(store, epoch, start_speed(spark, settings, epoch), caught_up_at=end),
+        ]
+        ready()
+        while not stop.wait(_TICK.total_seconds()):
+            horizon = log.horizon()
+            for follow in layers:
+                follow(horizon)
+    finally:
+        for query in spark.streams.active:
+            query.stop()
+        spark.stop()
+        log.close()
+        store.close()
+
+
+_Follow = Callable[[Horizon], None]
+
+
+def _archive(store: ViewStore, checkpoint: Checkpoint, query: StreamingQuery) -> _Follow:
+    """Keeps the archive's progress current; what was proven before a restart stays proven."""
+    known = read_progress(store, ARCHIVE)
+    tracker = ProgressTracker(store, ARCHIVE, known.positions if known else checkpoint.start)
+
+    def follow(horizon: Horizon) -> None:
+        tracker.update(horizon, _finished(query))
+
+    return follow
+
+
+def _speed(store: ViewStore, epoch: Checkpoint, query: StreamingQuery, *, caught_up_at: Positions) -> _Follow:
+    """Publishes the epoch once it has caught up with the log as it was at the start, and from then on its progress."""
+    known = read_progress(store, SPEED)
+    ours = known is not None and publication.current(store).epoch == epoch.number
+    finished: dict[int, int] = dict(known.positions if known is not None and ours else epoch.start)
+    tracker = ProgressTracker(store, SPEED, finished)
+
+    def follow(horizon: Horizon) -> None:
+        nonlocal ours
+        finished.update(_finished(query) or {})
+        if not ours and has_passed(finished, caught_up_at):
+            publication.publish_epoch(store, epoch.number)
+            ours = True
+        if ours:
+            tracker.update(horizon, finished)
+
+    return follow
+
+
+def _finished(query: StreamingQuery) -> Positions | None:
+    """The positions that the query has finished, None before its first micro-batch. Raises what has ended it."""
+    if (error := query.exception()) is not None:
+        raise error
+    progress = query.lastProgress
+    if progress is None or progress.sources[0].endOffset in {None, "null"}:
+        return None
+    return positions_of(progress.sources[0].endOffset)
