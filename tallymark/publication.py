@@ -75,15 +75,17 @@ def publish(store: ViewStore, new: Publication, *, expected: Publication) -> Non
     What is replaced is first put on record, so that the history never lists what was not published and never misses
     what was, wherever a process dies.
     """
-    if expected.version:
-        store.write_document(_history_name(expected), expected.to_json())
-    before = None if expected == NOTHING_PUBLISHED else expected.to_json()
-    if not store.swap_document(_CURRENT, before, new.to_json()):
-        found = current(store)
-        raise PublicationConflict(
-            f"version {new.version} was not published: version {found.version} (epoch {found.epoch}) was published "
-            f"meanwhile, where version {expected.version} (epoch {expected.epoch}) was expected; run it again"
-        )
+    if current(store) == expected:
+        if expected.version:
+            store.write_document(_history_name(expected), expected.to_json())
+        before = None if expected == NOTHING_PUBLISHED else expected.to_json()
+        if store.swap_document(_CURRENT, before, new.to_json()):
+            return
+    found = current(store)
+    raise PublicationConflict(
+        f"version {new.version} was not published: version {found.version} (epoch {found.epoch}) was published "
+        f"meanwhile, where version {expected.version} (epoch {expected.epoch}) was expected; run it again"
+    )
 
 
 def publish_epoch(store: ViewStore, epoch: int) -> Publication:
