@@ -204,9 +204,7 @@ def test_a_history_that_is_read_while_others_publish_misses_nothing(store: Sqlit
     assert versions(store) == list(range(1, 61))
 
 
-STEPS = st.lists(
-    st.sampled_from(["publish", "publish again what failed", "stale", "die", "epoch", "rollback"]), max_size=10
-)
+STEPS = st.lists(st.sampled_from(["publish", "stale", "die", "epoch", "rollback"]), max_size=10)
 
 
 @strategies.quick
@@ -223,9 +221,9 @@ def test_after_any_steps_the_history_is_what_readers_saw(steps: list[str]) -> No
             elif step == "die":
                 with pytest.raises(KeyboardInterrupt):
                     publish(DiesBeforeTheSwap(store), new, expected=before)  # type: ignore[arg-type]
-            elif step == "stale" and len(seen) > 1:
+            elif step == "stale":
                 with pytest.raises(PublicationConflict):
-                    publish(store, new, expected=replace(before, version=seen[-2], published_at=before.published_at))
+                    publish(store, new, expected=replace(before, raw_version=before.raw_version + 1))
             else:
                 if step == "rollback" and seen:
                     new = replace(version(store, seen[0]), published_at=new.published_at)
