@@ -1,0 +1,86 @@
+"""The query API as one application: made by `create_app`, run by `tallymark api`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
+
+import msgspec
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from serving.examples import EXAMPLES
+from serving.metrics import AnswerMetrics
+from serving.models import Answer, Answers, Series, Stats, Versions
+from serving.routes import query_routes
+from tallymark import publication
+from tallymark.errors import StoreUnavailable
+from tallymark.publication import Publication
+from tallymark.settings import Settings
+from tallymark.store import ViewStore
+from tallymark.web import (
+    add_probes,
+    amend_openapi,
+    answer_problems,
+    limit_body,
+    require_token,
+    time_requests,
+)
+
+__all__ = ["create_app"]
+
+_DESCRIPTION: Final = """
+How often something happened to a video, over any range of time, and how true the number is.
+
+Before `exact_until` an answer is made of what was recounted from the raw events, from there on of what the speed view
+saw as it happened. `exact` says that all of it was recounted and that nothing late waits; then `lower`, `value` and
+`upper` are one number. Otherwise `lower` and `upper` are what can be vouched for, `null` where nothing can. What an
+answer lacks is listed in `degraded`, and a number that is not known is `null`, never zero.
+
+Times in: RFC 3339 or epoch milliseconds. Times out: RFC 3339, UTC. Ranges are aligned outward to whole minutes; `start`
+and `end` of the answer say what it covers. Errors are problem details that say what to send instead.
+"""
+_SHAPES: Final = (Answer, Answers, Stats, Series, Publication, Versions)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def create_app(settings: Settings, *, store: ViewStore, now: Callable[[], datetime] = _utc_now) -> FastAPI:
+    """The API over `store`, which stays the caller's to close. `now` is the clock that answers go by."""
+    registry = CollectorRegistry()
+    app = FastAPI(title="Tallymark queries", version=_version(), description=_DESCRIPTION, redoc_url=None)
+
+    def missing() -> str | None:
+        try:
+            publication.current(store)
+        except StoreUnavailable as error:
+            return str(error)
+        return None
+
+    answer_problems(app)
+    app.include_router(query_routes(settings, store=store, now=now, metrics=AnswerMetrics(registry)))
+    add_probes(app, registry, missing)
+    limit_body(app, settings.max_body)
+    require_token(app, settings.tokens)
+    time_requests(app, registry)
+    amend_openapi(app, _describe_answers)
+    return app
+
+
+def _describe_answers(document: dict[str, Any]) -> None:
+    """Answers are encoded by msgspec, which also describes them; FastAPI knows only what comes in."""
+    _, shapes = msgspec.json.schema_components(_SHAPES, ref_template="#/components/schemas/{name}")
+    for name, example in EXAMPLES.items():
+        shapes[name]["examples"] = [example]
+    document["components"]["schemas"].update(shapes)
+
+
+def _version() -> str:
+    try:
+        return version("tallymark")
+    except PackageNotFoundError:
+        return "0"

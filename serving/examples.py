@@ -1,0 +1,70 @@
+"""The examples of the OpenAPI description, made of the very types that answers are made of."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+
+from serving.models import Answer, Answers, GrainName, Interval, Point, Series, Stats, Versions
+from serving.questions import Function
+from tallymark.publication import Publication
+
+__all__ = ["EXAMPLES", "QUESTIONS"]
+
+_START = datetime(2026, 1, 30, tzinfo=UTC)
+_EXACT_UNTIL = datetime(2026, 1, 30, 22, tzinfo=UTC)
+_ENVELOPE: dict[str, Any] = {
+    "video_id": "ATL",
+    "type": "view",
+    "start": _START,
+    "end": _START + timedelta(days=1),
+    "exact": False,
+    "exact_until": _EXACT_UNTIL,
+    "version": 17,
+    "epoch": 1,
+    "freshness_ms": 1240,
+    "late_pending": 0,
+    "degraded": (),
+}
+_ANSWER = Answer(**_ENVELOPE, function=Function.COUNT, value=1204, lower=1101, upper=None)
+_PUBLICATION = Publication(
+    version=17,
+    exact_until=_EXACT_UNTIL,
+    raw_version=4031,
+    epoch=1,
+    published_at=_EXACT_UNTIL + timedelta(minutes=9),
+)
+
+
+_STATS = Stats(
+    **_ENVELOPE,
+    count=1204,
+    sum=779_000,
+    min=94,
+    max=4502,
+    mean=647.01,
+    users=Interval(611, 600, 623),
+    lower=1101,
+    upper=None,
+)
+_POINTS = (Point(_EXACT_UNTIL - timedelta(hours=1), 58, True), Point(_EXACT_UNTIL, 49, False))
+_SERIES = Series(**_ENVELOPE, function=Function.COUNT, grain=GrainName.HOUR, points=_POINTS)
+
+EXAMPLES: Final[dict[str, Any]] = {
+    type(example).__name__: msgspec.to_builtins(example)
+    for example in (_ANSWER, Answers((_ANSWER,)), _STATS, _SERIES, _PUBLICATION, Versions((_PUBLICATION,)))
+}
+QUESTIONS: Final[dict[str, Any]] = {
+    "questions": [
+        {"video_id": "ATL", "type": "view", "function": "count", "last": "24h"},
+        {
+            "video_id": "ATL",
+            "type": "view",
+            "function": "users",
+            "start": "2026-01-30T00:00:00Z",
+            "end": "2026-01-31T00:00:00Z",
+        },
+    ]
+}

@@ -1,0 +1,121 @@
+"""How questions are written in HTTP: query parameters and the body of /v1/query, with OpenAPI schemas and examples.
+
+Unknown names are refused: a misspelt parameter that is ignored gives a right-looking answer to another question.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+
+from serving.examples import QUESTIONS
+from serving.models import GrainName
+from serving.questions import ID_PATTERN, Function, Question, checked_id, checked_type, moment, range_asked
+from tallymark.event import MAX_ID, TYPE_PATTERN
+from tallymark.settings import parse_duration
+
+__all__ = ["MAX_QUESTIONS", "Asked", "AskedMany", "AskedOne", "AskedSeries"]
+
+MAX_QUESTIONS: Final = 1000
+_MOMENT: Final[dict[str, Any]] = {
+    "anyOf": [
+        {"type": "string", "format": "date-time"},
+        {"type": "integer", "minimum": 946_684_800_000, "maximum": 4_102_444_800_000},
+    ],
+    "examples": ["2026-01-30T00:00:00Z", 1_769_731_200_000],
+}
+
+
+_DURATION: Final[dict[str, Any]] = {
+    "type": "string",
+    "pattern": r"^\d+(\.\d+)? ?(ms|s|min|m|h|d)$",
+    "examples": ["24h"],
+}
+_VERSION: Final[dict[str, Any]] = {"type": "integer", "minimum": 1}
+
+
+def _duration(given: object) -> timedelta:
+    length = parse_duration(given) if isinstance(given, str) and given == given.strip() else None
+    if not length:
+        raise ValueError("expected a length of time such as 90s, 15m, 24h or 7d")
+    return length
+
+
+def _version(given: object) -> int:
+    """A whole number, not what could be read as one: 1.0 and true are mistakes here."""
+    text = str(given)
+    if isinstance(given, bool) or not re.fullmatch(r"[1-9][0-9]{0,18}", text):
+        raise ValueError("expected the number of a published version, see /v1/versions")
+    return int(text)
+
+
+_VideoId = Annotated[
+    str,
+    AfterValidator(checked_id),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_ID, "pattern": ID_PATTERN}),
+]
+_Type = Annotated[str, AfterValidator(checked_type), WithJsonSchema({"type": "string", "pattern": f"^{TYPE_PATTERN}$"})]
+# may be left out, but not null: hence no null in their schemas
+_Moment = Annotated[datetime | None, PlainValidator(moment), WithJsonSchema(_MOMENT)]
+_Duration = Annotated[timedelta | None, PlainValidator(_duration), WithJsonSchema(_DURATION)]
+_AsOf = Annotated[int | None, PlainValidator(_version), WithJsonSchema(_VERSION)]
+
+
+class _Subject(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    video_id: _VideoId = Field(description="The video's id, as its events carry it.", examples=["ATL"])
+    type: _Type = Field("view", description="The type of its events.", examples=["view"])
+    start: _Moment = Field(
+        None,
+        description="The first instant that counts: RFC 3339 or epoch milliseconds. Aligned down to the minute.",
+    )
+    end: _Moment = Field(
+        None,
+        description="The first instant that no longer counts; now if not given. Aligned up to the minute.",
+    )
+    last: _Duration = Field(None, description="In place of start: how long before end it is.", examples=["24h"])
+
+    def question(self, function: Function, *, now: datetime, where: str = "") -> Question:
+        """Raises InvalidQuestion; `where` goes before the name of the field."""
+        within = range_asked(self.start, self.end, last=self.last, now=now, where=where)
+        return Question(self.video_id, self.type, function, within)
+
+
+_AS_OF: Final = "Answer as when this version was published; what it did not recount comes from today's speed view."
+
+
+class Asked(_Subject):
+    """/v1/count, /v1/stats"""
+
+    as_of: _AsOf = Field(None, description=_AS_OF)
+
+
+class AskedSeries(Asked):
+    """/v1/series"""
+
+    grain: GrainName = Field(GrainName.HOUR, description="The length of the buckets.")
+    function: Function = Field(Function.COUNT, description="What to make of the events of each bucket.")
+
+
+class AskedOne(_Subject):
+    """One question of /v1/query."""
+
+    function: Function = Function.COUNT
+
+
+class AskedMany(BaseModel):
+    """/v1/query"""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"examples": [QUESTIONS]})
+
+    questions: list[AskedOne] = Field(min_length=1, max_length=MAX_QUESTIONS)
+    as_of: _AsOf = Field(None, description=_AS_OF)
+
+    def asked(self, *, now: datetime) -> list[Question]:
+        return [
+            one.question(one.function, now=now, where=f"questions.{index}.") for index, one in enumerate(self.questions)
+        ]

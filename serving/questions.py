@@ -1,0 +1,120 @@
+"""What can be asked: a function of the events of one video and type, over a range of whole minutes.
+
+The rules for ids, times and ranges live here, each with words that say what to send instead.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+import msgspec
+
+from tallymark.buckets import TimeRange
+from tallymark.errors import InvalidQuestion
+from tallymark.event import MAX_ID, TYPE_PATTERN
+
+__all__ = [
+    "EARLIEST",
+    "ID_PATTERN",
+    "LATEST",
+    "Function",
+    "Question",
+    "checked_id",
+    "checked_type",
+    "moment",
+    "range_asked",
+]
+
+EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
+ID_PATTERN: Final = rf"^[^\x00-\x1f\x7f-\x9f]{{1,{MAX_ID}}}$"
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_TYPE: Final = re.compile(TYPE_PATTERN)
+_MS: Final = re.compile(r"-?\d{1,15}")
+_EATEN_PLUS: Final = re.compile(r".*\d \d\d:\d\d")
+
+
+class Function(StrEnum):
+    """What to make of the events in the range; all but `count` and `users` are over their values."""
+
+    COUNT = "count"
+    SUM = "sum"
+    MIN = "min"
+    MAX = "max"
+    MEAN = "mean"
+    USERS = "users"
+
+
+class Question(NamedTuple):
+    """`function` of the events of `video_id` and `type` in `range`."""
+
+    video_id: str
+    type: str
+    function: Function
+    range: TimeRange
+
+
+def checked_id(text: str) -> str:
+    """A video id that an event may carry. Raises ValueError."""
+    if not 0 < len(text) <= MAX_ID:
+        raise ValueError(f"expected 1 to {MAX_ID} characters, got {len(text)}")
+    if _CONTROL.search(text):
+        raise ValueError("control characters are not allowed; check that the id is URL-encoded once")
+    return text
+
+
+def checked_type(text: str) -> str:
+    """A type that an event may have. Raises ValueError."""
+    if not _TYPE.fullmatch(text):
+        raise ValueError(f"expected {TYPE_PATTERN}, for example view or watched_time")
+    return text
+
+
+def moment(given: object) -> datetime:
+    """An instant from epoch milliseconds (a number, or its digits) or RFC 3339 text with a zone. Raises ValueError."""
+    if isinstance(given, str):
+        at = _EPOCH + timedelta(milliseconds=int(given)) if _MS.fullmatch(given) else _from_rfc3339(given)
+    elif isinstance(given, int) and not isinstance(given, bool) and abs(given) < 10**15:
+        at = _EPOCH + timedelta(milliseconds=given)
+    else:
+        raise ValueError(f"expected epoch milliseconds or RFC 3339, got {given!r:.40}")
+    if not EARLIEST <= at <= LATEST:
+        raise ValueError("not between 2000-01-01T00:00:00Z and 2100-01-01T00:00:00Z; a number is epoch milliseconds")
+    return at.astimezone(UTC)
+
+
+def range_asked(
+    start: datetime | None, end: datetime | None, *, last: timedelta | None, now: datetime, where: str = ""
+) -> TimeRange:
+    """The whole minutes that cover what was asked: [start, end), or the `last` time before end; end defaults to now.
+
+    Asked at 12:00:30 for the last 90 s: 11:59 to 12:01. Raises InvalidQuestion; `where` goes before its field.
+    """
+    if (start is None) == (last is None):
+        raise InvalidQuestion("send one of start (with or without end) and last, for example last=24h", f"{where}start")
+    until = end or min(now, LATEST)
+    since = start or until - min(last or timedelta(0), until - datetime.min.replace(tzinfo=UTC))
+    if since < EARLIEST:
+        raise InvalidQuestion("reaches back before 2000-01-01T00:00:00Z, where counting begins", f"{where}last")
+    if since == until:
+        raise InvalidQuestion("the range is empty; end is the first instant that no longer counts", f"{where}end")
+    if since > until:
+        shown = f"start {since:%Y-%m-%dT%H:%M:%SZ} is after end {until:%Y-%m-%dT%H:%M:%SZ}"
+        raise InvalidQuestion(f"{shown}{'' if end else ' (now)'}; swap them or ask for an earlier start", f"{where}end")
+    return TimeRange.covering(since, until)
+
+
+def _from_rfc3339(text: str) -> datetime:
+    try:
+        at = msgspec.convert(text, datetime)
+    except msgspec.ValidationError:
+        at = None
+    if at is None or at.tzinfo is None:
+        hint = "; in a URL write the + of the zone as %2B" if _EATEN_PLUS.fullmatch(text) else ""
+        raise ValueError(f"expected epoch milliseconds or RFC 3339 with a zone, 2026-01-31T12:00:00Z{hint}")
+    return at

@@ -1,0 +1,91 @@
+"""What one request sees of the store: the publication, read once, and the cells that it allows.
+
+The order of the reads is the consistency: first the publication, so that no cell of another version can be asked for;
+then how far the layers are, so that the cells read after it hold at least what it promises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final, NamedTuple
+
+import msgspec
+
+from serving.questions import Question
+from tallymark import publication
+from tallymark.buckets import Grain, TimeRange
+from tallymark.cells import CellKey, CellSpan, shard_of
+from tallymark.publication import Progress, Publication
+from tallymark.store import View, ViewStore
+from tallymark.tally import Tally
+
+__all__ = ["Cells", "Pending", "Snapshot", "look", "read"]
+
+_HOUR: Final = 60
+Pending = list[dict[int, dict[int, int]]]  # per raw commit: shard → hour start in epoch minutes → late rows
+_pending = msgspec.json.Decoder(dict[int, dict[int, int]])
+
+
+class Snapshot(NamedTuple):
+    """What one request goes by.
+
+    `speed_until`: every event that the log took before it is in the speed view; None when readers have no speed view.
+    `archive_until`: the same of the raw events. `pending`: late rows in raw commits that `publication` did not count.
+    """
+
+    publication: Publication
+    speed_until: datetime | None
+    archive_until: datetime | None
+    pending: Pending
+
+    def late_hours(self, video_id: str, within: TimeRange) -> list[tuple[int, int]]:
+        """(hour start in epoch minutes, rows) that came late to the hours of `within`, in the shard of the video."""
+        if not self.pending or within.start >= within.end:
+            return []
+        shard = shard_of(video_id)
+        first, end = within.start - within.start % _HOUR, within.end
+        return [
+            (hour, rows)
+            for commit in self.pending
+            for hour, rows in commit.get(shard, {}).items()
+            if first <= hour < end
+        ]
+
+
+class Cells(NamedTuple):
+    """The cells of one question, each bucket from one view. `speed` is None when readers have no speed view."""
+
+    batch: Mapping[CellKey, Tally]
+    speed: Mapping[CellKey, Tally] | None
+
+
+def look(store: ViewStore, as_of: int | None = None) -> Snapshot:
+    """The current publication, or that of version `as_of`, and how far the layers are. Raises UnknownVersion."""
+    seen = publication.current(store) if as_of is None else publication.version(store, as_of)
+    speed = _progress(store, "progress/speed") if seen.epoch else None
+    archive = _progress(store, "progress/archive")
+    newer = store.list_documents("pending/", after=f"pending/{seen.raw_version:012d}") if seen.version else []
+    return Snapshot(
+        publication=seen,
+        speed_until=speed.included_until if speed else None,
+        archive_until=archive.included_until if archive else None,
+        pending=[_pending.decode(body) for _, body in newer],
+    )
+
+
+def read(question: Question, within: TimeRange, *, at: Snapshot, store: ViewStore, grains: list[Grain]) -> Cells:
+    """The cells that tile `within`: before exact_until in the fewest buckets of `grains`, from there on in minutes."""
+    exact, fresh = within.cut(at.publication.boundary)
+    spans = CellSpan.all(question.video_id, question.type, exact.split(grains))
+    batch = store.get(View.BATCH, spans, version=at.publication.version) if spans else {}
+    if at.speed_until is None:
+        return Cells(batch, None)
+    spans = CellSpan.all(question.video_id, question.type, fresh.split([Grain.MINUTE]))
+    speed = store.get(View.SPEED, spans, version=at.publication.epoch) if spans else {}
+    return Cells(batch, speed)
+
+
+def _progress(store: ViewStore, name: str) -> Progress | None:
+    stored = store.read_document(name)
+    return None if stored is None else Progress.from_json(stored)
