@@ -28,7 +28,7 @@ from stream.raw_files import RAW, WRITTEN, RawFile, writing
 from tallymark.settings import Settings
 from tallymark.store import ViewStore
 
-__all__ = ["begin_archive", "start_archive"]
+__all__ = ["Archive", "begin_archive", "start_archive"]
 
 _MAX_ROWS: Final = 2_000_000
 _HOUR_MS: Final = 3_600_000
@@ -47,7 +47,7 @@ def begin_archive(store: ViewStore, log: EventLog, settings: Settings) -> Checkp
 
 def start_archive(spark: SparkSession, settings: Settings, store: ViewStore, checkpoint: Checkpoint) -> StreamingQuery:
     """Start archiving. What goes wrong in a micro-batch ends the query; it is archived after a restart."""
-    archive = _Archive(settings, store, checkpoint.number)
+    archive = Archive(settings, store, checkpoint.number)
     spark.sparkContext.setLocalProperty("spark.scheduler.pool", "archive")
     return (
         decoded_stream(spark, settings, start=checkpoint.start, max_rows=_MAX_ROWS)
@@ -59,7 +59,7 @@ def start_archive(spark: SparkSession, settings: Settings, store: ViewStore, che
     )
 
 
-class _Archive:
+class Archive:
     """The driver's half: one commit per micro-batch, and word of the rows that come after their hour can be sealed."""
 
     def __init__(self, settings: Settings, store: ViewStore, number: int) -> None:

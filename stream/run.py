@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
+from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from stream.archive import begin_archive, start_archive
@@ -24,10 +25,10 @@ from tallymark.spark import start_spark
 from tallymark.store import ViewStore
 from tallymark.wiring import open_store
 
-__all__ = ["run_stream"]
+__all__ = ["SPARK_OPTIONS", "run_stream"]
 
 _TICK: Final = timedelta(milliseconds=500)
-_SPARK: Final = {
+SPARK_OPTIONS: Final = {
     "spark.scheduler.mode": "FAIR",  # a long archive commit does not hold up the speed layer
     "spark.sql.streaming.stateStore.providerClass": (
         "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
@@ -42,16 +43,21 @@ _SPARK: Final = {
 }
 
 
-def run_stream(settings: Settings, *, stop: threading.Event, ready: Callable[[], None]) -> None:
-    """Run until `stop` is set. `ready` is called once both queries run. Raises what ends a query."""
+def run_stream(
+    settings: Settings, *, stop: threading.Event, ready: Callable[[], None], spark: SparkSession | None = None
+) -> None:
+    """Run until `stop` is set. `ready` is called once both queries run. Raises what ends a query.
+
+    `spark`: a session to run in, which is left running; by default an own one.
+    """
     store, log = open_store(settings), open_log(settings)
     archive, epoch = begin_archive(store, log, settings), begin_epoch(store, log, settings)
     end = log.horizon().positions
-    spark = start_spark(settings, "stream", options=_SPARK)
+    session = spark or start_spark(settings, "stream", options=SPARK_OPTIONS)
     try:
         layers = [
-            _archive(store, archive, start_archive(spark, settings, store, archive)),
-            _speed(store, epoch, start_speed(spark, settings, epoch), caught_up_at=end),
+            _archive(store, archive, start_archive(session, settings, store, archive)),
+            _speed(store, epoch, start_speed(session, settings, epoch), caught_up_at=end),
         ]
         ready()
         while not stop.wait(_TICK.total_seconds()):
@@ -59,9 +65,10 @@ def run_stream(settings: Settings, *, stop: threading.Event, ready: Callable[[],
             for follow in layers:
                 follow(horizon)
     finally:
-        for query in spark.streams.active:
+        for query in session.streams.active:
             query.stop()
-        spark.stop()
+        if spark is None:
+            session.stop()
         log.close()
         store.close()
 

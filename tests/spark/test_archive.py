@@ -1,0 +1,180 @@
+"""The archive on a real Spark: everything in the log is in the raw table or among the dead letters, once per commit."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable
+from pyspark.sql import DataFrame, SparkSession
+from strategies import FIRST
+
+from stream.archive import Archive, begin_archive, start_archive
+from stream.dead_letters import dead_letters
+from stream.decoding import decode_records
+from stream.log.sqlite import SqliteLog
+from stream.progress import ARCHIVE, SPEED, read_progress
+from stream.run import run_stream
+from tallymark import publication
+from tallymark.cells import shard_of
+from tallymark.event import Event, encode
+from tallymark.settings import Settings
+from tallymark.sqlite_store import SqliteViewStore
+
+FAR = 1 << 40
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> SqliteLog:
+    return SqliteLog(tmp_path / "log.sqlite")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> SqliteViewStore:
+    return SqliteViewStore(tmp_path / "views.sqlite")
+
+
+def event(number: int, minute: int, video_id: str = "v") -> Event:
+    return Event(event_id=f"e{number}", type="view", video_id=video_id, occurred_at=(FIRST + minute) * 60_000)
+
+
+def append(log: SqliteLog, *batch: Event) -> None:
+    log.append([(e.event_id, encode(e)) for e in batch])
+
+
+def raw_rows(settings: Settings) -> list[dict[str, object]]:
+    return DeltaTable(settings.raw_uri).to_pyarrow_table().sort_by("log_offset").to_pylist()
+
+
+def decoded(spark: SparkSession, log: SqliteLog) -> DataFrame:
+    records = list(log.read({0: 0}, {0: FAR}))
+    return spark.createDataFrame(pa.Table.from_batches([decode_records(records, max_ahead_ms=FAR)]))
+
+
+def archive_once(spark: SparkSession, settings: Settings, store: SqliteViewStore, log: SqliteLog) -> None:
+    query = start_archive(spark, settings, store, begin_archive(store, log, settings))
+    try:
+        query.processAllAvailable()
+    finally:
+        query.stop()
+
+
+def test_every_record_is_in_raw_or_among_the_dead_letters(
+    spark: SparkSession, home_settings: Settings, log: SqliteLog, store: SqliteViewStore
+) -> None:
+    append(log, event(1, 0), event(1, 0), event(2, 1440, "w"))
+    log.append([("x", b"not json"), ("y", b'{"event_id": "\xff"}')])
+    append(log, event(3, 0))
+    archive_once(spark, home_settings, store, log)
+    rows, letters = raw_rows(home_settings), list(dead_letters(store))
+    assert sorted([row["log_offset"] for row in rows] + [letter.log_offset for letter in letters]) == [1, 2, 3, 4, 5, 6]
+    assert [(letter.log_offset, letter.record) for letter in letters] == [
+        (4, b"not json"),
+        (5, b'{"event_id": "\xff"}'),
+    ]
+    assert {(row["day"], row["shard"]) for row in rows} == {
+        ("2000-01-01", shard_of("v")),
+        ("2000-01-02", shard_of("w")),
+    }
+
+
+def test_a_micro_batch_that_runs_again_is_committed_once(
+    spark: SparkSession, home_settings: Settings, log: SqliteLog, store: SqliteViewStore
+) -> None:
+    append(log, event(1, 0), event(2, 0))
+    archive = Archive(home_settings, store, 1)
+    archive.commit(decoded(spark, log), 0)
+    Archive(home_settings, store, 1).commit(decoded(spark, log), 0)
+    assert len(raw_rows(home_settings)) == 2
+    archive.commit(decoded(spark, log), 1)
+    assert len(raw_rows(home_settings)) == 4
+
+
+def test_files_of_an_attempt_that_died_before_its_commit_are_never_seen(
+    spark: SparkSession, home_settings: Settings, log: SqliteLog, store: SqliteViewStore
+) -> None:
+    append(log, event(1, 0))
+    archive = Archive(home_settings, store, 1)
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    archive._note_late = die  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        archive.commit(decoded(spark, log), 0)
+    Archive(home_settings, store, 1).commit(decoded(spark, log), 0)
+    assert len(raw_rows(home_settings)) == 1
+    assert len(list(Path(home_settings.raw_uri).glob("day=*/*/*.parquet"))) == 2
+
+
+def test_rows_that_come_after_their_hour_can_be_sealed_are_told_before_they_are_committed(
+    spark: SparkSession, home_settings: Settings, log: SqliteLog, store: SqliteViewStore
+) -> None:
+    archive = Archive(replace(home_settings, lateness=timedelta(hours=1)), store, 1)
+    append(log, event(1, 600))
+    archive.commit(decoded(spark, log), 0)
+    assert store.list_documents("pending/") == []
+    append(log, event(2, 539), event(3, 540))
+    archive.commit(decoded(spark, log).where("log_offset > 1"), 1)
+    ((name, body),) = store.list_documents("pending/")
+    assert name == f"pending/{DeltaTable(home_settings.raw_uri).version():012d}"
+    assert json.loads(body) == {str(shard_of("v")): {str(FIRST + 480): 1}}
+
+
+def test_a_lost_checkpoint_goes_on_from_the_proven_progress(
+    spark: SparkSession, home_settings: Settings, log: SqliteLog, store: SqliteViewStore
+) -> None:
+    append(log, event(1, 0))
+    archive_once(spark, home_settings, store, log)
+    horizon = log.horizon()
+    done = publication.Progress(positions=horizon.positions, included_until=horizon.at)
+    store.write_document(ARCHIVE, done.to_json())
+    begin_archive(store, log, home_settings).folder.rename(home_settings.home / "lost")
+    append(log, event(2, 0))
+    archive_once(spark, home_settings, store, log)
+    assert [row["event_id"] for row in raw_rows(home_settings)] == ["e1", "e2"]
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def test_progress_follows_the_clock_when_no_events_arrive(
+    home_settings: Settings, log: SqliteLog, store: SqliteViewStore, spark: SparkSession
+) -> None:
+    append(log, event(1, 0))
+    stop, ready = threading.Event(), threading.Event()
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            run_stream(home_settings, stop=stop, ready=ready.set, spark=spark)
+        except BaseException as error:
+            failed.append(error)
+            raise
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        eventually(lambda: publication.current(store).epoch == 1 or bool(failed))
+        for document in (ARCHIVE, SPEED):
+            asked = log.horizon()
+            eventually(lambda: (p := read_progress(store, document)) is not None and p.included_until >= asked.at)  # noqa: B023
+            progress = read_progress(store, document)
+            assert progress is not None
+            assert progress.positions == asked.positions
+    finally:
+        stop.set()
+        thread.join()
+    assert not failed
+    assert len(raw_rows(home_settings)) == 1
