@@ -38,8 +38,10 @@ def holder(path: Path) -> int | None:
     """The process id of the supervisor that holds the lock, None when nobody does."""
     try:
         file = path.open("rb")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except PermissionError as error:
+        raise ProcessError(f"cannot read {path}: the system in there belongs to another user") from error
     with file:
         deadline = time.monotonic() + _PATIENCE
         while True:

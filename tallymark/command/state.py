@@ -50,5 +50,5 @@ def read_state(home: Home) -> SystemState | None:
     try:
         stored = home.state.read_bytes()
         return msgspec.json.decode(stored, type=SystemState)
-    except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
+    except (FileNotFoundError, NotADirectoryError, PermissionError, msgspec.DecodeError):
         return None

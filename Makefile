@@ -1,0 +1,33 @@
+# From a fresh clone, each of these does all the set-up itself. PYTHON=… chooses the interpreter to build on.
+.DEFAULT_GOAL := help
+SHELL := bash
+BIN := .venv/bin
+export PYTHON
+
+.PHONY: help setup demo test bench lint format clean
+
+help: ## Show this.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Make .venv with everything, and see to a Java for Spark.
+	@infra/setup.sh
+
+demo: setup ## A year of real events, counted twice and compared with the truth (ARGS=--keep leaves it running).
+	@$(BIN)/tallymark demo $(ARGS)
+
+test: setup ## All tests (ARGS="tests/unit -k sketch" runs some).
+	@$(BIN)/python -m pytest $(ARGS)
+
+bench: setup ## All benchmarks; figures go to bench-results/.
+	@set -euo pipefail; for file in tests/bench/bench_*.py; do \
+	  name=$$(basename "$$file" .py); echo "==> $$name"; $(BIN)/python -m "tests.bench.$$name"; done
+
+lint: setup ## ruff, mypy and the import contracts.
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+format: setup ## Let ruff put the code in shape.
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+clean: ## Remove all that was made here, the virtual environment too.
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench-results dist spark-warehouse
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Makes .venv with Tallymark and all it needs, and sees to a Java for Spark. Safe to run again: it does nothing when
+# nothing has changed. PYTHON names the interpreter to build on (default: the first of python3.11, 3.12, 3.13, python3
+# that fits).
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+readonly venv=.venv
+readonly stamp=$venv/.set-up
+
+say() { printf '==> %s\n' "$*"; }
+fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+fits() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; }
+is_debian_root() { [ "$(id -u)" = 0 ] && [ -f /etc/debian_version ] && command -v apt-get >/dev/null; }
+
+find_python() {
+    if [ -n "${PYTHON:-}" ]; then
+        fits "$PYTHON" || fail "PYTHON=$PYTHON is not a Python 3.11, 3.12 or 3.13"
+        echo "$PYTHON"
+        return
+    fi
+    for candidate in python3.11 python3.12 python3.13 python3; do
+        if fits "$candidate"; then echo "$candidate"; return; fi
+    done
+    fail "no Python 3.11, 3.12 or 3.13 was found; install one, or run: make setup PYTHON=/path/to/python3.11"
+}
+
+make_venv() {
+    local python
+    python=$(find_python)
+    if uv --version >/dev/null 2>&1; then
+        say "installing into $venv with uv and $("$python" --version)"
+        fits "$venv/bin/python" || uv venv --quiet --clear --python "$python" "$venv"
+        uv pip install --quiet --python "$venv/bin/python" -e '.[dev]'
+        return
+    fi
+    say "installing into $venv with pip and $("$python" --version)"
+    if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+        "$python" -m venv --clear "$venv" || fail "$python cannot make virtual environments; on Debian: apt-get install $python-venv"
+    fi
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+}
+
+has_java() {
+    "$venv/bin/python" - <<'EOF'
+import os, sys
+from tallymark.command.java import find_java
+java = find_java(os.environ)
+sys.exit(0 if java and java.supported else 1)
+EOF
+}
+
+require_java() {
+    has_java && return
+    if is_debian_root; then
+        say "installing a Java runtime"
+        apt-get update -qq
+        # newer releases of Debian have only the second
+        for package in openjdk-17-jre-headless openjdk-21-jre-headless; do
+            if apt-cache show "$package" >/dev/null 2>&1; then
+                DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >/dev/null
+                break
+            fi
+        done
+        has_java && return
+    fi
+    fail "Spark needs Java 17 or 21: $("$venv/bin/python" -c 'from tallymark.command.java import how_to_install as how; print(how())')"
+}
+
+wanted=$(cat pyproject.toml infra/setup.sh | cksum)
+if ! { [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && fits "$venv/bin/python"; }; then
+    make_venv
+    echo "$wanted" >"$stamp"
+fi
+require_java

@@ -1,0 +1,45 @@
+"""The code keeps to its own rules: who imports whom, types, and style."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+HEAVY = ("pyspark", "fastapi", "uvicorn", "deltalake", "pyarrow", "polars", "pandas", "numpy", "happybase", "httpx")
+
+# where the kernel touches Spark and the web framework, for the layers to share
+TOUCHES = {"spark", "web", "asgi"}
+LIGHT = sorted(f"tallymark.{file.stem}" for file in (ROOT / "tallymark").glob("[a-z]*.py") if file.stem not in TOUCHES)
+
+
+def run(*command: object) -> None:
+    done = subprocess.run([*map(str, command)], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}"
+
+
+def test_layers_import_the_kernel_and_never_each_other() -> None:
+    run(BIN / "lint-imports", "--no-cache")
+
+
+def test_types_are_complete_and_right() -> None:
+    run(sys.executable, "-m", "mypy")
+
+
+def test_ruff_finds_nothing() -> None:
+    run(sys.executable, "-m", "ruff", "check", ".")
+
+
+def test_code_is_formatted() -> None:
+    run(sys.executable, "-m", "ruff", "format", "--check", ".")
+
+
+@pytest.mark.parametrize("module", ["tallymark", *LIGHT])
+def test_kernel_modules_load_nothing_heavy(module: str) -> None:
+    code = f"import sys, {module}; print(*sorted(set(sys.modules) & set({HEAVY!r})))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

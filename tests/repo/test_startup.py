@@ -1,0 +1,52 @@
+"""The command starts quickly, since heavy things load when they are used.
+
+The aims are 50 ms for `import tallymark` and 300 ms for `tallymark --help`; a machine that is busy with other tests may
+take a few times that, so only what no busy machine explains fails here.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+ROOT = Path(__file__).resolve().parents[2]
+IMPORT_MS, HELP_MS, SLACK = 50, 300, 4
+
+
+def median_ms(*arguments: str, runs: int = 5) -> float:
+    def once() -> float:
+        start = time.perf_counter()
+        subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, check=True)
+        return (time.perf_counter() - start) * 1000
+
+    once()  # the first one compiles
+    return median(once() for _ in range(runs))
+
+
+def test_import_tallymark_is_quick(record_property: Callable[[str, object], None]) -> None:
+    took = median_ms("-c", "import tallymark") - median_ms("-c", "pass")
+    record_property("import_ms", round(took, 1))
+    assert took <= IMPORT_MS * SLACK
+
+
+def test_help_is_quick(record_property: Callable[[str, object], None]) -> None:
+    took = median_ms("-m", "tallymark", "--help")
+    record_property("help_ms", round(took, 1))
+    assert took <= HELP_MS * SLACK
+
+
+def test_help_loads_no_layer_and_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['tallymark', '--help']\n"
+        "from tallymark.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'pyspark', 'rich', 'fastapi', 'msgspec', 'psutil', 'stream', 'batch', 'serving', 'numpy'}\n"
+        "print('LOADED', *sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "LOADED"
