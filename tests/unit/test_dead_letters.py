@@ -13,7 +13,7 @@ from tallymark.event import EARLIEST_MS, Event, encode
 from tallymark.sqlite_store import SqliteViewStore
 
 
-@pytest.fixture()
+@pytest.fixture
 def store(tmp_path: Path) -> SqliteViewStore:
     return SqliteViewStore(tmp_path / "views.sqlite")
 

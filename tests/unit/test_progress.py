@@ -21,7 +21,7 @@ def horizon(second: int, position: int) -> Horizon:
     return Horizon({0: position}, NOON + timedelta(seconds=second))
 
 
-@pytest.fixture()
+@pytest.fixture
 def store(tmp_path: Path) -> SqliteViewStore:
     return SqliteViewStore(tmp_path / "views.sqlite")
 
