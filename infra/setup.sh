@@ -11,6 +11,7 @@ readonly stamp=$venv/.set-up
 say() { printf '==> %s\n' "$*"; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 fits() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; }
+same_python() { [ -z "${PYTHON:-}" ] || [ "$("$PYTHON" -V)" = "$("$venv/bin/python" -V)" ]; }
 is_debian_root() { [ "$(id -u)" = 0 ] && [ -f /etc/debian_version ] && command -v apt-get >/dev/null; }
 
 find_python() {
@@ -30,13 +31,13 @@ make_venv() {
     python=$(find_python)
     if uv --version >/dev/null 2>&1; then
         say "installing into $venv with uv and $("$python" --version)"
-        fits "$venv/bin/python" || uv venv --quiet --clear --python "$python" "$venv"
+        { fits "$venv/bin/python" && same_python; } || uv venv --quiet --clear --python "$python" "$venv"
         uv pip install --quiet --python "$venv/bin/python" -e '.[dev]'
         return
     fi
     say "installing into $venv with pip and $("$python" --version)"
-    if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
-        "$python" -m venv --clear "$venv" || fail "$python cannot make virtual environments; on Debian: apt-get install $python-venv"
+    if ! { same_python && "$venv/bin/python" -m pip --version >/dev/null 2>&1; }; then
+        "$python" -m venv --clear "$venv" || fail "$python makes no virtual environments; on Debian: apt-get install $python-venv"
     fi
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 }
@@ -68,7 +69,7 @@ require_java() {
 }
 
 wanted=$(cat pyproject.toml infra/setup.sh | cksum)
-if ! { [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && fits "$venv/bin/python"; }; then
+if ! { [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && fits "$venv/bin/python" && same_python; }; then
     make_venv
     echo "$wanted" >"$stamp"
 fi

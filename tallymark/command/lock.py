@@ -20,13 +20,13 @@ _PAUSE: Final = 0.05
 
 
 @contextmanager
-def held(path: Path) -> Iterator[None]:
-    """Hold the lock, with this process's id in the file. Raises ProcessError while another process holds it.
+def held(path: Path, *, patience: float = _PATIENCE) -> Iterator[None]:
+    """Hold the lock, with this process's id in the file. Raises ProcessError when another holds it for `patience` s.
 
     Children do not inherit it (PEP 446), so it cannot outlive this process.
     """
     with path.open("a+b") as file:
-        _acquire(file.fileno(), path)
+        _acquire(file.fileno(), path, patience=patience)
         file.truncate(0)
         file.write(str(os.getpid()).encode())
         file.flush()
@@ -56,8 +56,8 @@ def holder(path: Path) -> int | None:
             time.sleep(_PAUSE)
 
 
-def _acquire(descriptor: int, path: Path) -> None:
-    deadline = time.monotonic() + _PATIENCE
+def _acquire(descriptor: int, path: Path, *, patience: float) -> None:
+    deadline = time.monotonic() + patience
     while not _try(descriptor, fcntl.LOCK_EX):
         if time.monotonic() > deadline:
             raise ProcessError(f"another supervisor already runs this home (it holds {path}); see `tallymark status`")
