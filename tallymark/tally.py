@@ -9,8 +9,10 @@ roll-up from hours to months, and by an answer that spans both views. (The idea 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from itertools import islice
 from typing import Final
+
+import msgspec
 
 from tallymark.event import Event
 from tallymark.sketch import Sketch, Uniques
@@ -20,8 +22,7 @@ __all__ = ["ZERO", "Tally"]
 _FORMAT: Final = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(msgspec.Struct, frozen=True, gc=False):
     """`count` events with `sum`, `min` and `max` of their values, and a sketch of their users (None: no user known).
 
     `min` and `max` are None exactly when `count` is 0.
@@ -79,15 +80,27 @@ class Tally:
         """Raises ValueError for a format this code does not know."""
         if not stored or stored[0] != _FORMAT:
             raise ValueError(f"a tally stored in format {stored[:1].hex() or 'nothing'}; this code reads {_FORMAT}")
-        count, at = _take_varint(stored, 1)
-        if count == 0:
-            return ZERO
-        total, at = _take_varint(stored, at)
-        low, at = _take_varint(stored, at)
-        width, at = _take_varint(stored, at)
+        # one loop, no calls: an answer over ten years decodes hundreds of these
+        numbers: list[int] = []
+        number = shift = 0
+        at = 1
+        for byte in islice(stored, 1, None):
+            at += 1
+            if byte > 0x7F:
+                number |= (byte & 0x7F) << shift
+                shift += 7
+                continue
+            numbers.append(number | byte << shift)
+            if len(numbers) == 4:
+                break
+            number = shift = 0
+        if len(numbers) < 4:
+            if numbers == [0]:
+                return ZERO
+            raise ValueError("a tally that ends in the middle of a number: the stored value is cut short")
+        smallest = _unzigzag(numbers[2])
         users = Sketch(stored[at:]) if at < len(stored) else None
-        smallest = _unzigzag(low)
-        return cls(count, _unzigzag(total), smallest, smallest + width, users)
+        return cls(numbers[0], _unzigzag(numbers[1]), smallest, smallest + numbers[3], users)
 
 
 ZERO: Final = Tally(0, 0, None, None)
@@ -108,16 +121,3 @@ def _put_varint(out: bytearray, number: int) -> None:
         out.append(number & 0x7F | 0x80)
         number >>= 7
     out.append(number)
-
-
-def _take_varint(stored: bytes, at: int) -> tuple[int, int]:
-    number = shift = 0
-    while True:
-        if at >= len(stored):
-            raise ValueError("a tally that ends in the middle of a number: the stored value is cut short")
-        byte = stored[at]
-        number |= (byte & 0x7F) << shift
-        at += 1
-        if byte < 0x80:
-            return number, at
-        shift += 7

@@ -39,6 +39,7 @@ __all__ = [
 PROBLEM_JSON: Final = "application/problem+json"
 _OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"})
 _GRACE_SECONDS: Final = 5
+_KEEP_ALIVE_SECONDS: Final = 75  # longer than clients and proxies keep theirs, so that they never meet a closing one
 _SECONDS: Final = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _PROBLEM: Final = {
     "type": "object",
@@ -203,6 +204,7 @@ def serve(app: FastAPI, at: Address, *, setting: str) -> None:
         access_log=False,
         log_level="warning",
         server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
     # uvicorn raises the signal once more when it is done; a wanted end is no death by signal
