@@ -1,0 +1,35 @@
+"""The implementations that the contract suites run on: one more parameter is one more implementation.
+
+A store is shared by the tests of a file, so each takes video ids and document names of its own (`video`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tallymark.settings import Settings
+from tallymark.store import ViewStore
+from tallymark.wiring import open_store
+
+
+@pytest.fixture(scope="module", params=["sqlite:"])
+def store_settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    home: Path = tmp_path_factory.mktemp("home")
+    return Settings(home=home, store=request.param)
+
+
+@pytest.fixture(scope="module")
+def store(store_settings: Settings) -> Iterator[ViewStore]:
+    opened = open_store(store_settings)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def video() -> str:
+    """A video id, and the beginning of others, that no other test uses."""
+    return f"video-{uuid4()}"

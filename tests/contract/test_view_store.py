@@ -1,0 +1,163 @@
+"""What every ViewStore promises of its cells, on every implementation."""
+
+from __future__ import annotations
+
+from itertools import count
+from uuid import uuid4
+
+import pytest
+import strategies
+from hypothesis import given
+from hypothesis import strategies as st
+from minutes import NOON, found, hour_of_minutes, minute, tally
+
+from tallymark.buckets import Bucket, Grain, Span
+from tallymark.cells import SHARDS, Cell, CellKey, CellSpan, place, row_key, shard_of
+from tallymark.sketch import Sketch
+from tallymark.store import Attempt, Stamp, View, ViewStore
+from tallymark.tally import ZERO, Tally
+
+EVER = 10_000
+
+
+def test_only_what_exists_is_found(store: ViewStore, video: str) -> None:
+    assert store.put(View.BATCH, iter([minute(video, NOON + n, tally(n)) for n in (1, 5)]), version=Attempt(1)) == 2
+    cells = store.get(View.BATCH, hour_of_minutes(video), version=1)
+    assert cells == {
+        CellKey(video, "view", Bucket(Grain.MINUTE, NOON + 1)): tally(1),
+        CellKey(video, "view", Bucket(Grain.MINUTE, NOON + 5)): tally(5),
+    }
+    assert store.get(View.SPEED, hour_of_minutes(video), version=EVER) == {}
+    assert store.get(View.BATCH, hour_of_minutes(video, NOON + 60), version=EVER) == {}
+    assert store.get(View.BATCH, [], version=EVER) == {}
+
+
+def test_an_empty_put_is_no_cell(store: ViewStore) -> None:
+    assert store.put(View.BATCH, [], version=Attempt(1)) == 0
+
+
+@pytest.mark.parametrize("view", View)
+def test_the_same_put_twice_is_once(store: ViewStore, video: str, view: View) -> None:
+    version = Attempt(3) if view is View.BATCH else Stamp(3, 7)
+    for _ in range(2):
+        store.put(view, [minute(video, NOON, tally(4))], version=version)
+    assert found(store, view, video, version=3) == [tally(4)]
+
+
+def test_a_batch_cell_is_read_at_the_newest_version_not_newer_than_the_asked_one(store: ViewStore, video: str) -> None:
+    for attempt in (5, 2, 9):  # the order of writing does not matter: a late zombie is an old version
+        store.put(View.BATCH, [minute(video, NOON, tally(attempt))], version=Attempt(attempt))
+    read = {version: found(store, View.BATCH, video, version=version) for version in range(1, 12)}
+    assert read[1] == []
+    assert read[2] == read[3] == read[4] == [tally(2)]
+    assert read[5] == read[8] == [tally(5)]
+    assert read[9] == read[11] == [tally(9)]
+
+
+def test_a_cell_that_vanished_is_zero_and_not_missing(store: ViewStore, video: str) -> None:
+    store.put(View.BATCH, [minute(video, NOON, tally(4))], version=Attempt(1))
+    store.put(View.BATCH, [minute(video, NOON, ZERO)], version=Attempt(2))
+    assert found(store, View.BATCH, video, version=1) == [tally(4)]
+    assert found(store, View.BATCH, video, version=2) == [ZERO]
+
+
+def test_within_an_epoch_the_highest_micro_batch_wins_whoever_comes_last(store: ViewStore, video: str) -> None:
+    seen = []
+    for micro_batch, n in ((5, 50), (4, 40), (5, 51), (0, 1), (6, 60), (5, 52)):
+        store.put(View.SPEED, [minute(video, NOON, tally(n))], version=Stamp(1, micro_batch))
+        seen += found(store, View.SPEED, video, version=1)
+    assert seen == [tally(n) for n in (50, 50, 51, 51, 60, 60)]
+
+
+def test_a_minute_that_the_epoch_has_not_written_falls_back_to_the_epoch_before(store: ViewStore, video: str) -> None:
+    store.put(View.SPEED, [minute(video, NOON, tally(1)), minute(video, NOON + 1, tally(2))], version=Stamp(1, 90))
+    store.put(View.SPEED, [minute(video, NOON + 1, tally(3))], version=Stamp(2, 0))
+    store.put(View.SPEED, [minute(video, NOON, tally(9)), minute(video, NOON + 2, tally(9))], version=Stamp(3, 0))
+    assert found(store, View.SPEED, video, version=1) == [tally(1), tally(2)]
+    assert found(store, View.SPEED, video, version=2) == [tally(1), tally(3)]
+    assert found(store, View.SPEED, video, version=3) == [tally(9), tally(3), tally(9)]
+
+
+def test_ids_that_begin_alike_or_look_strange_do_not_meet(store: ViewStore, video: str) -> None:
+    ids = [video, video + "0", video + " ", video + "%_*?", video + "'\"\\", video + "ü\U0010ffff", video[:-1]]
+    for n, id_ in enumerate(ids, start=1):
+        store.put(View.BATCH, [minute(id_, NOON, tally(n))], version=Attempt(1))
+    store.put(View.BATCH, [Cell(video, "viewed", Bucket(Grain.MINUTE, NOON), tally(99))], version=Attempt(1))
+    assert [found(store, View.BATCH, id_, version=1) for id_ in ids] == [[tally(n)] for n in range(1, len(ids) + 1)]
+
+
+def test_users_come_back_as_they_were_put(store: ViewStore, video: str) -> None:
+    crowd = Tally(9000, 9000, 1, 1, Sketch.of(f"user-{n}" for n in range(5000)))
+    store.put(View.BATCH, [minute(video, NOON, crowd)], version=Attempt(1))
+    assert found(store, View.BATCH, video, version=1) == [crowd]
+
+
+@pytest.mark.parametrize("grain", Grain)
+def test_a_span_over_row_borders_is_read_to_its_ends_and_no_further(store: ViewStore, video: str, grain: Grain) -> None:
+    start = grain.floor(NOON)
+    starts = [start]
+    while len(starts) < 70:
+        starts.append(grain.next(starts[-1]))
+    cells = [Cell(video, "view", Bucket(grain, at), tally(n)) for n, at in enumerate(starts, start=1)]
+    store.put(View.BATCH, cells, version=Attempt(1))
+    for first, last in ((0, 69), (1, 68), (11, 12), (23, 25), (30, 62), (59, 61)):
+        asked = CellSpan(video, "view", Span(grain, starts[first], starts[last]))
+        assert store.get(View.BATCH, [asked], version=1) == {cell.key: cell.tally for cell in cells[first:last]}
+
+
+key_of_one_shard = st.tuples(st.sampled_from(["a", "ab", "b"]), st.sampled_from(["view", "like"]), strategies.spans())
+puts = st.lists(
+    st.tuples(st.sampled_from(View), st.integers(1, 3), st.integers(0, 3), key_of_one_shard, st.integers(0, 9)),
+    max_size=12,
+)
+example_number = count()
+
+
+@strategies.quick
+@given(puts, st.integers(1, 3))
+def test_after_any_puts_get_and_scan_say_what_a_plain_dict_says(store: ViewStore, puts: list, asked: int) -> None:
+    prefix = f"{next(example_number)}-{uuid4()}-"
+    truth: dict[View, dict[CellKey, dict[int, tuple[int, Tally]]]] = {View.SPEED: {}, View.BATCH: {}}
+    spans: set[CellSpan] = set()
+    for view, number, micro_batch, (video_id, kind, span), n in puts:
+        cells = [Cell(prefix + video_id, kind, bucket, tally(n) if n else ZERO) for bucket in span.buckets()]
+        version = Attempt(number) if view is View.BATCH else Stamp(number, micro_batch)
+        assert store.put(view, cells, version=version) == len(cells)
+        spans.add(CellSpan(prefix + video_id, kind, span))
+        order = 0 if view is View.BATCH else micro_batch
+        for cell in cells:
+            versions = truth[view].setdefault(cell.key, {})
+            if number not in versions or order >= versions[number][0]:
+                versions[number] = (order, cell.tally)
+    for view in View:
+        visible = {
+            key: versions[max(n for n in versions if n <= asked)][1]
+            for key, versions in truth[view].items()
+            if min(versions) <= asked
+        }
+        assert store.get(view, spans, version=asked) == visible
+        scanned = [
+            cell
+            for shard in sorted({shard_of(span.video_id) for span in spans})
+            for grain in Grain
+            for cell in store.scan(view, shard, grain, version=asked)
+            if cell.video_id.startswith(prefix)
+        ]
+        assert {cell.key: cell.tally for cell in scanned} == visible
+        assert len(scanned) == len(visible)
+
+
+def test_a_scan_walks_one_shard_and_grain_in_the_order_of_the_row_keys(store: ViewStore, video: str) -> None:
+    ids = [f"{video}-{n}" for n in range(40)]
+    cells = [minute(id_, NOON + at, tally(at + 1)) for id_ in ids for at in (61, 59, 0)]
+    hours = [Cell(id_, "view", Bucket(Grain.HOUR, NOON), tally(1)) for id_ in ids]
+    store.put(View.BATCH, [*cells, *hours], version=Attempt(2))
+    mine: list[Cell] = []
+    for shard in range(SHARDS):
+        walked = [(c, *place(c.bucket)) for c in store.scan(View.BATCH, shard, Grain.MINUTE, version=2)]
+        order = [(row_key(c.video_id, c.type, Grain.MINUTE, row), offset) for c, row, offset in walked]
+        assert order == sorted(order)
+        assert {shard_of(c.video_id) for c, _, _ in walked} <= {shard}
+        mine += [c for c, _, _ in walked if c.video_id in ids]
+    assert sorted(mine) == sorted(cells)
+    assert not [c for c in store.scan(View.BATCH, shard_of(ids[0]), Grain.HOUR, version=1) if c.video_id in ids]
