@@ -47,7 +47,8 @@ def next_steps(state: SystemState, *, ran_already: bool, tokens: bool) -> None:
     say(f"  events     {state.gateway}   described at {state.gateway}/docs")
     say(f"  questions  {state.api}   described at {state.api}/docs")
     say()
-    say(f'  send   curl {token}-H 'content-type: application/json' {state.gateway}/v1/events -d "{event}"')
+    header = "-H 'Content-Type: application/json'"
+    say(f'  send   curl {token}{header} {state.gateway}/v1/events -d "{event}"')
     say(f"  ask    curl {token}'{state.api}/v1/count?video_id=intro&type=view&last=1h'")
     say("  look   tallymark status")
     say("  stop   tallymark down")
