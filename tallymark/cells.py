@@ -6,6 +6,8 @@ day, a day row a month, a month row a year. The row key is
     shard (1 byte) | video_id | 00 | type | 00 | grain (1 byte) | row start (epoch minutes, 4 bytes, big-endian)
 
 so keys of one video, type and grain sort by time, and ids, which hold no control characters, cannot run together.
+Video ids that begin with `RESERVED` belong to Tallymark itself (what a recount has counted is kept in such cells); no
+event can have one, and whoever walks a whole shard passes over them.
 """
 
 from __future__ import annotations
@@ -18,9 +20,22 @@ from typing import Final, NamedTuple
 from tallymark.buckets import Bucket, Grain, Span, instant, minute_of
 from tallymark.tally import Tally
 
-__all__ = ["SHARDS", "Cell", "CellKey", "CellSpan", "Row", "bucket_at", "place", "row_key", "row_of", "shard_of"]
+__all__ = [
+    "RESERVED",
+    "SHARDS",
+    "Cell",
+    "CellKey",
+    "CellSpan",
+    "Row",
+    "bucket_at",
+    "place",
+    "row_key",
+    "row_of",
+    "shard_of",
+]
 
 SHARDS: Final = 16
+RESERVED: Final = "\x01"
 _TAIL = struct.Struct(">BI")
 
 

@@ -1,0 +1,106 @@
+"""The record of every recount that was tried: its plan, written before any of its cells, and what became of it.
+
+Attempts are numbered 1, 2, 3 … and the number is the version of the cells that the attempt writes. A reader of
+version 7 sees cells of attempts up to 7, also of those that crashed; therefore the plan of an attempt contains the
+pairs of every unpublished attempt before it, back to the published version. `begin` makes sure that none is missed: it
+succeeds only if no other attempt was begun since the attempts were listed.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from tallymark.buckets import instant, minute_of
+from tallymark.store import ViewStore
+
+__all__ = ["AttemptRecord", "Check", "Days", "State", "as_pairs", "attempt", "begin", "newer_than", "save"]
+
+_PREFIX: Final = "attempts/"
+_DAY: Final = 1440
+
+
+class State(StrEnum):
+    PLANNED = "planned"
+    COUNTED = "counted"
+    CHECKED = "checked"
+    PUBLISHED = "published"
+    KEPT = "kept"  # its cells stay, readers never see them
+
+
+class Check(msgspec.Struct, frozen=True):
+    """What must hold before a version is published; `says` has the figures."""
+
+    name: str
+    holds: bool
+    says: str
+
+
+class Days(msgspec.Struct, frozen=True):
+    """The first and the last day, as starts in epoch minutes, that any version up to this one has counted."""
+
+    first: int
+    last: int
+
+
+class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`pairs`: {day: {shard: [hours of the day]}}, days as 2026-01-31. `why`: what stopped a kept attempt."""
+
+    number: int
+    state: State
+    started_at: datetime
+    raw_version: int
+    exact_until: datetime
+    pairs: dict[str, dict[int, list[int]]]
+    days: Days | None = None
+    checks: list[Check] = []
+    finished_at: datetime | None = None
+    why: str | None = None
+
+    def hours(self) -> set[tuple[int, int]]:
+        """The pairs as (hour start in epoch minutes, shard)."""
+        return {
+            (minute_of(datetime.fromisoformat(f"{day}T00:00Z")) + hour * 60, shard)
+            for day, shards in self.pairs.items()
+            for shard, hours in shards.items()
+            for hour in hours
+        }
+
+
+def as_pairs(hours: set[tuple[int, int]]) -> dict[str, dict[int, list[int]]]:
+    """The inverse of `AttemptRecord.hours`."""
+    pairs: dict[str, dict[int, list[int]]] = {}
+    for hour, shard in sorted(hours):
+        day = pairs.setdefault(instant(hour).date().isoformat(), {})
+        day.setdefault(shard, []).append(hour % _DAY // 60)
+    return pairs
+
+
+def attempt(store: ViewStore, number: int) -> AttemptRecord | None:
+    body = store.read_document(_name(number))
+    return None if body is None else _decode(body)
+
+
+def newer_than(store: ViewStore, version: int) -> list[AttemptRecord]:
+    """The attempts after number `version`, in order."""
+    return [_decode(body) for _, body in store.list_documents(_PREFIX, after=_name(version))]
+
+
+def begin(store: ViewStore, record: AttemptRecord) -> bool:
+    """Put a new attempt on record; False, and no change, when its number is taken."""
+    return store.swap_document(_name(record.number), None, msgspec.json.encode(record))
+
+
+def save(store: ViewStore, record: AttemptRecord) -> None:
+    store.write_document(_name(record.number), msgspec.json.encode(record))
+
+
+def _name(number: int) -> str:
+    return f"{_PREFIX}{number:08d}"
+
+
+def _decode(body: bytes) -> AttemptRecord:
+    return msgspec.json.decode(body, type=AttemptRecord)

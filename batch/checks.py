@@ -1,0 +1,93 @@
+"""What must hold before a version may be read. A check that fails keeps the version from readers and says why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from batch.attempts import Check
+from batch.ledger import rows_counted
+from batch.plan import Plan
+from batch.raw import RawVersion
+from batch.shard import ShardCount
+from tallymark.buckets import Grain, instant, minute_of
+from tallymark.publication import Publication
+from tallymark.store import ViewStore
+
+__all__ = ["check"]
+
+_DAY = 1440
+
+
+def check(
+    store: ViewStore, plan: Plan, counts: Sequence[ShardCount], *, raw: RawVersion, published: Publication, number: int
+) -> list[Check]:
+    """All checks of attempt `number`, in the order in which people should read them."""
+    return [
+        _all_counted(plan, counts),
+        _conserved(counts),
+        _in_their_shard(counts),
+        _before_exact_until(plan, counts),
+        _not_backwards(plan, published),
+        _sealed_days_complete(store, plan, raw, number),
+    ]
+
+
+def _all_counted(plan: Plan, counts: Sequence[ShardCount]) -> Check:
+    read = sum(count.rows for count in counts)
+    misread = [f"{instant(hour):%Y-%m-%d %H:%M} in shard {count.shard}" for count in counts for hour in count.misread]
+    shards = {task.shard for task in plan.tasks} == {count.shard for count in counts}
+    says = f"{read} raw rows were read where {plan.rows} were planned"
+    wrong = f"; not as planned: {', '.join(misread[:5])}" if misread else ""
+    return Check("every planned row was read", shards and not misread and read == plan.rows, says + wrong)
+
+
+def _conserved(counts: Iterable[ShardCount]) -> Check:
+    total: Counter[str] = Counter()
+    for count in counts:
+        total.update(rows=count.rows, events=count.events, hours=count.in_hours, minutes=count.in_minutes)
+    duplicates = total["rows"] - total["events"]
+    holds = duplicates >= 0 and total["events"] == total["hours"] == total["minutes"]
+    return Check(
+        "every row is counted or a duplicate",
+        holds,
+        f"{total['rows']} rows = {total['events']} events + {duplicates} duplicates; "
+        f"{total['hours']} in hour cells, {total['minutes']} in minute cells",
+    )
+
+
+def _in_their_shard(counts: Iterable[ShardCount]) -> Check:
+    foreign = sum(count.foreign for count in counts)
+    return Check("every row lies in its video's shard", not foreign, f"{foreign} events lie in another shard's files")
+
+
+def _before_exact_until(plan: Plan, counts: Iterable[ShardCount]) -> Check:
+    last = max((count.last for count in counts if count.last is not None), default=None)
+    holds = last is None or last < minute_of(plan.exact_until)
+    latest = "no event" if last is None else f"last event in the minute {instant(last).isoformat()}"
+    return Check("nothing at or beyond exact_until", holds, f"{latest}, exact until {plan.exact_until.isoformat()}")
+
+
+def _not_backwards(plan: Plan, published: Publication) -> Check:
+    says = f"from {published.exact_until.isoformat()} to {plan.exact_until.isoformat()}"
+    return Check("exact_until does not go back", plan.exact_until >= published.exact_until, says)
+
+
+def _sealed_days_complete(store: ViewStore, plan: Plan, raw: RawVersion, number: int) -> Check:
+    """The days that this attempt touched and that are wholly sealed: the ledger against the table's log."""
+    until = minute_of(plan.exact_until)
+    days = {(day.start, task.shard) for task in plan.tasks for day in task.days if day.start + _DAY <= until}
+    told: Counter[tuple[int, int]] = Counter()
+    for file in raw.files:
+        if (file.day, file.shard) in days:
+            told[file.day, file.shard] += file.rows
+    by_shard: dict[int, list[int]] = {}
+    for day, shard in days:
+        by_shard.setdefault(shard, []).append(day)
+    counted = rows_counted(store, Grain.DAY, by_shard, version=number) if days else {}
+    wrong = sorted(pair for pair in days if told[pair] != counted.get(pair, 0))
+    says = f"{len(days)} sealed days of a shard, {sum(told.values())} rows"
+    for day, shard in wrong[:5]:
+        rows = f"{counted.get((day, shard), 0)} rows counted, {told[day, shard]} in the table's log"
+        says += f"; {instant(day).date()} in shard {shard}: {rows}"
+    return Check("sealed days have all their rows", not wrong, says)

@@ -1,0 +1,115 @@
+"""Who runs the shards: this process, one after the other, or Spark, a task each. No shuffle: a shard needs no other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotYet
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from batch.plan import ShardTask
+from batch.steps import Step, Watch
+from tallymark.errors import Unavailable
+from tallymark.settings import Settings
+from tallymark.store import ViewStore
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import SparkSession
+
+    from batch.shard import ShardCount
+
+__all__ = ["Distribute", "on_spark", "serially"]
+
+Distribute = Callable[[Sequence[ShardTask], Watch], "list[ShardCount]"]
+"""Run all tasks and tell the watcher as shards are done. What goes wrong in a task is raised."""
+
+_POLL_SECONDS: Final = 0.2
+
+
+def serially(store: ViewStore) -> Distribute:
+    """In this process: for a few hundred thousand rows, sooner done than a Spark session is started."""
+
+    def distribute(tasks: Sequence[ShardTask], watch: Watch) -> list[ShardCount]:
+        from batch.shard import recount_shard
+
+        counts = []
+        for done, task in enumerate(tasks, start=1):
+            counts.append(recount_shard(task, store, counted=partial(watch, Step.COUNT, done, len(tasks))))
+            watch(Step.ROLL_UP, done, len(tasks))
+        return counts
+
+    return distribute
+
+
+def on_spark(spark: SparkSession, settings: Settings) -> Distribute:
+    """One Spark task per shard, in the order given: biggest first. Each opens the store of `settings` for itself."""
+
+    def distribute(tasks: Sequence[ShardTask], watch: Watch) -> list[ShardCount]:
+        from batch.shard import ShardCount
+
+        orders = [msgspec.json.encode(task) for task in tasks]
+        numbered = spark.range(0, len(orders), 1, len(orders))
+        reports = numbered.mapInArrow(_running(orders, settings), "report binary, error string")
+        group = f"recount {os.getpid()}"
+        with ThreadPoolExecutor(max_workers=1) as collecting:
+            rows = collecting.submit(_in_group, spark, group, reports.collect)
+            while not _is_done(rows):
+                watch(Step.ROLL_UP, _tasks_done(spark, group), len(tasks))
+        for row in rows.result():
+            if row.error:
+                raise Unavailable(row.error)
+        watch(Step.ROLL_UP, len(tasks), len(tasks))
+        return [msgspec.json.decode(bytes(row.report), type=ShardCount) for row in rows.result()]
+
+    return distribute
+
+
+def _running(orders: list[bytes], settings: Settings) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """A function for mapInArrow over the numbers of the orders."""
+
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        os.environ.setdefault("POLARS_MAX_THREADS", "1")  # read when it is imported; the cores are the tasks' already
+        import pyarrow as pa
+
+        from batch.shard import recount_shard
+        from tallymark.wiring import open_store
+
+        schema = pa.schema([("report", pa.binary()), ("error", pa.string())])
+        store = open_store(settings)
+        for batch in batches:
+            for number in batch.column(0).to_pylist():
+                try:
+                    count = recount_shard(msgspec.json.decode(orders[number], type=ShardTask), store)
+                    report = {"report": [msgspec.json.encode(count)], "error": [None]}
+                except Unavailable as error:  # told in its own words, not in Spark's stack traces
+                    report = {"report": [None], "error": [str(error)]}
+                yield pa.RecordBatch.from_pydict(report, schema=schema)
+        store.close()
+
+    return run
+
+
+def _in_group(spark: SparkSession, group: str, collect: Callable[[], list[Any]]) -> list[Any]:
+    """Collect in a job group of its own, by which the progress is found."""
+    spark.sparkContext.setJobGroup(group, "recount of all dirty shards", interruptOnCancel=True)
+    return collect()
+
+
+def _is_done(rows: Future[list[Any]]) -> bool:
+    try:
+        rows.exception(timeout=_POLL_SECONDS)
+    except NotYet:
+        return False
+    return True
+
+
+def _tasks_done(spark: SparkSession, group: str) -> int:
+    tracker = spark.sparkContext.statusTracker()
+    jobs = filter(None, map(tracker.getJobInfo, tracker.getJobIdsForGroup(group)))
+    stages = (tracker.getStageInfo(stage) for job in jobs for stage in job.stageIds)
+    return sum(stage.numCompletedTasks for stage in stages if stage)

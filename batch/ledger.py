@@ -1,0 +1,56 @@
+"""What was counted, kept as batch cells under ids that no event can have: the ledger of each shard.
+
+The HOUR cell of a shard's ledger says how many raw rows of that hour were counted, the DAY cell how many of that day.
+Being cells, they carry the attempt's number as version: so what the published version counted is a read at that
+version, and neither a crash nor a rollback needs a case of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from tallymark.buckets import Bucket, Grain, Span
+from tallymark.cells import RESERVED, Cell, CellSpan
+from tallymark.store import View, ViewStore
+from tallymark.tally import ZERO, Tally
+
+__all__ = ["ledger_cells", "rows_counted", "runs"]
+
+_TYPE: Final = "raw"
+_ID: Final = f"{RESERVED}raw/"
+
+
+def ledger_cells(shard: int, grain: Grain, rows: Mapping[int, int]) -> Iterator[Cell]:
+    """The ledger's cells for `rows` by bucket start."""
+    for start, count in rows.items():
+        yield Cell(f"{_ID}{shard:02d}", _TYPE, Bucket(grain, start), Tally(count, 0, 0, 0) if count else ZERO)
+
+
+def rows_counted(
+    store: ViewStore, grain: Grain, starts: Mapping[int, Iterable[int]], *, version: int
+) -> dict[tuple[int, int], int]:
+    """Rows that `version` counted, by (bucket start, shard), of the buckets that `starts` names by shard.
+
+    Buckets that it did not count are left out.
+    """
+    spans = [
+        CellSpan(f"{_ID}{shard:02d}", _TYPE, span) for shard, buckets in starts.items() for span in runs(grain, buckets)
+    ]
+    found = store.get(View.BATCH, spans, version=version)
+    return {
+        (key.bucket.start, int(key.video_id.removeprefix(_ID))): tally.count
+        for key, tally in found.items()
+        if tally.count
+    }
+
+
+def runs(grain: Grain, starts: Iterable[int]) -> list[Span]:
+    """The bucket starts as runs of adjacent buckets: the hours 1, 2, 3 and 5 are [1, 4) and [5, 6)."""
+    spans: list[Span] = []
+    for start in sorted(set(starts)):
+        if spans and spans[-1].end == start:
+            spans[-1] = spans[-1]._replace(end=grain.next(start))
+        else:
+            spans.append(Span(grain, start, grain.next(start)))
+    return spans

@@ -1,0 +1,200 @@
+"""What is dirty: the (hour, shard) pairs whose raw rows are not the rows that the published version counted.
+
+Found in two looks. The first compares rows by (day, shard): the table's log against the ledger, no data is read. The
+second compares rows by hour, where the first look found a difference: one column is read. To these come the pairs of
+all attempts since the published version, whose cells lie where the new version would show them. So open hours, late
+events, crashes and rollbacks need no case of their own, and compaction, which moves rows but adds none, is no change.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from batch.attempts import AttemptRecord, Days
+from batch.ledger import rows_counted
+from batch.raw import RawFile, RawVersion
+from tallymark.buckets import Grain, minute_of
+from tallymark.cells import SHARDS
+from tallymark.publication import Progress, Publication
+from tallymark.store import ViewStore
+
+__all__ = ["DayTask", "HourTask", "Plan", "ShardTask", "make_plan", "provable_until"]
+
+_DAY: Final = 1440
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+Pair = tuple[int, int]  # (start in epoch minutes, shard)
+RowsByHour = Callable[[Sequence[RawFile]], Mapping[Pair, int]]
+
+
+class HourTask(msgspec.Struct, frozen=True, array_like=True):
+    """An hour to count: it has `rows` raw rows; no attempt whose cells may be there has counted more than `was`.
+
+    With fewer rows than there were, cells may have vanished that no row names any more. 0 rows: all of them have.
+    """
+
+    start: int
+    rows: int
+    was: int
+
+
+class DayTask(msgspec.Struct, frozen=True, array_like=True):
+    """The hours of one day to count, the files that hold them, and the hours (→ rows) that stay as published."""
+
+    start: int
+    hours: list[HourTask]
+    files: list[RawFile]
+    kept: dict[int, int]
+
+
+class ShardTask(msgspec.Struct, frozen=True, array_like=True):
+    """All that one shard has to do in attempt number `attempt`, day by day."""
+
+    attempt: int
+    shard: int
+    days: list[DayTask]
+
+    @property
+    def rows(self) -> int:
+        return sum(hour.rows for day in self.days for hour in day.hours)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The tasks of an attempt, biggest first. `days`: as in its record."""
+
+    tasks: tuple[ShardTask, ...]
+    exact_until: datetime
+    days: Days | None
+
+    @property
+    def hours(self) -> set[Pair]:
+        return {(hour.start, task.shard) for task in self.tasks for day in task.days for hour in day.hours}
+
+    @property
+    def rows(self) -> int:
+        return sum(task.rows for task in self.tasks)
+
+
+def provable_until(progress: Progress, newest_ms: int, lateness: timedelta) -> datetime:
+    """Up to where hours can be sealed: both the archive and event time are `lateness` past their end.
+
+    The archive includes all until 12:31:10, the newest event is of 12:03, lateness is 2 min: 12:00.
+    """
+    newest = _EPOCH + timedelta(milliseconds=newest_ms)
+    proven = min(progress.included_until, newest) - lateness
+    return proven.replace(minute=0, second=0, microsecond=0)
+
+
+def make_plan(
+    store: ViewStore,
+    raw: RawVersion,
+    *,
+    number: int,
+    published: Publication,
+    newer: Sequence[AttemptRecord],
+    days: Days | None,
+    exact_until: datetime,
+    rows_by_hour: RowsByHour,
+) -> Plan:
+    """The plan of attempt `number` on top of `published`; `newer`: all attempts since; `days`: those it has counted.
+
+    Hours at or beyond `exact_until` that an earlier attempt counted are planned with no rows: they become nothing.
+    """
+    until = minute_of(exact_until)
+    reopened = {pair for record in newer for pair in record.hours()}
+    suspects = _changed_days(store, raw, until, days, version=published.version)
+    suspects |= {(_day_of(hour), shard) for hour, shard in reopened}
+    files = _files_by_day(raw, suspects)
+    counted = rows_counted(store, Grain.HOUR, _hours_by_shard(suspects), version=published.version)
+    look = _SecondLook(
+        until=until,
+        reopened=reopened,
+        found=rows_by_hour([file for group in files.values() for file in group]),
+        counted=counted,
+        most=_most_counted(store, counted, newer),
+    )
+    tasks: dict[int, list[DayTask]] = defaultdict(list)
+    for day, shard in sorted(suspects):
+        task = look.day_task(day, shard, files[day, shard])
+        if task.hours:
+            tasks[shard].append(task)
+    planned = [ShardTask(number, shard, todo) for shard, todo in tasks.items()]
+    biggest_first = sorted(planned, key=lambda task: (-task.rows, task.shard))
+    touched = {task.start for todo in tasks.values() for task in todo} | ({days.first, days.last} if days else set())
+    covered = Days(min(touched), max(touched)) if touched else None
+    return Plan(tasks=tuple(biggest_first), exact_until=exact_until, days=covered)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _SecondLook:
+    """Rows by (hour, shard): `found` in raw, `counted` by the published version, `most` by that or a newer attempt."""
+
+    until: int
+    reopened: set[Pair]
+    found: Mapping[Pair, int]
+    counted: Mapping[Pair, int]
+    most: Mapping[Pair, int]
+
+    def day_task(self, day: int, shard: int, files: list[RawFile]) -> DayTask:
+        todo: list[HourTask] = []
+        kept: dict[int, int] = {}
+        for hour in range(day, day + _DAY, 60):
+            rows = self.found.get((hour, shard), 0) if hour < self.until else 0
+            if rows != self.counted.get((hour, shard), 0) or (hour, shard) in self.reopened:
+                todo.append(HourTask(hour, rows, self.most.get((hour, shard), 0)))
+            elif rows:
+                kept[hour] = rows
+        needed = [file for file in files if any(hour.rows and file.overlaps(hour.start) for hour in todo)]
+        return DayTask(day, todo, needed, kept)
+
+
+def _changed_days(store: ViewStore, raw: RawVersion, until: int, days: Days | None, *, version: int) -> set[Pair]:
+    """The first look: (day, shard) with another number of rows in raw than in the ledger."""
+    found: Counter[Pair] = Counter()
+    for file in raw.files:
+        if file.day < until:
+            found[file.day, file.shard] += file.rows
+    known = {day for day, _ in found} | ({days.first, days.last} if days else set())
+    if not known:
+        return set()
+    asked = range(min(known), max(known) + 1, _DAY)
+    counted = rows_counted(store, Grain.DAY, dict.fromkeys(range(SHARDS), asked), version=version)
+    return {pair for pair in found.keys() | counted.keys() if found[pair] != counted.get(pair, 0)}
+
+
+def _most_counted(store: ViewStore, counted: Mapping[Pair, int], newer: Sequence[AttemptRecord]) -> dict[Pair, int]:
+    most = dict(counted)
+    for record in newer:
+        hours = _by_shard(record.hours())
+        for pair, rows in rows_counted(store, Grain.HOUR, hours, version=record.number).items():
+            most[pair] = max(rows, most.get(pair, 0))
+    return most
+
+
+def _files_by_day(raw: RawVersion, wanted: set[Pair]) -> dict[Pair, list[RawFile]]:
+    files: dict[Pair, list[RawFile]] = defaultdict(list)
+    for file in raw.files:
+        if (file.day, file.shard) in wanted:
+            files[file.day, file.shard].append(file)
+    return files
+
+
+def _hours_by_shard(days: Iterable[Pair]) -> dict[int, list[int]]:
+    return _by_shard((hour, shard) for day, shard in days for hour in range(day, day + _DAY, 60))
+
+
+def _by_shard(hours: Iterable[Pair]) -> dict[int, list[int]]:
+    shards: dict[int, list[int]] = defaultdict(list)
+    for hour, shard in hours:
+        shards[shard].append(hour)
+    return shards
+
+
+def _day_of(hour: int) -> int:
+    return hour - hour % _DAY

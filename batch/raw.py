@@ -1,0 +1,83 @@
+"""The raw table as a recount sees it: one pinned version and its files, known from the table's log alone.
+
+The only module of the batch layer that imports deltalake. Credentials for `s3://` are the usual AWS_* variables.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import NamedTuple
+
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
+
+from tallymark.errors import IncompatibleStore, NothingToRecount
+
+__all__ = ["RawFile", "RawTable", "RawVersion"]
+
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
+_DAY = 1440
+_MINUTE_MS = 60_000
+_TOLD = ("path", "partition.day", "partition.shard", "num_records", "min.occurred_at", "max.occurred_at")
+
+
+class RawFile(NamedTuple):
+    """A file of one day and shard. `day`: its start in epoch minutes; `first`, `last`: minutes of its outer rows."""
+
+    uri: str
+    day: int
+    shard: int
+    rows: int
+    first: int
+    last: int
+
+    def overlaps(self, hour: int) -> bool:
+        """Whether the file may hold rows of the hour that starts at epoch minute `hour`."""
+        return self.first < hour + 60 and self.last >= hour
+
+
+class RawVersion(NamedTuple):
+    """The table at one version. `newest_ms`: the newest occurred_at; None of an empty table."""
+
+    number: int
+    files: tuple[RawFile, ...]
+    newest_ms: int | None
+
+
+class RawTable:
+    """The Delta table at `uri`, a folder or `s3://bucket/path`."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri.rstrip("/")
+
+    def pin(self) -> RawVersion:
+        """The newest version: later commits and compaction do not touch the files that it names.
+
+        Raises NothingToRecount when there is no table, IncompatibleStore when its log does not tell what is in a file.
+        """
+        try:
+            table = DeltaTable(self.uri)
+        except TableNotFoundError:
+            raise NothingToRecount(
+                f"there are no raw events in {self.uri} yet: start `tallymark up`, send events, wait for the archive "
+                f"to commit them (setting archive_trigger) and recompute again"
+            ) from None
+        actions = table.get_add_actions(flatten=True)
+        told = {name: actions.column(name).to_pylist() for name in actions.schema.names if name in _TOLD}
+        if not told["path"]:
+            return RawVersion(table.version(), (), None)
+        untold = [name for name in _TOLD if None in told.get(name, [None])]
+        if untold:
+            raise IncompatibleStore(
+                f"the log of {self.uri} does not tell {', '.join(untold)} of each file: something other than the "
+                f"archive wrote there; write those rows again with statistics, or take the files out of the table"
+            )
+        files = (
+            RawFile(f"{self.uri}/{path}", _start_of(day), int(shard), rows, first // _MINUTE_MS, last // _MINUTE_MS)
+            for path, day, shard, rows, first, last in zip(*(told[name] for name in _TOLD), strict=True)
+        )
+        return RawVersion(table.version(), tuple(sorted(files)), max(told["max.occurred_at"]))
+
+
+def _start_of(day: str) -> int:
+    return (date.fromisoformat(day).toordinal() - _EPOCH_DAY) * _DAY

@@ -1,0 +1,164 @@
+"""The recount, in seven steps: pin, plan, begin, count, roll up, check, publish.
+
+    raw table ──pin──▶ a raw version, and exact_until
+                         │ plan: which (hour, shard) pairs are dirty      (the table's log against the ledger)
+                         │ begin: attempt n and its pairs are on record
+                         ▼
+          by shard: count minutes and hours, roll up days and months ──▶ batch cells of version n
+                         │ check: nothing lost, nothing twice, nothing too early
+                         ▼
+                      publish: readers go from the old version to n by one compare-and-set
+
+Until the last step readers see nothing of it, and it may die anywhere: the next attempt holds what this one planned.
+The cost is that of the dirty pairs, however long the history.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from batch import attempts
+from batch.attempts import AttemptRecord, State
+from batch.begin import Begun, begin
+from batch.checks import check
+from batch.distribute import Distribute
+from batch.lease import holding
+from batch.publish import publish_version
+from batch.raw import RawTable
+from batch.shard import ShardCount
+from batch.steps import Step, Watch, unwatched
+from tallymark.errors import ChecksFailed, PublicationConflict
+from tallymark.publication import Publication
+from tallymark.store import ViewStore
+
+__all__ = ["Recount", "recompute", "utc_now"]
+
+
+class Recount(msgspec.Struct, frozen=True, kw_only=True):
+    """What a recount did. `published`: whether a new version is out; otherwise nothing was dirty.
+
+    `pairs` dirty (hour, shard) pairs on `days` days had `rows` raw rows: `events` and `duplicates`. `seconds` by step.
+    """
+
+    published: bool
+    publication: Publication
+    pairs: int = 0
+    days: int = 0
+    rows: int = 0
+    events: int = 0
+    duplicates: int = 0
+    cells: int = 0
+    zeros: int = 0
+    seconds: dict[str, float]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def recompute(
+    store: ViewStore,
+    table: RawTable,
+    *,
+    lateness: timedelta,
+    distribute: Distribute,
+    now: Callable[[], datetime] = utc_now,
+    watch: Watch = unwatched,
+) -> Recount:
+    """Recount what is dirty, check it and publish it.
+
+    Raises NothingToRecount before there is anything to count, LeaseHeld while another process recounts,
+    ChecksFailed or PublicationConflict when the version was counted but is kept from readers.
+    """
+    laps = _Laps(watch)
+    with holding(store, now):
+        begun = begin(store, table, lateness=lateness, now=now, done=laps.done)
+        if begun.record is None:
+            return Recount(published=False, publication=begun.published, seconds=laps.seconds)
+        counts = distribute(begun.plan.tasks, watch) if begun.plan.tasks else []
+        laps.split(counts)
+        record = _save(store, begun.record, state=State.COUNTED)
+        record = _checked(store, begun, record, counts, now)
+        laps.done(Step.CHECK)
+        new = _publish(store, begun, record, now)
+        laps.done(Step.PUBLISH)
+        _save(store, record, state=State.PUBLISHED, finished_at=now())
+    return _recount(begun, counts, new, laps.seconds)
+
+
+def _checked(
+    store: ViewStore, begun: Begun, record: AttemptRecord, counts: Sequence[ShardCount], now: Callable[[], datetime]
+) -> AttemptRecord:
+    checks = check(store, begun.plan, counts, raw=begun.raw, published=begun.published, number=record.number)
+    failed = [f"{one.name}: {one.says}" for one in checks if not one.holds]
+    if failed:
+        _save(store, record, state=State.KEPT, checks=checks, why="; ".join(failed), finished_at=now())
+        raise ChecksFailed(record.number, failed)
+    return _save(store, record, state=State.CHECKED, checks=checks)
+
+
+def _publish(store: ViewStore, begun: Begun, record: AttemptRecord, now: Callable[[], datetime]) -> Publication:
+    try:
+        return publish_version(
+            store,
+            version=record.number,
+            exact_until=record.exact_until,
+            raw_version=record.raw_version,
+            replacing=begun.published,
+            now=now,
+        )
+    except PublicationConflict as conflict:
+        _save(store, record, state=State.KEPT, why=str(conflict), finished_at=now())
+        raise
+
+
+def _save(store: ViewStore, record: AttemptRecord, **changes: object) -> AttemptRecord:
+    changed = msgspec.structs.replace(record, **changes)
+    attempts.save(store, changed)
+    return changed
+
+
+def _recount(begun: Begun, counts: Sequence[ShardCount], new: Publication, seconds: dict[str, float]) -> Recount:
+    rows, events = sum(count.rows for count in counts), sum(count.events for count in counts)
+    return Recount(
+        published=True,
+        publication=new,
+        pairs=len(begun.plan.hours),
+        days=len({day.start for task in begun.plan.tasks for day in task.days}),
+        rows=rows,
+        events=events,
+        duplicates=rows - events,
+        cells=sum(count.cells for count in counts),
+        zeros=sum(count.zeros for count in counts),
+        seconds=seconds,
+    )
+
+
+class _Laps:
+    """Tells the watcher of each step that is done, and keeps how long it took."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.seconds: dict[str, float] = {}
+        self._watch = watch
+        self._since = time.perf_counter()
+
+    def done(self, step: Step) -> None:
+        self.seconds[step] = self.seconds.get(step, 0.0) + self._lap()
+        self._watch(step, 1, 1)
+
+    def split(self, counts: Sequence[ShardCount]) -> None:
+        """Counting and rolling up alternate in the shards: divide the time as the shards spent it."""
+        counting = sum(count.counting_seconds for count in counts)
+        rolling_up = sum(count.rolling_up_seconds for count in counts)
+        share = counting / (counting + rolling_up) if counts else 1.0
+        lap = self._lap()
+        self.seconds |= {Step.COUNT: lap * share, Step.ROLL_UP: lap * (1 - share)}
+
+    def _lap(self) -> float:
+        now = time.perf_counter()
+        self._since, lap = now, now - self._since
+        return lap
