@@ -11,7 +11,7 @@ import psutil
 from tallymark.errors import ProcessError
 from tallymark.settings import Address, Settings
 
-__all__ = ["answers", "require_free", "trouble_with"]
+__all__ = ["answers", "free_address", "require_free", "trouble_with"]
 
 
 def answers(address: Address, path: str = "/readyz", *, timeout: float = 1.0) -> bool:
@@ -40,6 +40,15 @@ def require_free(settings: Settings) -> None:
         problems.append(f"TALLYMARK_API and TALLYMARK_GATEWAY are both {settings.api.host}:{settings.api.port}")
     if problems:
         raise ProcessError("nothing was started:\n" + "\n".join(f"  - {problem}" for problem in problems))
+
+
+def free_address(wanted: Address) -> Address:
+    """`wanted`, or the same host with a port that is free now."""
+    if trouble_with(wanted) is None:
+        return wanted
+    with socket.socket() as probe:
+        probe.bind((wanted.host, 0))
+        return Address(wanted.host, probe.getsockname()[1])
 
 
 def trouble_with(address: Address) -> str | None:
