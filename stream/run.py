@@ -65,6 +65,8 @@ def run_stream(
             for follow in layers:
                 follow(horizon)
     finally:
+        # a micro-batch that is interrupted runs again after the start: what Spark says about it now is no news
+        session.sparkContext.setLogLevel("OFF")
         for query in session.streams.active:
             query.stop()
         if spark is None:

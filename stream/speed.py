@@ -31,7 +31,7 @@ def speed(events: DataFrame, *, lateness: timedelta) -> DataFrame:
 
     Columns: video_id, type, minute (epoch minutes), count, sum, min, max, users (sketch bytes, null without users).
     """
-    fresh = events.withWatermark("at", _interval(lateness)).dropDuplicatesWithinWatermark(["identity"])
+    fresh = events.withWatermark("at", _interval(lateness)).dropDuplicates(["identity", "at"])
     cells = tallies(fresh, by=[f.col("video_id"), f.col("type"), f.window("at", "1 minute").alias("window")])
     return cells.select(
         "video_id", "type", f.expr("unix_seconds(window.start) div 60 AS minute"), "count", "sum", "min", "max", "users"
