@@ -6,6 +6,7 @@ The table has the columns of the HBase layout: row key, offset in the row, versi
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -48,6 +49,7 @@ class SqliteViewStore:
 
     def __init__(self, path: Path) -> None:
         self._file = SqliteFile(path, what="view store", error=StoreUnavailable)
+        self._turn = threading.Lock()
         self._create()
 
     def put(self, view: View, cells: Iterable[Cell], *, version: Attempt | Stamp) -> int:
@@ -59,7 +61,9 @@ class SqliteViewStore:
 
     def get(self, view: View, spans: Iterable[CellSpan], *, version: int) -> dict[CellKey, Tally]:
         found: dict[CellKey, Tally] = {}
-        with self._file.reading() as connection:
+        # sqlite3 lets go of the interpreter at every row: threads that read at once would fight for it row by row, and
+        # a burst of readers, once there, would take five times the work and never clear
+        with self._turn, self._file.reading() as connection:
             for asked in spans:
                 rows = connection.execute(_GET.format(view=view), (*_bounds(asked), version))
                 found.update(_cells_of(asked, rows))

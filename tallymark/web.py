@@ -6,6 +6,7 @@ what to send instead.
 
 from __future__ import annotations
 
+import gc
 import signal
 import socket
 from collections.abc import Callable
@@ -207,6 +208,9 @@ def serve(app: FastAPI, at: Address, *, setting: str) -> None:
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
+    # what is loaded by now stays: the collector need not walk it again, 20 ms in the middle of somebody's request
+    gc.collect()
+    gc.freeze()
     # uvicorn raises the signal once more when it is done; a wanted end is no death by signal
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
