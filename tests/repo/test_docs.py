@@ -1,0 +1,124 @@
+"""The documents say what the code does: the links, paths, commands, settings, calls and tests that they name exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from serving.app import create_app as create_api
+from stream.gateway import create_app as create_gateway
+from stream.log.sqlite import SqliteLog
+from tallymark.command.table import COMMANDS
+from tallymark.settings import Settings, describe
+from tallymark.sqlite_store import SqliteViewStore
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+RECORDS = sorted((DOCS / "adr").glob("[0-9]*.md"))
+CODE = [path for folder in ("tallymark", "stream", "batch", "serving") for path in (ROOT / folder).rglob("*.py")]
+GLOSSARY = """event, type, value, occurred_at, appended_at, log, raw, dead letter, view, shard, grain, bucket, tally,
+sketch, cell, span, version, attempt, epoch, micro-batch, publication, exact_until, stitch, seal, dirty, late, lateness,
+watermark, recompute, rollback, audit"""
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+each_record = pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.stem)
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@each_page
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!\w+:)([^)\s]+)\)", page.read_text()):
+        path, _, anchor = target.partition("#")
+        aim = (page.parent / path).resolve() if path else page
+        assert aim.exists(), f"{page.name} links to {target}"
+        assert not anchor or anchor in anchors(aim), f"{page.name} links to the heading {target}"
+
+
+@each_page
+def test_every_path_that_is_named_exists(page: Path) -> None:
+    for path in re.findall(r"`((?:\w+/)+(?:\w+\.(?:py|toml|sh))?)`", page.read_text()):
+        if path.partition("/")[0] in {"tallymark", "stream", "batch", "serving", "tests", "docs", "infra"}:
+            assert (ROOT / path).exists(), f"{page.name} names {path}"
+
+
+@each_page
+def test_every_command_that_is_named_exists(page: Path) -> None:
+    known = {entry.name for entry in COMMANDS} | {"--help", "--version"}
+    for command in re.findall(r"(?:^ {4}|`|\$ )tallymark ([\w-]+)", page.read_text(), re.MULTILINE):
+        assert command in known, f"{page.name} names `tallymark {command}`"
+
+
+@each_page
+def test_every_make_target_that_is_named_exists(page: Path) -> None:
+    known = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"(?:`|^ {4})make (\w+)", page.read_text(), re.MULTILINE)) <= known
+
+
+@each_page
+def test_lines_are_short_enough_to_read(page: Path) -> None:
+    long = [line for line in page.read_text().splitlines() if len(line) > 125 and not line.startswith(("|", " "))]
+    assert not long
+
+
+@each_page
+def test_every_test_that_is_named_exists(page: Path) -> None:
+    for path, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text()):
+        assert (ROOT / path).is_file(), f"{page.name} names {path}"
+        assert re.search(rf"^def {name}\(", (ROOT / path).read_text(), re.MULTILINE), f"{page.name} names {name}"
+
+
+def test_every_guarantee_names_its_tests() -> None:
+    sections = re.split(r"^## ", (DOCS / "guarantees.md").read_text(), flags=re.MULTILINE)
+    numbered = [section for section in sections if re.match(r"\d\. ", section)]
+    assert [section.partition(".")[0] for section in numbered] == list("1234567")
+    assert all("`tests/" in section for section in numbered)
+
+
+def test_the_table_of_settings_is_that_of_the_code() -> None:
+    rows = [
+        f"| `{name}` | `{variable}` | {'' if default == '(empty)' else f'`{default}`'} | {says} |"
+        for name, variable, default, says in describe()
+    ]
+    table = "\n".join(["| setting | variable | default | |", "|---|---|---|---|", *rows])
+    assert table in (DOCS / "settings.md").read_text(), f"docs/settings.md should hold\n{table}"
+
+
+def test_every_call_is_documented_and_no_other(tmp_path: Path) -> None:
+    store, log = SqliteViewStore(tmp_path / "views"), SqliteLog(tmp_path / "log")
+    apps = create_api(Settings(), store=store), create_gateway(Settings(), log=log)
+    calls = {path for app in apps for path in app.openapi()["paths"]} | {"/openapi.json", "/docs"}
+    store.close()
+    log.close()
+    named = set(re.findall(r"`(?:GET |POST )?(/[\w./]+)`", (DOCS / "http.md").read_text()))
+    assert named == calls
+
+
+def test_every_word_of_the_glossary_is_explained_once_and_used() -> None:
+    explained = re.findall(r"^- \*\*(.+?)\*\*: ", (DOCS / "glossary.md").read_text(), re.MULTILINE)
+    assert sorted(explained) == sorted(GLOSSARY.replace("\n", " ").split(", "))
+    written = "\n".join(path.read_text() for path in CODE).lower().replace("-", " ").replace("_", " ")
+    assert not [word for word in explained if word.replace("-", " ").replace("_", " ") not in written]
+
+
+def test_the_index_of_decisions_is_complete() -> None:
+    index = re.findall(r"^\| \[(\d{4})\]\((.+?)\) \| (.+) \|$", (DOCS / "adr" / "README.md").read_text(), re.MULTILINE)
+    assert [number for number, _, _ in index] == [f"{n:04d}" for n in range(1, len(RECORDS) + 1)]
+    assert [name for _, name, _ in index] == [record.name for record in RECORDS]
+    for (number, _, title), record in zip(index, RECORDS, strict=True):
+        assert record.read_text().startswith(f"# {int(number)}. {title}\n")
+
+
+@each_record
+def test_every_decision_has_its_parts_and_is_short(record: Path) -> None:
+    text = record.read_text()
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Context", "Decision", "Consequences", "Alternatives"]
+    assert len(text.splitlines()) <= 45
+    assert all(int(number) <= len(RECORDS) for number in re.findall(r"\brecord (\d+)\b", text))
