@@ -18,6 +18,7 @@ __all__ = ["PARTITION", "SqliteLog"]
 
 PARTITION: Final = 0
 _INSERT_ROWS: Final = 1000
+_READ_ROWS: Final = 5000
 _FRESH_MS: Final = 100
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SCHEMA: Final = (
@@ -78,11 +79,19 @@ class SqliteLog:
             return {PARTITION: self._first_at(connection, since, _end(connection))}
 
     def read(self, start: Positions, end: Positions) -> Iterator[Record]:
-        query = "SELECT log_offset, appended_at, value FROM records WHERE log_offset >= ? AND log_offset < ?"
-        bounds = (start.get(PARTITION, 0), end.get(PARTITION, 0))
-        with self._file.reading() as connection:
-            for offset, appended_at, value in connection.execute(query, bounds):
-                yield Record(PARTITION, offset, appended_at, value)
+        """Reads ahead a few thousand records at a time: between them, no snapshot keeps the file from being tidied."""
+        query = (
+            "SELECT ?, log_offset, appended_at, value FROM records WHERE log_offset >= ? AND log_offset < ?"
+            " ORDER BY log_offset LIMIT ?"
+        )
+        at, stop = start.get(PARTITION, 0), end.get(PARTITION, 0)
+        while at < stop:
+            with self._file.reading() as connection:
+                rows = connection.execute(query, (PARTITION, at, stop, _READ_ROWS)).fetchall()
+            if not rows:
+                return
+            yield from map(Record._make, rows)
+            at = rows[-1][1] + 1
 
     def close(self) -> None:
         self._file.close()
