@@ -1,0 +1,199 @@
+"""`decode` on tens of thousands of records that are nearly events: an Event, or a MalformedEvent, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import events, ids, quick, thorough, types, values
+
+from tallymark import event as event_module
+from tallymark.errors import MalformedEvent
+from tallymark.event import EARLIEST_MS, LATEST_MS, MAX_VALUE, Event, decode, encode, identity
+
+MUTATIONS = 200  # of each of 120 events: 24,000 records
+NASTY = (
+    b"\0",
+    b"\x1f",
+    b"\x7f",
+    b"\xc2\x85",
+    b"\xff",
+    b"\xed\xa0\x80",
+    b"\xef\xbb\xbf",
+    b"\\",
+    b'"',
+    b"\\ud800",
+    b"1e9",
+    b"-",
+)
+ODD: tuple[Any, ...] = (
+    None, True, 0, -1, 1.5, 1e300, 2**40 + 1, -(2**40) - 1, 2**63, 2**64, 10**30, EARLIEST_MS - 1, LATEST_MS + 1,
+    "", " ", "\n", "\x85", "\u2028", "ü" * 129, "x" * 65, "x" * 129, "View", [], {}, ["a"], {"a": 1},
+    "2026-01-31", "2026-01-31T12:00:00", "2026-01-31T12:00:00.123456789Z", "1999-12-31T23:59:59Z",
+    "2026-02-30T00:00:00Z", "9999-12-31T23:59:59-23:59",
+)  # fmt: skip
+
+any_event = st.builds(
+    Event,
+    event_id=st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=64),
+    type=types,
+    video_id=ids,
+    occurred_at=st.integers(EARLIEST_MS, LATEST_MS),
+    value=values,
+    user_id=st.none() | ids,
+    producer_id=st.none() | ids,
+    seq=st.none() | st.integers(0, 2**63 - 1),
+)
+
+
+def outcome(decoder: Callable[..., Event], *arguments: Any) -> Event | tuple[str, str | None]:
+    """What it decodes to, or how it is refused. Anything else that is raised fails the test."""
+    try:
+        return decoder(*arguments)
+    except MalformedEvent as problem:
+        return problem.reason, problem.field
+
+
+def mutated(record: bytes, chance: random.Random) -> bytes:
+    """A record that was one edit or a few away from `record`."""
+    if chance.random() < 0.4:
+        fields: dict[str, Any] = json.loads(record)
+        name = chance.choice([*Event.__struct_fields__, "unknown"])
+        if chance.random() < 0.2:
+            fields.pop(name, None)
+        else:
+            fields[name] = chance.choice(ODD)
+        return json.dumps(fields, ensure_ascii=chance.random() < 0.5).encode(errors="surrogatepass")
+    edited = bytearray(record)
+    for _ in range(chance.randint(1, 3)):
+        at = chance.randrange(len(edited) + 1)
+        kind = chance.randrange(5)
+        if kind == 0:
+            edited[at:at] = chance.choice(NASTY)
+        elif kind == 1:
+            del edited[at : at + chance.randint(1, 8)]
+        elif kind == 2:
+            edited[at : at + 1] = bytes([chance.randrange(256)])
+        elif kind == 3:
+            edited[at:at] = edited[: chance.randint(0, 40)]
+        else:
+            del edited[at:]
+    return bytes(edited)
+
+
+@given(any_event)
+@settings(thorough)
+def test_an_event_survives_the_wire(event: Event) -> None:
+    assert decode(encode(event)) == event
+    assert encode(decode(encode(event))) == encode(event)
+
+
+@given(events() | any_event, st.integers(0, 2**32))
+@settings(thorough)
+def test_what_is_nearly_an_event_is_one_or_is_refused_with_a_reason(event: Event, seed: int) -> None:
+    chance = random.Random(seed)
+    for _ in range(MUTATIONS):
+        record = mutated(encode(event), chance)
+        found = outcome(decode, record)
+        # what is accepted at a glance is what the rule in full accepts
+        assert outcome(event_module._decode_carefully, record, LATEST_MS) == found
+        if isinstance(found, Event):
+            assert decode(encode(found)) == found
+            assert EARLIEST_MS <= found.occurred_at <= LATEST_MS
+            assert abs(found.value) <= MAX_VALUE
+
+
+scalars = st.none() | st.booleans() | st.floats() | st.text(max_size=20)
+
+
+@given(st.binary(max_size=60) | st.recursive(scalars, st.lists, max_leaves=5).map(json.dumps).map(str.encode))
+@settings(quick)
+def test_what_is_not_nearly_an_event_is_refused(record: bytes) -> None:
+    assert not isinstance(outcome(decode, record), Event)
+
+
+def wire(**changes: Any) -> bytes:
+    fields = {"event_id": "e1", "type": "view", "video_id": "v", "occurred_at": 1_769_860_800_000}
+    return json.dumps({name: value for name, value in (fields | changes).items() if value is not ...}).encode()
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"event_id": ...}, "event_id"),
+        ({"event_id": "x" * 65}, "event_id"),
+        ({"event_id": 7}, "event_id"),
+        ({"video_id": "x" * 129}, "video_id"),
+        ({"video_id": ""}, "video_id"),
+        ({"video_id": "a\tb"}, "video_id"),
+        ({"video_id": "a\x85b"}, "video_id"),
+        ({"type": "View"}, "type"),
+        ({"type": "view\n"}, "type"),
+        ({"type": "v" * 33}, "type"),
+        ({"value": 2**40 + 1}, "value"),
+        ({"value": 1.5}, "value"),
+        ({"value": None}, "value"),
+        ({"user_id": "\0"}, "user_id"),
+        ({"producer_id": "p" * 129}, "producer_id"),
+        ({"seq": -1}, "seq"),
+        ({"seq": 2**63}, "seq"),
+        ({"occurred_at": ...}, "occurred_at"),
+        ({"occurred_at": EARLIEST_MS - 1}, "occurred_at"),
+        ({"occurred_at": LATEST_MS + 1}, "occurred_at"),
+        ({"occurred_at": "yesterday"}, "occurred_at"),
+        ({"occurred_at": "2026-01-31T12:00:00"}, "occurred_at"),
+        ({"occurred_at": 1.5e12}, "occurred_at"),
+    ],
+)  # fmt: skip
+def test_the_field_at_fault_is_named(changes: dict[str, Any], field: str) -> None:
+    with pytest.raises(MalformedEvent) as refused:
+        decode(wire(**changes))
+    assert refused.value.field == field
+
+
+@pytest.mark.parametrize(
+    "record", [b"", b"{", b"[]", b"null", b'"view"', b"\xff", wire() + b"x", b"[" * 100_000, b'{"a":' * 100_000]
+)
+def test_a_record_that_is_no_object_is_refused_as_a_whole(record: bytes) -> None:
+    with pytest.raises(MalformedEvent) as refused:
+        decode(record)
+    assert refused.value.field is None
+
+
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("2026-01-31T12:00:00Z", datetime(2026, 1, 31, 12, tzinfo=UTC)),
+        ("2026-01-31T12:00:00.250Z", datetime(2026, 1, 31, 12, 0, 0, 250_000, tzinfo=UTC)),
+        ("2026-01-31T14:30:00+02:30", datetime(2026, 1, 31, 12, tzinfo=UTC)),
+        ("2024-02-29t00:00:00.9999z", datetime(2024, 2, 29, 0, 0, 0, 999_000, tzinfo=UTC)),
+    ],
+)
+def test_a_time_may_be_text(text: str, instant: datetime) -> None:
+    assert decode(wire(occurred_at=text)).occurred_at == round(instant.timestamp() * 1000)
+
+
+def test_the_future_begins_where_the_caller_says() -> None:
+    at = decode(wire()).occurred_at
+    assert decode(wire(), latest_ms=at).occurred_at == at
+    with pytest.raises(MalformedEvent, match="future"):
+        decode(wire(), latest_ms=at - 1)
+
+
+def test_unknown_fields_are_left_out_and_the_last_of_a_repeated_field_counts() -> None:
+    record = wire(colour="red")[:-1] + b', "value": 2, "value": 3}'
+    assert encode(decode(record)) == encode(decode(wire(value=3)))
+
+
+def test_events_are_the_same_by_id_video_and_hour() -> None:
+    hour = 3_600_000
+    one = decode(wire(occurred_at=EARLIEST_MS))
+    assert identity(one) == identity(decode(wire(occurred_at=EARLIEST_MS + hour - 1, value=5, type="like")))
+    assert identity(one) != identity(decode(wire(occurred_at=EARLIEST_MS + hour)))
+    assert identity(one) != identity(decode(wire(occurred_at=EARLIEST_MS, video_id="w")))
