@@ -15,6 +15,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from tallymark.settings import Address, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -72,6 +74,18 @@ def running(settings: Settings) -> Iterator[Settings]:
         yield settings
     finally:
         tallymark(settings, "down")
+
+
+def processes_of(settings: Settings) -> list[int]:
+    """All processes that were started for this home."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("TALLYMARK_HOME") == str(settings.home):
+                found.append(process.pid)
+        except psutil.Error:
+            continue
+    return found
 
 
 def post(address: Address, path: str, body: Any) -> tuple[int, Any]:

@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import psutil
-from systems import ROOT, environment, eventually
+from systems import ROOT, environment, eventually, processes_of
 
 from tallymark.command.child import Child, Plan
 from tallymark.command.home import Home
@@ -80,26 +79,14 @@ def once(settings: Settings, holds: Callable[[SystemState], Any]) -> SystemState
     return found
 
 
-def ours(settings: Settings) -> list[int]:
-    """All processes that were started for this home."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("TALLYMARK_HOME") == str(settings.home):
-                found.append(process.pid)
-        except psutil.Error:
-            continue
-    return found
-
-
 def test_children_end_in_order_and_leave_nobody_behind(settings: Settings) -> None:
     with supervised(settings, first=GOOD, second=GOOD, third=GOOD) as supervisor:
         once(settings, lambda state: state.ready)
-        assert len(ours(settings)) == 1 + 2 * 3
+        assert len(processes_of(settings)) == 1 + 2 * 3
         supervisor.terminate()
         assert supervisor.wait(20) == 0
     assert (settings.home / "ended").read_text() == "first second third "
-    assert ours(settings) == []
+    assert processes_of(settings) == []
     assert holder(Home(settings.home).lock) is None
     assert read_state(Home(settings.home)) is None
 
@@ -113,7 +100,7 @@ def test_a_crashed_child_starts_again_without_what_it_left_behind(settings: Sett
         assert after.pid != before.pid
         assert after.last_exit == "killed by SIGKILL"
         assert after.last_exit_at is not None
-        assert len(ours(settings)) == 1 + 2
+        assert len(processes_of(settings)) == 1 + 2
 
 
 def test_a_child_that_crashes_at_once_starts_again_later_and_later(settings: Settings) -> None:
@@ -128,10 +115,10 @@ def test_children_end_by_themselves_when_the_supervisor_is_killed(settings: Sett
         once(settings, lambda state: state.ready)
         supervisor.kill()
         supervisor.wait()
-        eventually(lambda: (settings.home / "ended").exists() and len(ours(settings)) == 2, within=10)
+        eventually(lambda: (settings.home / "ended").exists() and len(processes_of(settings)) == 2, within=10)
         assert holder(Home(settings.home).lock) is None
         assert clear_leftovers(Home(settings.home)) == 2
-    assert ours(settings) == []
+    assert processes_of(settings) == []
 
 
 def test_a_home_has_one_supervisor(settings: Settings) -> None:
@@ -155,4 +142,4 @@ def test_a_child_that_ignores_the_request_to_end_is_killed(settings: Settings) -
     os.close(lifeline)
     os.close(kept)
     assert child.state().last_exit == "killed by SIGKILL"
-    assert ours(settings) == []
+    assert processes_of(settings) == []

@@ -32,6 +32,7 @@ class Story:
         self._api = Api(settings)
         self._lateness = settings.lateness
         self._end = BEGIN + timedelta(days=days)
+        self._batch = max(10, 200 * days // 365)  # a short demo has as many posts as the year
         self._subjects = flights.subjects()
         self._top = [subject for subject in self._subjects if subject.type == "view"][:_SHOWN]
         self._sealed = BEGIN
@@ -58,9 +59,10 @@ class Story:
         began = time.monotonic()
         bounds = [("--from", start), ("--until", until or self._last_delivery())]
         arguments = [word for name, at in bounds if at for word in (name, at.isoformat())]
+        arguments += ["--batch", str(self._batch), "--resend", "0.01"]
         looks = _Looks(self._api, self._top, self._end)
         with self._stage.arrivals() as show:
-            sent = self._driver.replay(*arguments, "--resend", "0.01", each=lambda at: show(at, looks.at_times()))
+            sent = self._driver.replay(*arguments, each=lambda at: show(at, looks.at_times()))
         took = time.monotonic() - began
         with self._stage.waiting("until the archive and the speed view have all of it"):
             self._driver.wait_until_included()

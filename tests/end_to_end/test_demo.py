@@ -1,0 +1,54 @@
+"""A small slice of the demo: all of its acts, over six days of real events."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from systems import processes_of, settings_in, tallymark
+
+from tallymark.command.demo.truth import Subject, Truth, read_flights
+from tallymark.settings import Settings
+
+SECOND_OF_2014 = 1_388_534_400
+
+
+@pytest.fixture(scope="module")
+def flights() -> Truth:
+    return read_flights()
+
+
+def test_the_truth_is_what_is_known_about_the_file(flights: Truth) -> None:
+    views, miles = flights.counts(0, SECOND_OF_2014), flights.miles(0, SECOND_OF_2014)
+    assert len(flights.flights) == 336_776
+    assert sum(count for subject, count in views.items() if subject.type == "view") == 328_521
+    assert len([subject for subject in views if subject.type == "view"]) == 104
+    assert [views[Subject(name, "view")] for name in ("ATL", "ORD", "LAX")] == [16_898, 16_642, 16_076]
+    assert sum(count for subject, count in miles.items() if subject.type == "view") == 344_477_462
+    assert (views.total(), miles.total()) == (336_776, 350_217_607)
+
+
+def test_six_days_of_the_demo_agree_with_the_truth_and_leave_nothing_running(settings: Settings) -> None:
+    done = tallymark(settings, "demo", "--days", "6", "--json", timeout=240)
+    assert done.returncode == 0, done.stderr[-4000:]
+    told = json.loads(done.stdout)
+    assert told["problems"] == []
+    assert sum(recount["asked"] for recount in told["recounts"]) > 100
+    assert all(row["batch"] == row["truth"] for row in told["comparison"])
+    assert all(row["exact_part"] + row["fresh_part"] == row["stitched"] for row in told["seam"])
+    assert all(replay["sent"] == replay["accepted"] for replay in told["replays"])
+    assert sum(replay["resent"] for replay in told["replays"]) > 0
+    demo_home = settings_in(settings.home / "demo")
+    assert processes_of(demo_home) == []
+    assert not demo_home.home.exists()
+
+
+def test_the_demo_spares_a_folder_that_is_not_its_own(settings: Settings) -> None:
+    own = settings.home / "demo" / "precious.txt"
+    own.parent.mkdir(parents=True)
+    own.touch()
+    done = tallymark(settings, "demo")
+    assert done.returncode == 1
+    assert "is not from a demo" in done.stderr
+
+    assert [path.name for path in own.parent.iterdir()] == ["precious.txt"]
