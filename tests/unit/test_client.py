@@ -1,0 +1,195 @@
+"""The client for producers: it never waits for the network, keeps the order, and loses nothing without saying so."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime
+from itertools import pairwise
+from uuid import UUID
+
+import pytest
+from scripted import Reply, scripted_gateway
+from systems import eventually, free_ports
+
+from stream.client import TallymarkClient
+from stream.outbox import Outbox
+from stream.uuid7 import uuid7
+from stream.verdict import Rejection
+from tallymark.errors import MalformedEvent, TallymarkError, Unavailable
+from tallymark.event import Event
+
+REJECTED = {"accepted": 0, "rejected": [{"index": 0, "field": "occurred_at", "reason": "too old"}]}
+
+
+def nobody() -> str:
+    return f"http://127.0.0.1:{free_ports(1)[0]}"
+
+
+def test_events_are_sent_in_order_and_together() -> None:
+    with scripted_gateway() as gateway:
+        with TallymarkClient(gateway.url, batch=10, linger=60) as client:
+            made = [client.count_view_event("v") for _ in range(10)]
+            made += [client.count_event("v", "like", user_id="u") for _ in range(10)]
+            made += [client.process_event("v", "watched_time", value=3) for _ in range(5)]
+        assert [seen.event_ids for seen in gateway.seen] == [made[:10], made[10:20], made[20:]]
+
+
+def test_an_event_does_not_wait_long_for_others() -> None:
+    with scripted_gateway() as gateway, TallymarkClient(gateway.url, linger=0.01) as client:
+        made = client.count_view_event("v")
+        eventually(lambda: [seen.event_ids for seen in gateway.seen] == [[made]], within=10)
+
+
+def test_making_events_waits_for_nobody() -> None:
+    client = TallymarkClient(nobody())
+    began = time.monotonic()
+    for _ in range(1000):
+        client.count_view_event("v")
+    assert time.monotonic() - began < 2
+    with pytest.raises(Unavailable, match="1000 events"):
+        client.close(timeout=0.1)
+
+
+def test_what_the_gateway_does_not_take_is_sent_again_with_the_same_ids() -> None:
+    with scripted_gateway(Reply(503, {"detail": "down"}), Reply(0)) as gateway:
+        with TallymarkClient(gateway.url, batch=3, linger=60) as client:
+            made = [client.count_view_event("v") for _ in range(3)]
+        assert [seen.event_ids for seen in gateway.seen] == [made] * 3
+
+
+def test_a_full_buffer_is_said() -> None:
+    client = TallymarkClient(nobody(), buffer=5)
+    for _ in range(5):
+        client.count_view_event("v")
+    with pytest.raises(Unavailable, match="5 events wait"):
+        client.count_view_event("v")
+    with pytest.raises(Unavailable):
+        client.close(timeout=0)
+
+
+def test_a_buffer_has_room_again_once_events_are_settled() -> None:
+    outbox = Outbox(most=2, batch=2, linger=60)
+    events = [Event(event_id=f"e{n}", type="view", video_id="v", occurred_at=1_769_860_800_000) for n in range(4)]
+    outbox.put(events[0])
+    outbox.put(events[1])
+    assert [event.event_id for event in outbox.next_batch()] == ["e0", "e1"]
+    with pytest.raises(Unavailable, match="2 events wait"):
+        outbox.put(events[2])
+    outbox.settle(2)
+    outbox.put(events[2])
+    outbox.put(events[3])
+    assert [event.seq for event in outbox.next_batch()] == [2, 3]
+
+
+def test_what_breaks_the_rule_for_events_is_found_where_it_is_made() -> None:
+    client = TallymarkClient(nobody())
+    with pytest.raises(MalformedEvent) as refused:
+        client.count_event("v", "Like")
+    assert refused.value.field == "type"
+    with pytest.raises(MalformedEvent):
+        client.count_view_event("")
+    client.close()
+
+
+def test_what_the_gateway_refuses_is_told() -> None:
+    told: list[tuple[Event, Rejection]] = []
+    with (
+        scripted_gateway(Reply(422, REJECTED)) as gateway,
+        TallymarkClient(gateway.url, on_rejected=lambda event, why: told.append((event, why))) as client,
+    ):
+        made = client.count_view_event("v")
+        client.flush()
+    assert [(event.event_id, why.field) for event, why in told] == [(made, "occurred_at")]
+
+
+def test_without_anybody_to_tell_a_refusal_is_raised_once_by_flush() -> None:
+    with scripted_gateway(Reply(422, REJECTED)) as gateway, TallymarkClient(gateway.url) as client:
+        made = client.count_view_event("v")
+        with pytest.raises(MalformedEvent, match=f"too old.*{made}") as refused:
+            client.flush()
+        assert refused.value.field == "occurred_at"
+        client.count_view_event("v")
+        client.flush()
+
+
+def test_a_refusal_that_time_does_not_mend_ends_the_client() -> None:
+    with scripted_gateway(Reply(401, {"detail": "send a token"})) as gateway:
+        client = TallymarkClient(gateway.url)
+        client.count_view_event("v")
+        with pytest.raises(TallymarkError, match="send a token"):
+            client.flush()
+        with pytest.raises(TallymarkError, match="send a token"):
+            client.count_view_event("v")
+        with pytest.raises(TallymarkError, match="send a token"):
+            client.close()
+
+
+def test_a_closed_client_says_so() -> None:
+    with scripted_gateway() as gateway:
+        client = TallymarkClient(gateway.url)
+        client.close()
+        client.close()
+        with pytest.raises(Unavailable, match="closed"):
+            client.count_view_event("v")
+
+
+def test_closing_ends_the_thread_also_while_the_gateway_is_away() -> None:
+    before = set(threading.enumerate())
+    client = TallymarkClient(nobody())
+    client.count_view_event("v")
+    with pytest.raises(Unavailable):
+        client.close(timeout=0.05)
+    assert set(threading.enumerate()) <= before
+
+
+def test_producer_and_number_are_given_in_the_order_of_making() -> None:
+    told: list[Event] = []
+    rejected = [{"index": n, "field": None, "reason": "x"} for n in range(20)]
+    with (
+        scripted_gateway(Reply(422, {"accepted": 0, "rejected": rejected})) as gateway,
+        TallymarkClient(gateway.url, linger=60, on_rejected=lambda event, _: told.append(event)) as client,
+    ):
+        for _ in range(20):
+            client.count_view_event("v")
+    assert [event.seq for event in told] == list(range(20))
+    assert {event.producer_id for event in told} == {client.producer_id}
+
+
+def test_threads_may_share_a_client() -> None:
+    with scripted_gateway() as gateway:
+        with TallymarkClient(gateway.url) as client:
+            threads = [
+                threading.Thread(target=lambda: [client.count_view_event("v") for _ in range(500)]) for _ in range(4)
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        sent = [event_id for seen in gateway.seen for event_id in seen.event_ids]
+    assert len(sent) == len(set(sent)) == 2000
+
+
+def test_an_event_occurred_when_it_is_said_to_have_or_now() -> None:
+    told: list[Event] = []
+    rejected = [{"index": n, "field": None, "reason": "x"} for n in range(2)]
+    with scripted_gateway(Reply(422, {"accepted": 0, "rejected": rejected})) as gateway:
+        now_ms = 1_769_860_800_123
+        with TallymarkClient(
+            gateway.url, linger=60, now_ms=lambda: now_ms, on_rejected=lambda event, _: told.append(event)
+        ) as client:
+            client.count_view_event("v")
+            client.count_view_event("v", occurred_at=datetime(2026, 1, 31, tzinfo=UTC))
+    assert [event.occurred_at for event in told] == [now_ms, 1_769_817_600_000]
+
+
+def test_ids_are_uuids_that_sort_by_time() -> None:
+    ids = [uuid7(1_769_860_800_000 + n) for n in range(1000)]
+    assert all(a < b for a, b in pairwise(ids))
+    assert {(UUID(each).version, UUID(each).variant) for each in ids} == {(7, "specified in RFC 4122")}
+    assert len({uuid7(1) for _ in range(1000)}) == 1000
+
+
+def test_an_id_holds_the_time_and_the_entropy() -> None:
+    # the example of RFC 9562, appendix A.6
+    assert uuid7(0x017F22E279B0, entropy=0xCC3 << 62 | 0x18C4DC0C0C07398F) == "017f22e2-79b0-7cc3-98c4-dc0c0c07398f"
