@@ -1,0 +1,131 @@
+"""`/v1/count` at 200 requests a second over ranges from an hour to ten years, beside an endpoint that does nothing.
+
+Both are real processes, asked by a third: `python -m tests.bench.bench_count`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+
+from tallymark.buckets import instant, minute_of
+from tests.bench.count_store import HOT, Built, build
+
+RATE = 200
+SECONDS = 20
+LENGTHS = {"1h": 60, "1d": 1440, "30d": 30 * 1440, "1y": 365 * 1440, "10y": 3600 * 1440}
+
+
+def main() -> dict[str, Any]:
+    now = datetime.now(UTC)
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        began = time.perf_counter()
+        built = build(home / "views.sqlite", now=now)
+        figures: dict[str, Any] = {
+            "rate": RATE,
+            "batch_cells": built.batch_cells,
+            "speed_cells": built.speed_cells,
+            "store_mb": round((home / "views.sqlite").stat().st_size / 1e6),
+            "built_in_s": round(time.perf_counter() - began, 1),
+        }
+        asked = list(_requests(built, now=now))
+        with _server(["-m", "tallymark", "api"], home) as port:
+            _drive(port, asked[: RATE * 3], home)  # what is measured is a warm server
+            taken = _drive(port, asked, home)
+        with _server(["-m", "tests.bench.bare_api"], home) as port:
+            bare = _drive(port, asked, home)
+    everything = [ms for times in taken.values() for ms in times]
+    nothing = [ms for times in bare.values() for ms in times]
+    figures["count_ms"] = {"all": _shown(everything)} | {label: _shown(taken[label]) for label in taken}
+    figures["bare_ms"] = _shown(nothing)
+    figures["count_to_bare"] = {
+        name: round(figures["count_ms"]["all"][name] / figures["bare_ms"][name], 2) for name in ("p50", "p99")
+    }
+    return figures
+
+
+def _requests(built: Built, *, now: datetime) -> Iterator[tuple[str, str]]:
+    """Half of the ranges end now, across the boundary; half end somewhere in the past. Ends lie on any minute."""
+    rng = random.Random(11)
+    labels = list(LENGTHS)
+    for number in range(RATE * SECONDS):
+        label = labels[number % len(labels)]
+        if number // len(labels) % 2:
+            end = minute_of(now) + 1
+        else:
+            end = rng.choice([day for day in built.detailed_days[-40:] if label != "10y"] or [minute_of(now) - 1440])
+            end += rng.randrange(1440)
+        start = max(end - LENGTHS[label], built.detailed_days[0]) + rng.randrange(60 if label != "1h" else 1)
+        if label in ("1y", "10y"):
+            start = min(built.detailed_days, key=lambda day: abs(day - start)) + rng.randrange(1440)
+        question = {
+            "video_id": rng.choice(HOT),
+            "start": f"{instant(start):%Y-%m-%dT%H:%M:%SZ}",
+            "end": f"{instant(end):%Y-%m-%dT%H:%M:%SZ}",
+        }
+        yield label, f"/v1/count?{urlencode(question)}"
+
+
+@contextmanager
+def _server(command: list[str], home: Path) -> Iterator[int]:
+    port = _free_port()
+    environment = {**os.environ, "TALLYMARK_HOME": str(home), "TALLYMARK_API": f"127.0.0.1:{port}"}
+    process = subprocess.Popen([sys.executable, *command], env=environment)
+    try:
+        deadline = time.monotonic() + 20
+        while not _answers(port):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{' '.join(command)} did not come up")
+            time.sleep(0.05)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _answers(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/healthz").is_success
+    except httpx.TransportError:
+        return False
+
+
+def _drive(port: int, asked: list[tuple[str, str]], home: Path) -> dict[str, list[float]]:
+    file = home / "requests.json"
+    file.write_text(json.dumps(asked))
+    command = [sys.executable, "-m", "tests.bench.open_loop", "127.0.0.1", str(port), str(RATE), str(file)]
+    taken: dict[str, list[float]] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    return taken
+
+
+def _shown(times: list[float]) -> dict[str, float]:
+    ordered = sorted(times)
+    return {name: round(ordered[int(len(ordered) * at)], 2) for name, at in (("p50", 0.5), ("p99", 0.99))}
+
+
+if __name__ == "__main__":
+    from tests.bench.report import record
+
+    record("count", main())

@@ -1,0 +1,58 @@
+"""Load that does not wait: requests are sent by the clock, and a late answer counts from when it was due to be asked.
+
+Run as a process of its own: `python -m tests.bench.open_loop HOST PORT RATE FILE`; FILE holds (label, path) pairs as
+JSON, one request each. Prints {label: [milliseconds, …]} as JSON; any answer but 200 ends it with an error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections import defaultdict
+from pathlib import Path
+from time import perf_counter
+
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class Pool:
+    """Keep-alive connections; a new one whenever all are waiting for an answer."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host = host
+        self._port = port
+        self._idle: list[Connection] = []
+
+    async def get(self, path: str) -> None:
+        reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection(self._host, self._port)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: {self._host}\r\n\r\n".encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+        body = await reader.readexactly(length)
+        if not head.startswith(b"HTTP/1.1 200"):
+            raise RuntimeError(f"GET {path}: {head.decode()}{body.decode()}")
+        self._idle.append((reader, writer))
+
+
+async def drive(host: str, port: int, *, rate: float, requests: list[tuple[str, str]]) -> dict[str, list[float]]:
+    pool = Pool(host, port)
+    taken: dict[str, list[float]] = defaultdict(list)
+
+    async def one(label: str, path: str, due: float) -> None:
+        await pool.get(path)
+        taken[label].append((perf_counter() - due) * 1000)
+
+    began = perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for number, (label, path) in enumerate(requests):
+            due = began + number / rate
+            await asyncio.sleep(max(0.0, due - perf_counter()))
+            group.create_task(one(label, path, due))
+    return taken
+
+
+if __name__ == "__main__":
+    host, port, rate, file = sys.argv[1:]
+    asked = [(label, path) for label, path in json.loads(Path(file).read_text())]
+    json.dump(asyncio.run(drive(host, int(port), rate=float(rate), requests=asked)), sys.stdout)

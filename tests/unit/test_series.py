@@ -1,0 +1,91 @@
+"""A series is the same answer in buckets: none missing, each with what is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import both_views as views
+import pytest
+from both_views import END, START, VIDEO, ask_series, both_complete, codes, event
+
+from serving.models import GrainName
+from serving.questions import Function
+from serving.series import MAX_POINTS
+from tallymark.buckets import TimeRange, instant, minute_of
+from tallymark.cells import shard_of
+from tallymark.errors import InvalidQuestion
+from tallymark.sqlite_store import SqliteViewStore
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteViewStore]:
+    made = SqliteViewStore(tmp_path / "views.sqlite")
+    yield made
+    made.close()
+
+
+def test_points_follow_each_other_over_whole_buckets_without_a_gap(store: SqliteViewStore) -> None:
+    both_complete(store, [event(START)], START + 300)
+    found = ask_series(store, GrainName.HOUR, TimeRange(START + 7, END - 7))
+    assert [minute_of(point.start) for point in found.points] == list(range(START, END, 60))
+    assert (minute_of(found.start), minute_of(found.end)) == (START, END)
+    assert [point.value for point in found.points] == [1] + [0] * 9
+
+
+@pytest.mark.parametrize(("grain", "each"), [(GrainName.HOUR, 1), (GrainName.MINUTE, 60)])
+def test_a_point_is_exact_unless_it_is_fresh_or_a_late_event_may_belong_to_it(
+    store: SqliteViewStore, grain: GrainName, each: int
+) -> None:
+    both_complete(store, [], START + 180)
+    views.set_pending(store, 2, {shard_of(VIDEO): {START + 60: 1}})
+    found = ask_series(store, grain, TimeRange(START, START + 240))
+    assert found.late_pending == 1
+    exact = [point.exact for point in found.points]
+    assert exact == [True] * each + [False] * each + [True] * each + [False] * each
+
+
+def test_a_day_that_lies_on_both_sides_of_the_boundary_is_one_point_and_not_exact(store: SqliteViewStore) -> None:
+    both_complete(store, [event(START, "a"), event(START + 100, "b")], START + 60)
+    (first, second) = ask_series(store, GrainName.DAY).points
+    assert (first.value, first.exact) == (2, False)
+    assert (second.value, second.exact) == (0, False)
+
+
+def test_points_without_a_speed_view_are_null(store: SqliteViewStore) -> None:
+    both_complete(store, [event(START, "a"), event(START + 100, "b")], START + 60)
+    views.set_publication(store, START + 60, epoch=0)
+    found = ask_series(store, GrainName.HOUR, TimeRange(START, START + 180))
+    assert [point.value for point in found.points] == [1, None, None]
+    assert codes(found) == ["speed_missing"]
+
+
+def test_points_that_have_not_begun_are_null(store: SqliteViewStore) -> None:
+    both_complete(store, [event(START)], START + 60)
+    now = instant(START + 90) + timedelta(seconds=20)
+    views.set_progress(store, "speed", now)
+    found = ask_series(store, GrainName.HOUR, TimeRange(START, START + 200), now=now)
+    assert [point.value for point in found.points] == [1, 0, None, None]
+
+
+def test_a_series_that_ends_now_is_not_said_to_reach_into_the_future(store: SqliteViewStore) -> None:
+    both_complete(store, [], START + 60)
+    now = instant(START + 90)
+    views.set_progress(store, "speed", now)
+    assert ask_series(store, GrainName.DAY, TimeRange(START, START + 90), now=now).degraded == ()
+
+
+def test_no_point_of_users_is_exact(store: SqliteViewStore) -> None:
+    both_complete(store, [event(START, user_id="u")], END)
+    found = ask_series(store, GrainName.HOUR, function=Function.USERS)
+    assert not found.exact
+    assert [(point.value, point.exact) for point in found.points][:2] == [(1, False), (0, False)]
+
+
+def test_more_points_than_anybody_can_look_at_are_refused_with_what_to_ask_instead(store: SqliteViewStore) -> None:
+    both_complete(store, [], END)
+    assert len(ask_series(store, GrainName.MINUTE, TimeRange(START, START + MAX_POINTS)).points) == MAX_POINTS
+    with pytest.raises(InvalidQuestion, match="more than 10000 points of a minute; ask for a shorter range") as refused:
+        ask_series(store, GrainName.MINUTE, TimeRange(START, START + MAX_POINTS + 1))
+    assert refused.value.field == "grain"
