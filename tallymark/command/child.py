@@ -17,6 +17,7 @@ __all__ = ["Child", "Plan", "restart_delay"]
 
 _FIRST_DELAY: Final = 0.5
 _LONGEST_DELAY: Final = 30.0
+_LARGE_LOG: Final = 10_000_000  # bytes: one that crashes again and again must not fill the disk
 HEALTHY: Final = 60.0  # seconds after which earlier crashes are forgotten
 
 
@@ -100,10 +101,23 @@ class Child:
         )
 
     def _start(self) -> None:
-        self.plan.prepare()
         self._started_at = time.time()
+        try:
+            self._process = self._spawn()
+        except OSError as error:  # no memory, no room for the log: it may pass
+            self._last_exit = f"not started: {error.strerror}"
+            self._last_exit_at = datetime.now(UTC)
+            self._start_later(lived=0.0)
+            return
+        self._session = self._process.pid
+        self._starts += 1
+        self._say(f"{self.plan.name} started, process {self._process.pid}")
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        self.plan.prepare()
+        self._home.fresh_log(self.plan.name, larger_than=_LARGE_LOG)
         with self._home.log(self.plan.name).open("ab") as log:
-            self._process = subprocess.Popen(
+            return subprocess.Popen(
                 self.plan.command,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
@@ -112,14 +126,14 @@ class Child:
                 pass_fds=(self._lifeline,),
                 start_new_session=True,
             )
-        self._session = self._process.pid
-        self._starts += 1
-        self._say(f"{self.plan.name} started, process {self._process.pid}")
 
     def _crashed(self, code: int) -> None:
         lived = time.time() - self._started_at
         self._note_exit(code)
         self._clear()
+        self._start_later(lived=lived)
+
+    def _start_later(self, *, lived: float) -> None:
         self._crashes = 1 if lived >= HEALTHY else self._crashes + 1
         delay = restart_delay(self._crashes)
         self._due = time.monotonic() + delay

@@ -46,10 +46,10 @@ class Home:
                 f"or set TALLYMARK_HOME to another folder (now {self.root})"
             ) from error
 
-    def fresh_log(self, name: str) -> None:
-        """Begin a new log; the one before stays as NAME.log.1."""
+    def fresh_log(self, name: str, *, larger_than: int = 0) -> None:
+        """Begin a new log when there is one of more than so many bytes; that one stays as NAME.log.1."""
         log = self.log(name)
-        if log.exists():
+        if log.exists() and log.stat().st_size > larger_than:
             log.replace(log.with_name(f"{log.name}.1"))
 
     def log_tail(self, name: str, lines: int = 12) -> str:
