@@ -225,9 +225,10 @@ def _listen(at: Address, setting: str) -> socket.socket:
         family = socket.AF_INET6 if ":" in at.host else socket.AF_INET
         return socket.create_server((at.host.strip("[]"), at.port), family=family, backlog=2048)
     except OSError as error:
+        # Python adds the address to what the system says
+        reason = (error.strerror or str(error)).partition(" (while")[0]
         raise ProcessError(
-            f"cannot listen on {at.host}:{at.port}: {error.strerror}; stop what uses it, or set {setting} to another "
-            f"address"
+            f"cannot listen on {at.host}:{at.port}: {reason}; stop what uses it, or set {setting} to another address"
         ) from error
 
 

@@ -24,6 +24,7 @@ import httpx
 
 from tallymark.buckets import instant, minute_of
 from tests.bench.count_store import HOT, Built, build
+from tests.bench.report import record
 
 RATE = 200
 SECONDS = 20
@@ -126,6 +127,4 @@ def _shown(times: list[float]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    from tests.bench.report import record
-
     record("count", main())

@@ -130,7 +130,9 @@ def test_ten_years_are_one_read_of_each_view_and_a_handful_of_spans(store: Sqlit
     both_complete(store, [event(START)], START + 300)
     counting = CountsItsReads(store)
     ask(counting, TimeRange(START - 5_258_123, END))  # type: ignore[arg-type]
-    assert counting.asked == [("batch", 5), ("speed", 1)]
+    (batch, speed) = counting.asked
+    assert (batch[0], speed) == ("batch", ("speed", 1))
+    assert batch[1] <= 7
 
 
 def test_a_range_that_lies_in_one_view_reads_no_other(store: SqliteViewStore) -> None:

@@ -1,0 +1,73 @@
+"""An answer in words: the value, which part of it is exact, how fresh the rest is, what is lacking."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from serving.models import Answer, Envelope, Number, Stats
+
+__all__ = ["answer_lines", "stats_lines"]
+
+_NOT_KNOWN = "not known"
+
+
+def answer_lines(answer: Answer) -> Iterator[str]:
+    yield f"{_number(answer.value)}   {answer.function} of {answer.type} events of {answer.video_id}"
+    yield from _standing(answer)
+    if not answer.exact:
+        yield f"  bounds  {_bounds(answer.lower, answer.upper)}"
+    yield from _lacks(answer)
+
+
+def stats_lines(stats: Stats) -> Iterator[str]:
+    yield f"{stats.type} events of {stats.video_id}"
+    bounds = "" if stats.exact else f"   {_bounds(stats.lower, stats.upper)}"
+    yield f"  count   {_number(stats.count)}{bounds}"
+    for name, value in (("sum", stats.sum), ("min", stats.min), ("max", stats.max), ("mean", stats.mean)):
+        yield f"  {name:<6}  {_number(value)}"
+    users = stats.users
+    yield f"  users   about {_number(users.value)}   {_bounds(users.lower, users.upper)}"
+    yield from _standing(stats)
+    yield from _lacks(stats)
+
+
+def _standing(answer: Envelope) -> Iterator[str]:
+    yield f"  range   {_time(answer.start)} to {_time(answer.end)} UTC"
+    until = _time(min(answer.exact_until, answer.end))
+    if not answer.version:
+        yield "  exact   nothing yet, nothing was recounted"
+    elif answer.start >= answer.exact_until:
+        yield f"  exact   nothing of it yet: recounted until {_time(answer.exact_until)}, version {answer.version}"
+    elif answer.late_pending:
+        yield f"  exact   until {until}, version {answer.version}, but for {answer.late_pending:,} late events at most"
+    else:
+        yield f"  exact   {'all of it' if until == _time(answer.end) else f'until {until}'}, version {answer.version}"
+    if answer.freshness_ms is not None and answer.end > answer.exact_until:
+        behind = f"{answer.freshness_ms / 1000:,.1f} s behind"
+        yield f"  fresh   from {_time(max(answer.exact_until, answer.start))} on, {behind}, epoch {answer.epoch}"
+
+
+def _lacks(answer: Envelope) -> Iterator[str]:
+    for lack in answer.degraded:
+        yield f"  lacks   {lack.detail} ({lack.code})"
+
+
+def _bounds(lower: Number, upper: Number) -> str:
+    if lower is None and upper is None:
+        return "no bounds are known"
+    if upper is None:
+        return f"at least {_number(lower)}, no upper bound is known"
+    if lower is None:
+        return f"at most {_number(upper)}, no lower bound is known"
+    return f"at least {_number(lower)}, at most {_number(upper)}"
+
+
+def _number(value: Number) -> str:
+    if value is None:
+        return _NOT_KNOWN
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
+
+
+def _time(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M}"

@@ -1,0 +1,254 @@
+"""The query API as people meet it: a real process, real HTTP, the client and the command."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import both_views as views
+import httpx
+import pytest
+from apis import api_process, client, fill
+from systems import settings_in, tallymark, told
+
+from serving.client import Tallymark
+from tallymark.buckets import TimeRange, minute_of
+from tallymark.errors import InvalidQuestion, TallymarkError, Unavailable
+from tallymark.event import Event
+from tallymark.settings import Settings
+
+
+class Api:
+    """A running API, what it was filled with, and where its exact part ends."""
+
+    def __init__(self, settings: Settings, log: list[Event], exact_until: datetime) -> None:
+        self.settings = settings
+        self.log = log
+        self.exact_until = exact_until
+        self.url = settings.api.url
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    settings = settings_in(tmp_path_factory.mktemp("api") / "home")
+    log, exact_until = fill(settings)
+    with api_process(settings):
+        yield Api(settings, log, exact_until)
+
+
+def get(api: Api, path: str, **parameters: Any) -> httpx.Response:
+    return httpx.get(f"{api.url}{path}", params=parameters)
+
+
+def test_a_count_over_the_boundary_is_that_of_both_views(api: Api) -> None:
+    answer = get(api, "/v1/count", video_id="ab", type="view", last="6h").json()
+    assert answer["value"] == 300
+    recounted = sum(event.occurred_at < api.exact_until.timestamp() * 1000 for event in api.log)
+    assert (answer["exact"], answer["lower"], answer["upper"]) == (False, recounted, None)
+    assert answer["exact_until"] == f"{api.exact_until:%Y-%m-%dT%H:%M:%SZ}"
+    assert (answer["version"], answer["epoch"], answer["late_pending"], answer["degraded"]) == (1, 1, 0, [])
+
+
+def test_a_recounted_range_is_exact_in_rfc_3339_and_in_epoch_milliseconds(api: Api) -> None:
+    start, end = api.exact_until - timedelta(hours=1), api.exact_until
+    for given in (
+        (start.isoformat(), end.isoformat()),
+        (round(start.timestamp() * 1000), round(end.timestamp() * 1000)),
+    ):
+        answer = get(api, "/v1/count", video_id="ab", start=given[0], end=given[1]).json()
+        assert answer["value"] == answer["lower"] == answer["upper"] == 60
+        assert (answer["exact"], answer["freshness_ms"]) == (True, 0)
+        assert answer["start"] == f"{start:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def test_all_questions_of_a_query_are_answered_in_order(api: Api) -> None:
+    question = {"video_id": "ab", "start": api.exact_until.isoformat(), "end": datetime.now(UTC).isoformat()}
+    functions = ["users", "mean", "max", "min", "sum", "count"]
+    asked = {"questions": [question | {"function": function} for function in functions]}
+    answers = httpx.post(f"{api.url}/v1/query", json=asked).json()["answers"]
+    assert [answer["function"] for answer in answers] == functions
+    within = TimeRange(minute_of(api.exact_until), minute_of(datetime.now(UTC)) + 1)
+    true = views.truth(api.log, "ab", "view", within)
+    assert [answer["value"] for answer in answers[1:]] == [true.mean, true.max, true.min, true.sum, true.count]
+    assert answers[0]["lower"] <= 50 <= answers[0]["upper"]
+
+
+def test_the_publication_and_the_versions_are_shown(api: Api) -> None:
+    shown = get(api, "/v1/publication").json()
+    assert (shown["version"], shown["epoch"]) == (1, 1)
+    assert get(api, "/v1/versions").json() == {"versions": [shown]}
+    assert get(api, "/v1/count", video_id="ab", last="1h", as_of=1).json()["version"] == 1
+    unknown = get(api, "/v1/count", video_id="ab", last="1h", as_of=9)
+    assert unknown.status_code == 404
+    assert unknown.json()["detail"] == "version 9 was never published; published versions: 1"
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "says"),
+    [
+        ("", "video_id", "required"),
+        ("video_id=&last=1h", "video_id", "expected 1 to 128 characters, got 0"),
+        (f"video_id={'v' * 129}&last=1h", "video_id", "expected 1 to 128 characters, got 129"),
+        ("video_id=a%00b&last=1h", "video_id", "control characters"),
+        ("video_id=%FF&last=1h", "query", "percent-encode the UTF-8"),
+        ("video_id=v&type=View&last=1h", "type", "for example view"),
+        ("video_id=v&last=1h&typ=like", "typ", "unknown"),
+        ("video_id=v&video_id=w&last=1h", "video_id", "more than once"),
+        ("video_id=v", "start", "send one of start"),
+        ("video_id=v&start=2026-01-02T00:00:00Z&last=1h", "start", "send one of start"),
+        ("video_id=v&start=2026-01-02T00:00:00Z&end=2026-01-01T00:00:00Z", "end", "swap them"),
+        ("video_id=v&start=2026-01-02T00:00:00Z&end=2026-01-02T00:00:00Z", "end", "empty"),
+        ("video_id=v&start=2026-01-02T00:00:00+02:00", "start", "%2B"),
+        ("video_id=v&start=1999-01-02T00:00:00Z", "start", "not between 2000"),
+        ("video_id=v&start=2026-01-02T00:00:00Z&end=2101-01-02T00:00:00Z", "end", "not between 2000"),
+        ("video_id=v&last=1week", "last", "for example 90s"),
+        ("video_id=v&last=99999999d", "last", "before 2000"),
+        ("video_id=v&last=1h&as_of=0", "as_of", "published version"),
+    ],
+)
+def test_what_cannot_be_answered_says_what_to_send(api: Api, query: str, field: str, says: str) -> None:
+    refused = httpx.get(f"{api.url}/v1/count?{query}")
+    assert refused.status_code == 422
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert field in [error["field"] for error in refused.json()["errors"]]
+    assert says in refused.json()["detail"]
+
+
+def test_a_series_of_too_many_points_is_refused(api: Api) -> None:
+    refused = get(api, "/v1/series", video_id="v", last="8d", grain="minute")
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "grain")
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b'{"questions": []}', b'{"questions": [{}], "x": 1}'])
+def test_a_query_that_cannot_be_read_is_refused(api: Api, body: bytes) -> None:
+    refused = httpx.post(f"{api.url}/v1/query", content=body, headers={"Content-Type": "application/json"})
+    assert refused.status_code in (400, 422)
+    assert refused.headers["content-type"] == "application/problem+json"
+
+
+def test_a_body_of_ten_megabytes_is_refused(api: Api) -> None:
+    refused = httpx.post(f"{api.url}/v1/query", content=b" " * 10_000_000)
+    assert refused.status_code == 413
+    assert "send it in parts" in refused.json()["detail"]
+
+
+def test_metrics_tell_latency_by_route_and_answers_by_exactness(api: Api) -> None:
+    get(api, "/v1/count", video_id="ab", last="6h")
+    metrics = get(api, "/metrics").text
+    assert 'tallymark_http_request_seconds_count{route="/v1/count",status="200"}' in metrics
+    assert 'tallymark_api_answers_total{exactness="approximate"}' in metrics
+    assert "tallymark_api_store_errors_total 0.0" in metrics
+
+
+def test_the_client_asks_everything_that_the_api_answers(api: Api) -> None:
+    with client(api.settings) as counts:
+        assert counts.count("ab", last="6h").value == 300
+        assert counts.stats("ab", start=api.exact_until - timedelta(hours=1), end=api.exact_until).count == 60
+        assert counts.get_view_count("ab", api.exact_until - timedelta(hours=1), api.exact_until).exact
+        assert counts.get_count("ab", "like", api.exact_until - timedelta(hours=1), api.exact_until).value == 0
+        assert counts.get_stats("ab", "view", "max", datetime(2020, 1, 1, tzinfo=UTC), datetime.now(UTC)).value == 299
+        one, other = counts.query([{"video_id": "ab", "last": "6h"}, {"video_id": "nobody", "last": "6h"}])
+        assert (one.value, other.value) == (300, 0)
+        assert counts.publication() == counts.versions()[-1]
+        with pytest.raises(InvalidQuestion, match="for example view"):
+            counts.count("ab", "View", last="6h")
+        with pytest.raises(InvalidQuestion, match="has no time zone"):
+            counts.count("ab", start=datetime(2026, 1, 1))  # noqa: DTZ001
+        with pytest.raises(TallymarkError, match="version 9 was never published"):
+            counts.count("ab", last="6h", as_of=9)
+
+
+def test_a_series_becomes_a_table_with_its_gaps_left_open(api: Api) -> None:
+    start = api.exact_until - timedelta(hours=1)
+    with client(api.settings) as counts:
+        found = counts.series("ab", grain="hour", start=start, end=datetime.now(UTC) + timedelta(hours=1))
+    rows = found.to_arrow().to_pylist()
+    assert rows[0] == {"start": start, "value": 60, "exact": True}
+    assert (rows[-1]["value"], rows[-1]["exact"]) == (None, False)
+    frame = found.to_pandas()
+    assert frame["value"].dropna().tolist() == [row["value"] for row in rows if row["value"] is not None]
+    assert frame.index[0] == start
+
+
+def test_the_command_prints_the_answer_and_how_true_it_is(api: Api) -> None:
+    shown = tallymark(api.settings, "count", "ab", "--last", "6h")
+    assert shown.returncode == 0
+    assert "300   count of view events of ab" in shown.stdout
+    assert f"exact   until {api.exact_until:%Y-%m-%d %H:%M}, version 1" in shown.stdout
+    assert "no upper bound is known" in shown.stdout
+    stats = tallymark(api.settings, "stats", "ab", "--start", api.exact_until.isoformat()).stdout
+    assert "users   about 50" in stats
+    assert told(api.settings, "count", "ab", "--last", "6h")["value"] == 300
+    assert told(api.settings, "stats", "ab")["count"] == 300
+    refused = tallymark(api.settings, "count", "ab", "--start", "2026-01-01")
+    assert refused.returncode == 1
+    assert "RFC 3339 with a zone" in refused.stderr
+
+
+def test_without_an_api_the_client_and_the_command_say_how_to_start_it(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path / "home")
+    with Tallymark(settings.api.url, pauses=(0.01, 0.01)) as counts, pytest.raises(Unavailable, match="`tallymark up`"):
+        counts.count("ab", last="1h")
+    shown = tallymark(settings, "count", "ab")
+    assert shown.returncode == 1
+    assert "start it with `tallymark up`" in shown.stderr
+
+
+def test_only_who_brings_a_token_is_answered(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path / "home", tokens=frozenset({"s3cret", "other"}))
+    fill(settings)
+    with api_process(settings):
+        ask = f"{settings.api.url}/v1/count?video_id=ab&last=1h"
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "s3cret"}):
+            assert httpx.get(ask, headers=headers).status_code == 401
+        assert httpx.get(ask, headers={"Authorization": "bearer s3cret"}).status_code == 200
+        assert client(settings).count("ab", last="6h").value == 300
+        assert told(settings, "count", "ab")["value"] == 300
+        for open_path in ("/healthz", "/readyz", "/metrics", "/openapi.json"):
+            assert httpx.get(settings.api.url + open_path).status_code == 200
+
+
+def test_sigterm_ends_the_api_cleanly_and_a_taken_port_is_explained(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path / "home")
+    with api_process(settings) as process:
+        second = tallymark(settings, "api")
+        assert second.returncode == 1
+        assert "Address already in use; stop what uses it, or set TALLYMARK_API" in second.stderr
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+
+
+def test_a_new_store_answers_that_nothing_is_known(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path / "home")
+    with api_process(settings):
+        answer = httpx.get(f"{settings.api.url}/v1/count?video_id=ab&last=1h").json()
+        assert answer["value"] is None
+        assert [lack["code"] for lack in answer["degraded"]] == ["nothing_published", "speed_missing"]
+
+
+def test_a_store_that_fails_is_a_503_that_names_it_and_the_api_recovers_with_it(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path / "home")
+    fill(settings)
+    file = settings.home / "views.sqlite"
+    with api_process(settings):
+        ask = f"{settings.api.url}/v1/count?video_id=ab&last=6h"
+        assert httpx.get(ask).json()["value"] == 300
+        good = file.read_bytes()
+        _overwrite(file, b"no database at all".ljust(len(good), b"x"))
+        broken = httpx.get(ask)
+        assert broken.status_code == 503
+        assert str(file) in broken.json()["detail"]
+        assert broken.headers["retry-after"] == "1"
+        assert httpx.get(f"{settings.api.url}/readyz").status_code == 503
+        _overwrite(file, good)
+        assert httpx.get(ask).json()["value"] == 300
+        assert "tallymark_api_store_errors_total 1.0" in httpx.get(f"{settings.api.url}/metrics").text
+
+
+def _overwrite(file: Path, content: bytes) -> None:
+    """In place: a file that gets shorter would take the memory away from those who have mapped it."""
+    with file.open("r+b") as stream:
+        stream.write(content)
