@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import laws
@@ -11,7 +12,20 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tallymark.buckets import Bucket, Grain, Span, TimeRange, minute_of
-from tallymark.cells import SHARDS, Cell, CellKey, CellSpan, bucket_at, place, row_key, row_of, shard_of
+from tallymark.cells import (
+    RESERVED,
+    SHARDS,
+    Cell,
+    CellKey,
+    CellSpan,
+    bucket_at,
+    place,
+    row_key,
+    row_of,
+    shard_of,
+)
+from tallymark.errors import MalformedEvent
+from tallymark.event import decode
 
 CELLS_IN_A_ROW = {Grain.MINUTE: 60, Grain.HOUR: 24, Grain.DAY: 31, Grain.MONTH: 12}
 # ids that sort, hash or split badly when the codec is careless
@@ -128,6 +142,13 @@ def test_every_video_has_one_of_the_shards(video_id: str) -> None:
 def test_the_shard_of_a_video_never_changes() -> None:
     """Literal numbers: a store that exists depends on them."""
     assert [shard_of(video) for video in ("v", "ATL", "ORD", "ü/?#%", "a" * 128)] == [4, 14, 0, 15, 12]
+
+
+def test_no_event_can_have_an_id_that_is_reserved() -> None:
+    record = b'{"event_id":"e","type":"view","occurred_at":1767225600000,"video_id":"\\u0001raw"}'
+    assert json.loads(record)["video_id"].startswith(RESERVED)
+    with pytest.raises(MalformedEvent, match="video_id: control characters"):
+        decode(record)
 
 
 @strategies.quick
