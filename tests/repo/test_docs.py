@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from serving.app import create_app as create_api
+from serving.models import Answer, Code
 from stream.gateway import create_app as create_gateway
 from stream.log.sqlite import SqliteLog
 from tallymark.command.table import COMMANDS
+from tallymark.event import Event
 from tallymark.settings import Settings, describe
 from tallymark.sqlite_store import SqliteViewStore
 
@@ -64,7 +66,9 @@ def test_every_make_target_that_is_named_exists(page: Path) -> None:
 
 @each_page
 def test_lines_are_short_enough_to_read(page: Path) -> None:
-    long = [line for line in page.read_text().splitlines() if len(line) > 125 and not line.startswith(("|", " ", "- `"))]
+    long = [
+        line for line in page.read_text().splitlines() if len(line) > 125 and not line.startswith(("|", " ", "- `"))
+    ]
     assert not long
 
 
@@ -99,6 +103,14 @@ def test_every_call_is_documented_and_no_other(tmp_path: Path) -> None:
     log.close()
     named = set(re.findall(r"`(?:GET |POST )?(/[\w./]+)`", (DOCS / "http.md").read_text()))
     assert named == calls
+
+
+def test_every_field_and_code_is_documented() -> None:
+    text = (DOCS / "http.md").read_text()
+    rows = re.findall(r"^\| (`[^|]+`) \|", text, re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert {*Event.__struct_fields__, *Answer.__struct_fields__} - {"function"} <= named
+    assert set(re.findall(r"^\| `(\w+)` \| [^|]+ \|$", text.split("| `code` in")[1].split("###")[0], re.M)) == set(Code)
 
 
 def test_every_word_of_the_glossary_is_explained_once_and_used() -> None:

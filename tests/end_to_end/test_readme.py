@@ -1,0 +1,69 @@
+"""What the README and the page on HTTP tell people to type works as it stands, but for the ports."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from apis import api_process
+from systems import ROOT, environment, eventually, get, settings_in
+
+from tallymark.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """The gateway and the API; no Spark, so nothing is counted."""
+    settings = settings_in(tmp_path_factory.mktemp("readme") / "home")
+    command = [sys.executable, "-m", "tallymark", "gateway"]
+    with subprocess.Popen(command, env=environment(settings), cwd=ROOT) as gateway, api_process(settings):
+        eventually(lambda: get(settings.gateway, "/readyz")[0] == 200)
+        yield settings
+        gateway.kill()
+
+
+def page(name: str, settings: Settings) -> str:
+    text = (ROOT / name).read_text()
+    return text.replace("127.0.0.1:8401", settings.gateway.url[7:]).replace("127.0.0.1:8400", settings.api.url[7:])
+
+
+def curls(text: str) -> list[str]:
+    """The curl commands of a page: indented lines from `curl` on, up to the first that does not go on."""
+    return re.findall(r"^    (curl (?:.*\\\n|[^'\n]*'[^']*'|[^'\n])*)$", text, re.MULTILINE)
+
+
+def typed(command: str) -> dict[str, object]:
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=30, check=True)
+    return json.loads(done.stdout)
+
+
+def test_the_first_query_of_the_readme_works(servers: Settings) -> None:
+    send, ask = curls(page("README.md", servers))
+    assert typed(send) == {"accepted": 1, "rejected": []}
+    answer = typed(ask)
+    assert (answer["video_id"], answer["function"], answer["exact"]) == ("intro", "count", False)
+
+
+def test_the_python_of_the_readme_works(servers: Settings) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", page("README.md", servers), re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[1:2] == ["False"]
+
+
+def test_every_curl_of_the_page_on_http_is_answered_as_the_page_says(servers: Settings) -> None:
+    answers = [typed(command) for command in curls(page("docs/http.md", servers))]
+    sent, count, stats, series, query, publication, problem = answers
+    assert (sent["accepted"], len(sent["rejected"])) == (1, 1)
+    assert {"value", "lower", "upper", "exact", "exact_until", "freshness_ms", "late_pending", "degraded"} <= set(count)
+    assert {"count", "sum", "min", "max", "mean", "users"} <= set(stats)
+    assert series["grain"] == "day"
+    assert [answer["function"] for answer in query["answers"]] == ["count", "users"]
+    assert set(publication) == {"version", "exact_until", "raw_version", "epoch", "published_at"}
+    assert problem["status"] == 422
