@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
 from prometheus_client import CollectorRegistry
 
 from serving.examples import EXAMPLES
@@ -42,6 +44,9 @@ answer lacks is listed in `degraded`, and a number that is not known is `null`, 
 Times in: RFC 3339 or epoch milliseconds. Times out: RFC 3339, UTC. Ranges are aligned outward to whole minutes; `start`
 and `end` of the answer say what it covers. Errors are problem details that say what to send instead.
 """
+_PAGE_POLICY: Final = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:"
+)
 _SHAPES: Final = (Answer, Answers, Stats, Series, Publication, Versions)
 
 
@@ -65,10 +70,22 @@ def create_app(settings: Settings, *, store: ViewStore, now: Callable[[], dateti
     app.include_router(query_routes(settings, store=store, now=now, metrics=AnswerMetrics(registry)))
     add_probes(app, registry, missing)
     limit_body(app, settings.max_body)
-    require_token(app, settings.tokens)
+    _show_page(app)
+    require_token(app, settings.tokens, open_paths=frozenset({"/"}))
     time_requests(app, registry)
     amend_openapi(app, _describe_answers)
     return app
+
+
+def _show_page(app: FastAPI) -> None:
+    """One video's count, live, at `/`: a page that needs nothing but this API."""
+    page = HTMLResponse(
+        (Path(__file__).with_name("web") / "index.html").read_bytes(), headers={"Content-Security-Policy": _PAGE_POLICY}
+    )
+
+    @app.get("/", include_in_schema=False)
+    async def show() -> HTMLResponse:
+        return page
 
 
 def _describe_answers(document: dict[str, Any]) -> None:

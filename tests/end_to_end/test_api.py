@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -143,6 +144,13 @@ def test_metrics_tell_latency_by_route_and_answers_by_exactness(api: Api) -> Non
     assert "tallymark_api_store_errors_total 0.0" in metrics
 
 
+def test_the_page_needs_nothing_but_the_api(api: Api) -> None:
+    page = get(api, "/")
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert page.headers["content-security-policy"].startswith("default-src 'none'")
+    assert set(re.findall(r"https?://[^\"'\s]+", page.text)) == {"http://www.w3.org/2000/svg"}
+
+
 def test_the_client_asks_everything_that_the_api_answers(api: Api) -> None:
     with client(api.settings) as counts:
         assert counts.count("ab", last="6h").value == 300
@@ -207,7 +215,7 @@ def test_only_who_brings_a_token_is_answered(tmp_path: Path) -> None:
         assert httpx.get(ask, headers={"Authorization": "bearer s3cret"}).status_code == 200
         assert client(settings).count("ab", last="6h").value == 300
         assert told(settings, "count", "ab")["value"] == 300
-        for open_path in ("/healthz", "/readyz", "/metrics", "/openapi.json"):
+        for open_path in ("/", "/healthz", "/readyz", "/metrics", "/openapi.json"):
             assert httpx.get(settings.api.url + open_path).status_code == 200
 
 
