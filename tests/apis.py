@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import both_views as views
 import httpx
@@ -17,6 +18,26 @@ from tallymark.buckets import Grain, minute_of
 from tallymark.event import Event
 from tallymark.settings import Settings
 from tallymark.wiring import open_store
+
+
+class Api(NamedTuple):
+    """A running API, what it was filled with, and where its exact part ends."""
+
+    settings: Settings
+    log: list[Event]
+    exact_until: datetime
+
+    @property
+    def url(self) -> str:
+        return self.settings.api.url
+
+
+@contextmanager
+def filled_api(settings: Settings) -> Iterator[Api]:
+    """An API over the store that `fill` makes."""
+    log, exact_until = fill(settings)
+    with api_process(settings):
+        yield Api(settings, log, exact_until)
 
 
 @contextmanager

@@ -3,41 +3,23 @@
 from __future__ import annotations
 
 import re
-import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import both_views as views
 import httpx
 import pytest
-from apis import api_process, client, fill
-from systems import settings_in, tallymark, told
+from apis import Api, filled_api
+from systems import settings_in
 
-from serving.client import Tallymark
 from tallymark.buckets import TimeRange, minute_of
-from tallymark.errors import InvalidQuestion, TallymarkError, Unavailable
-from tallymark.event import Event
-from tallymark.settings import Settings
-
-
-class Api:
-    """A running API, what it was filled with, and where its exact part ends."""
-
-    def __init__(self, settings: Settings, log: list[Event], exact_until: datetime) -> None:
-        self.settings = settings
-        self.log = log
-        self.exact_until = exact_until
-        self.url = settings.api.url
 
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    settings = settings_in(tmp_path_factory.mktemp("api") / "home")
-    log, exact_until = fill(settings)
-    with api_process(settings):
-        yield Api(settings, log, exact_until)
+    with filled_api(settings_in(tmp_path_factory.mktemp("api") / "home")) as running:
+        yield running
 
 
 def get(api: Api, path: str, **parameters: Any) -> httpx.Response:
@@ -149,114 +131,3 @@ def test_the_page_needs_nothing_but_the_api(api: Api) -> None:
     assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert page.headers["content-security-policy"].startswith("default-src 'none'")
     assert set(re.findall(r"https?://[^\"'\s]+", page.text)) == {"http://www.w3.org/2000/svg"}
-
-
-def test_the_client_asks_everything_that_the_api_answers(api: Api) -> None:
-    with client(api.settings) as counts:
-        assert counts.count("ab", last="6h").value == 300
-        assert counts.stats("ab", start=api.exact_until - timedelta(hours=1), end=api.exact_until).count == 60
-        assert counts.get_view_count("ab", api.exact_until - timedelta(hours=1), api.exact_until).exact
-        assert counts.get_count("ab", "like", api.exact_until - timedelta(hours=1), api.exact_until).value == 0
-        assert counts.get_stats("ab", "view", "max", datetime(2020, 1, 1, tzinfo=UTC), datetime.now(UTC)).value == 299
-        one, other = counts.query([{"video_id": "ab", "last": "6h"}, {"video_id": "nobody", "last": "6h"}])
-        assert (one.value, other.value) == (300, 0)
-        assert counts.publication() == counts.versions()[-1]
-        with pytest.raises(InvalidQuestion, match="for example view"):
-            counts.count("ab", "View", last="6h")
-        with pytest.raises(InvalidQuestion, match="has no time zone"):
-            counts.count("ab", start=datetime(2026, 1, 1))  # noqa: DTZ001
-        with pytest.raises(TallymarkError, match="version 9 was never published"):
-            counts.count("ab", last="6h", as_of=9)
-
-
-def test_a_series_becomes_a_table_with_its_gaps_left_open(api: Api) -> None:
-    start = api.exact_until - timedelta(hours=1)
-    with client(api.settings) as counts:
-        found = counts.series("ab", grain="hour", start=start, end=datetime.now(UTC) + timedelta(hours=1))
-    rows = found.to_arrow().to_pylist()
-    assert rows[0] == {"start": start, "value": 60, "exact": True}
-    assert (rows[-1]["value"], rows[-1]["exact"]) == (None, False)
-    frame = found.to_pandas()
-    assert frame["value"].dropna().tolist() == [row["value"] for row in rows if row["value"] is not None]
-    assert frame.index[0] == start
-
-
-def test_the_command_prints_the_answer_and_how_true_it_is(api: Api) -> None:
-    shown = tallymark(api.settings, "count", "ab", "--last", "6h")
-    assert shown.returncode == 0
-    assert "300   count of view events of ab" in shown.stdout
-    assert f"exact   until {api.exact_until:%Y-%m-%d %H:%M}, version 1" in shown.stdout
-    assert "no upper bound is known" in shown.stdout
-    stats = tallymark(api.settings, "stats", "ab", "--start", api.exact_until.isoformat()).stdout
-    assert "users   about 50" in stats
-    assert told(api.settings, "count", "ab", "--last", "6h")["value"] == 300
-    assert told(api.settings, "stats", "ab")["count"] == 300
-    refused = tallymark(api.settings, "count", "ab", "--start", "2026-01-01")
-    assert refused.returncode == 1
-    assert "RFC 3339 with a zone" in refused.stderr
-
-
-def test_without_an_api_the_client_and_the_command_say_how_to_start_it(tmp_path: Path) -> None:
-    settings = settings_in(tmp_path / "home")
-    with Tallymark(settings.api.url, pauses=(0.01, 0.01)) as counts, pytest.raises(Unavailable, match="`tallymark up`"):
-        counts.count("ab", last="1h")
-    shown = tallymark(settings, "count", "ab")
-    assert shown.returncode == 1
-    assert "start it with `tallymark up`" in shown.stderr
-
-
-def test_only_who_brings_a_token_is_answered(tmp_path: Path) -> None:
-    settings = settings_in(tmp_path / "home", tokens=frozenset({"s3cret", "other"}))
-    fill(settings)
-    with api_process(settings):
-        ask = f"{settings.api.url}/v1/count?video_id=ab&last=1h"
-        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "s3cret"}):
-            assert httpx.get(ask, headers=headers).status_code == 401
-        assert httpx.get(ask, headers={"Authorization": "bearer s3cret"}).status_code == 200
-        assert client(settings).count("ab", last="6h").value == 300
-        assert told(settings, "count", "ab")["value"] == 300
-        for open_path in ("/", "/healthz", "/readyz", "/metrics", "/openapi.json"):
-            assert httpx.get(settings.api.url + open_path).status_code == 200
-
-
-def test_sigterm_ends_the_api_cleanly_and_a_taken_port_is_explained(tmp_path: Path) -> None:
-    settings = settings_in(tmp_path / "home")
-    with api_process(settings) as process:
-        second = tallymark(settings, "api")
-        assert second.returncode == 1
-        assert "Address already in use; stop what uses it, or set TALLYMARK_API" in second.stderr
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
-
-
-def test_a_new_store_answers_that_nothing_is_known(tmp_path: Path) -> None:
-    settings = settings_in(tmp_path / "home")
-    with api_process(settings):
-        answer = httpx.get(f"{settings.api.url}/v1/count?video_id=ab&last=1h").json()
-        assert answer["value"] is None
-        assert [lack["code"] for lack in answer["degraded"]] == ["nothing_published", "speed_missing"]
-
-
-def test_a_store_that_fails_is_a_503_that_names_it_and_the_api_recovers_with_it(tmp_path: Path) -> None:
-    settings = settings_in(tmp_path / "home")
-    fill(settings)
-    file = settings.home / "views.sqlite"
-    with api_process(settings):
-        ask = f"{settings.api.url}/v1/count?video_id=ab&last=6h"
-        assert httpx.get(ask).json()["value"] == 300
-        good = file.read_bytes()
-        _overwrite(file, b"no database at all".ljust(len(good), b"x"))
-        broken = httpx.get(ask)
-        assert broken.status_code == 503
-        assert str(file) in broken.json()["detail"]
-        assert broken.headers["retry-after"] == "1"
-        assert httpx.get(f"{settings.api.url}/readyz").status_code == 503
-        _overwrite(file, good)
-        assert httpx.get(ask).json()["value"] == 300
-        assert "tallymark_api_store_errors_total 1.0" in httpx.get(f"{settings.api.url}/metrics").text
-
-
-def _overwrite(file: Path, content: bytes) -> None:
-    """In place: a file that gets shorter would take the memory away from those who have mapped it."""
-    with file.open("r+b") as stream:
-        stream.write(content)
