@@ -73,17 +73,10 @@ def _path(text: str) -> Path:
         raise ValueError(f"{text!r} starts with a user who does not exist; write the folder out") from None
 
 
-def _log(text: str) -> str:
-    return _scheme(text, "sqlite:", "kafka://")
-
-
-def _store(text: str) -> str:
-    return _scheme(text, "sqlite:", "hbase://")
-
-
-def _scheme(text: str, *known: str) -> str:
-    if not text.startswith(known):
-        raise ValueError(f"{text!r} is not understood; it starts with {' or '.join(known)}")
+def _file(text: str) -> str:
+    """The scheme says which implementation stands behind a port: so far one."""
+    if not text.startswith("sqlite:"):
+        raise ValueError(f"{text!r} is not understood; write sqlite: or sqlite:/path")
     return text
 
 
@@ -96,10 +89,8 @@ class Settings:
     """Every setting of every process. `Settings()` are the defaults; `Settings.load(os.environ)` is what users set."""
 
     home: Path = _setting("~/.tallymark", _path, "Folder of everything kept on this machine.")
-    log: str = _setting(
-        "sqlite:", _log, "Event log: `sqlite:` (a file in home), `sqlite:/path` or `kafka://host:port`."
-    )
-    store: str = _setting("sqlite:", _store, "View store: `sqlite:`, `sqlite:/path` or `hbase://host:port?prefix=`.")
+    log: str = _setting("sqlite:", _file, "Event log: `sqlite:` (a file in home) or `sqlite:/path`.")
+    store: str = _setting("sqlite:", _file, "View store: `sqlite:` (a file in home) or `sqlite:/path`.")
     raw: str = _setting("", str, "Raw events: a folder or `s3://bucket/path`; empty: `raw` in home.")
     lateness: timedelta = _setting(
         "2m",
