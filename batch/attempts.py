@@ -17,10 +17,12 @@ import msgspec
 from tallymark.buckets import instant, minute_of
 from tallymark.store import ViewStore
 
-__all__ = ["AttemptRecord", "Check", "Days", "State", "as_pairs", "attempt", "begin", "newer_than", "save"]
+__all__ = ["AttemptRecord", "Check", "Days", "State", "as_pairs", "attempt", "begin", "hours_of", "newer_than", "save"]
 
 _PREFIX: Final = "attempts/"
 _DAY: Final = 1440
+Pairs = dict[str, dict[int, list[int]]]
+"""{day: {shard: [hours of the day]}}, days as 2026-01-31: how (hour, shard) pairs are put on record."""
 
 
 class State(StrEnum):
@@ -47,32 +49,34 @@ class Days(msgspec.Struct, frozen=True):
 
 
 class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`pairs`: {day: {shard: [hours of the day]}}, days as 2026-01-31. `why`: what stopped a kept attempt."""
+    """`shrunk`: those of the pairs with fewer raw rows than some attempt counted. `why`: what stopped a kept one."""
 
     number: int
     state: State
     started_at: datetime
     raw_version: int
     exact_until: datetime
-    pairs: dict[str, dict[int, list[int]]]
+    pairs: Pairs
+    shrunk: Pairs = {}
     days: Days | None = None
     checks: list[Check] = []
     finished_at: datetime | None = None
     why: str | None = None
 
-    def hours(self) -> set[tuple[int, int]]:
-        """The pairs as (hour start in epoch minutes, shard)."""
-        return {
-            (minute_of(datetime.fromisoformat(f"{day}T00:00Z")) + hour * 60, shard)
-            for day, shards in self.pairs.items()
-            for shard, hours in shards.items()
-            for hour in hours
-        }
+
+def hours_of(pairs: Pairs) -> set[tuple[int, int]]:
+    """The pairs as (hour start in epoch minutes, shard)."""
+    return {
+        (minute_of(datetime.fromisoformat(f"{day}T00:00Z")) + hour * 60, shard)
+        for day, shards in pairs.items()
+        for shard, hours in shards.items()
+        for hour in hours
+    }
 
 
-def as_pairs(hours: set[tuple[int, int]]) -> dict[str, dict[int, list[int]]]:
-    """The inverse of `AttemptRecord.hours`."""
-    pairs: dict[str, dict[int, list[int]]] = {}
+def as_pairs(hours: set[tuple[int, int]]) -> Pairs:
+    """The inverse of `hours_of`."""
+    pairs: Pairs = {}
     for hour, shard in sorted(hours):
         day = pairs.setdefault(instant(hour).date().isoformat(), {})
         day.setdefault(shard, []).append(hour % _DAY // 60)

@@ -78,6 +78,7 @@ def begin(
             raw_version=raw.number,
             exact_until=exact_until,
             pairs=attempts.as_pairs(plan.hours),
+            shrunk=attempts.as_pairs(plan.shrunk),
             days=plan.days,
         )
         if attempts.begin(store, record):

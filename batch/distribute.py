@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from batch.plan import ShardTask
+from batch.slices import ROWS
 from batch.steps import Step, Watch
 from tallymark.errors import Unavailable
 from tallymark.settings import Settings
@@ -31,7 +32,7 @@ Distribute = Callable[[Sequence[ShardTask], Watch], "list[ShardCount]"]
 _POLL_SECONDS: Final = 0.2
 
 
-def serially(store: ViewStore) -> Distribute:
+def serially(store: ViewStore, *, most_rows: int = ROWS) -> Distribute:
     """In this process: for a few hundred thousand rows, sooner done than a Spark session is started."""
 
     def distribute(tasks: Sequence[ShardTask], watch: Watch) -> list[ShardCount]:
@@ -39,7 +40,8 @@ def serially(store: ViewStore) -> Distribute:
 
         counts = []
         for done, task in enumerate(tasks, start=1):
-            counts.append(recount_shard(task, store, counted=partial(watch, Step.COUNT, done, len(tasks))))
+            counted = partial(watch, Step.COUNT, done, len(tasks))
+            counts.append(recount_shard(task, store, counted=counted, most_rows=most_rows))
             watch(Step.ROLL_UP, done, len(tasks))
         return counts
 

@@ -4,6 +4,10 @@ Found in two looks. The first compares rows by (day, shard): the table's log aga
 second compares rows by hour, where the first look found a difference: one column is read. To these come the pairs of
 all attempts since the published version, whose cells lie where the new version would show them. So open hours, late
 events, crashes and rollbacks need no case of their own, and compaction, which moves rows but adds none, is no change.
+
+Raw is append-only, and that is what a number of rows can vouch for. A deletion is seen as fewer rows, provided that a
+recount ran before it and another begins after it: rows that are deleted and as many that are appended to the same hour
+and shard between two recounts cancel out and are not seen.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from typing import Final
 
 import msgspec
 
-from batch.attempts import AttemptRecord, Days
+from batch.attempts import AttemptRecord, Days, hours_of
 from batch.ledger import rows_counted
 from batch.raw import RawFile, RawVersion
 from tallymark.buckets import Grain, minute_of
@@ -33,14 +37,14 @@ RowsByHour = Callable[[Sequence[RawFile]], Mapping[Pair, int]]
 
 
 class HourTask(msgspec.Struct, frozen=True, array_like=True):
-    """An hour to count: it has `rows` raw rows; no attempt whose cells may be there has counted more than `was`.
+    """An hour to count, which has `rows` raw rows. `shrunk`: an attempt whose cells may lie there has counted more.
 
-    With fewer rows than there were, cells may have vanished that no row names any more. 0 rows: all of them have.
+    In a shrunk hour there may be cells that no row names any more.
     """
 
     start: int
     rows: int
-    was: int
+    shrunk: bool
 
 
 class DayTask(msgspec.Struct, frozen=True, array_like=True):
@@ -77,6 +81,12 @@ class Plan:
         return {(hour.start, task.shard) for task in self.tasks for day in task.days for hour in day.hours}
 
     @property
+    def shrunk(self) -> set[Pair]:
+        return {
+            (hour.start, task.shard) for task in self.tasks for day in task.days for hour in day.hours if hour.shrunk
+        }
+
+    @property
     def rows(self) -> int:
         return sum(task.rows for task in self.tasks)
 
@@ -107,7 +117,7 @@ def make_plan(
     Hours at or beyond `exact_until` that an earlier attempt counted are planned with no rows: they become nothing.
     """
     until = minute_of(exact_until)
-    reopened = {pair for record in newer for pair in record.hours()}
+    reopened = {pair for record in newer for pair in hours_of(record.pairs)}
     suspects = _changed_days(store, raw, until, days, version=published.version)
     suspects |= {(_day_of(hour), shard) for hour, shard in reopened}
     files = _files_by_day(raw, suspects)
@@ -115,6 +125,7 @@ def make_plan(
     look = _SecondLook(
         until=until,
         reopened=reopened,
+        shrunk={pair for record in newer for pair in hours_of(record.shrunk)},
         found=rows_by_hour([file for group in files.values() for file in group]),
         counted=counted,
         most=_most_counted(store, counted, newer),
@@ -137,6 +148,7 @@ class _SecondLook:
 
     until: int
     reopened: set[Pair]
+    shrunk: set[Pair]
     found: Mapping[Pair, int]
     counted: Mapping[Pair, int]
     most: Mapping[Pair, int]
@@ -145,9 +157,10 @@ class _SecondLook:
         todo: list[HourTask] = []
         kept: dict[int, int] = {}
         for hour in range(day, day + _DAY, 60):
-            rows = self.found.get((hour, shard), 0) if hour < self.until else 0
-            if rows != self.counted.get((hour, shard), 0) or (hour, shard) in self.reopened:
-                todo.append(HourTask(hour, rows, self.most.get((hour, shard), 0)))
+            pair = (hour, shard)
+            rows = self.found.get(pair, 0) if hour < self.until else 0
+            if rows != self.counted.get(pair, 0) or pair in self.reopened:
+                todo.append(HourTask(hour, rows, rows < self.most.get(pair, 0) or pair in self.shrunk))
             elif rows:
                 kept[hour] = rows
         needed = [file for file in files if any(hour.rows and file.overlaps(hour.start) for hour in todo)]
@@ -171,7 +184,7 @@ def _changed_days(store: ViewStore, raw: RawVersion, until: int, days: Days | No
 def _most_counted(store: ViewStore, counted: Mapping[Pair, int], newer: Sequence[AttemptRecord]) -> dict[Pair, int]:
     most = dict(counted)
     for record in newer:
-        hours = _by_shard(record.hours())
+        hours = _by_shard(hours_of(record.pairs))
         for pair, rows in rows_counted(store, Grain.HOUR, hours, version=record.number).items():
             most[pair] = max(rows, most.get(pair, 0))
     return most

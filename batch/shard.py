@@ -18,7 +18,7 @@ from batch.count import count
 from batch.ledger import ledger_cells
 from batch.plan import ShardTask
 from batch.rollup import day_cells, in_chunks, month_cells
-from batch.slices import Slice, slices
+from batch.slices import ROWS, Slice, slices
 from batch.sweep import stored_keys, vanished_hours, vanished_minutes
 from tallymark.buckets import Grain
 from tallymark.cells import Cell
@@ -52,11 +52,16 @@ class ShardCount(msgspec.Struct, kw_only=True):
     rolling_up_seconds: float = 0.0
 
 
-def recount_shard(task: ShardTask, store: ViewStore, *, counted: Callable[[], None] = lambda: None) -> ShardCount:
-    """Count what `task` says and put all its cells; `counted` is called when a slice's hours and minutes are put."""
+def recount_shard(
+    task: ShardTask, store: ViewStore, *, counted: Callable[[], None] = lambda: None, most_rows: int = ROWS
+) -> ShardCount:
+    """Count what `task` says and put all its cells, in slices of `most_rows` raw rows.
+
+    `counted` is called whenever the hours and minutes of a slice are put.
+    """
     work = _Work(task, store)
     work.put_ledger()
-    for part in slices(task):
+    for part in slices(task, most_rows=most_rows):
         hours = work.count(part)
         counted()
         work.roll_up(hours, part)
@@ -71,7 +76,7 @@ class _Work:
         self.found = ShardCount(shard=task.shard)
         self._task = task
         self._store = store
-        shrunk = {hour.start for day in task.days for hour in day.hours if hour.rows < hour.was}
+        shrunk = {hour.start for day in task.days for hour in day.hours if hour.shrunk}
         self._stored = stored_keys(store, task.shard, shrunk, version=task.attempt)
         self._months: set[Month] = set()
 

@@ -7,9 +7,9 @@ from typing import Final, NamedTuple
 
 from batch.plan import DayTask, HourTask, ShardTask
 
-__all__ = ["Slice", "slices"]
+__all__ = ["ROWS", "Slice", "slices"]
 
-_ROWS: Final = 250_000
+ROWS: Final = 250_000
 
 
 class Slice(NamedTuple):
@@ -23,7 +23,7 @@ class Slice(NamedTuple):
     others: dict[int, list[int]]
 
 
-def slices(task: ShardTask, *, most_rows: int = _ROWS) -> Iterator[Slice]:
+def slices(task: ShardTask, *, most_rows: int = ROWS) -> Iterator[Slice]:
     """The task in slices of at most `most_rows` raw rows, or of one hour, in order of time."""
     taken: list[tuple[DayTask, HourTask]] = []
     rows = 0

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from deltalake import DeltaTable, write_deltalake
+from deltalake.transaction import AddAction
 
 from tallymark.cells import shard_of
 from tallymark.event import Event
@@ -62,9 +66,25 @@ class RawWriter:
 
     def commit(self, rows: Sequence[RawRow]) -> int:
         """One commit, whatever the rows' places in the log; returns the version that it made."""
-        table = pa.Table.from_pylist([_columns(row) for row in rows], schema=SCHEMA)
-        write_deltalake(self.uri, table.sort_by("occurred_at"), mode="append", partition_by=["day", "shard"])
+        write_deltalake(self.uri, as_table(rows), mode="append", partition_by=["day", "shard"])
         return self.version
+
+    def commit_as(self, rows: Sequence[RawRow], *, day: str, shard: int, stats: dict[str, Any]) -> None:
+        """One commit of one file, of which the table's log tells that day, that shard and those statistics."""
+        path = f"day={day}/shard={shard}/{uuid4()}.parquet"
+        file = Path(self.uri, path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(as_table(rows).drop_columns(["day", "shard"]), file)
+        action = AddAction(
+            path=path,
+            size=file.stat().st_size,
+            partition_values={"day": day, "shard": str(shard)},
+            modification_time=0,
+            data_change=True,
+            stats=json.dumps(stats),
+        )
+        table = DeltaTable(self.uri)
+        table.create_write_transaction([action], mode="append", schema=SCHEMA, partition_by=["day", "shard"])
 
     def compact(self) -> None:
         """Fewer, larger files with the same rows."""
@@ -73,6 +93,11 @@ class RawWriter:
     def delete(self, predicate: str) -> None:
         """Take out the rows for which an SQL predicate holds."""
         DeltaTable(self.uri).delete(predicate)
+
+
+def as_table(rows: Sequence[RawRow]) -> pa.Table:
+    """The rows as they are stored, by occurred_at."""
+    return pa.Table.from_pylist([_columns(row) for row in rows], schema=SCHEMA).sort_by("occurred_at")
 
 
 def _columns(row: RawRow) -> dict[str, Any]:

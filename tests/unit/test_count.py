@@ -1,0 +1,154 @@
+"""The counting kernel against the plain loop of the oracle, on real Parquet files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import oracle
+import pyarrow.parquet as pq
+from hypothesis import given
+from hypothesis import strategies as st
+from laws import same_tally
+from raw_writer import RawRow, as_table
+from strategies import logs, quick
+
+from batch.count import Counted, count, rows_by_hour
+from batch.raw import RawFile
+from tallymark.buckets import Bucket, Grain
+from tallymark.cells import CellKey, shard_of
+from tallymark.event import Event
+from tallymark.sketch import Sketch
+from tallymark.tally import ZERO, Tally
+
+NOON = 29_454_480  # 2026-01-01T12:00Z in epoch minutes
+VIDEO = "v"
+
+
+def event(event_id: str, minute: int = NOON, *, type: str = "view", value: int = 1, user: str | None = None) -> Event:
+    return Event(event_id=event_id, type=type, video_id=VIDEO, occurred_at=minute * 60_000, value=value, user_id=user)
+
+
+def in_log_order(*events: Event) -> list[RawRow]:
+    return [RawRow(event, 1000 + at, 0, at) for at, event in enumerate(events)]
+
+
+def raw_files(folder: Path | str, *commits: list[RawRow]) -> list[RawFile]:
+    """A file per commit and shard, as the archive writes them."""
+    files = []
+    for number, rows in enumerate(commits):
+        for shard in sorted({shard_of(row.event.video_id) for row in rows}):
+            table = as_table([row for row in rows if shard_of(row.event.video_id) == shard])
+            uri = f"{folder}/{number}-{shard}.parquet"
+            pq.write_table(table.drop_columns(["day", "shard"]), uri)
+            first, *_, last = [*table["occurred_at"].to_pylist()] * 2
+            minutes = first // 60_000, last // 60_000
+            files.append(RawFile(uri, Grain.DAY.floor(minutes[0]), shard, table.num_rows, *minutes))
+    return files
+
+
+def counted(folder: Path | str, *commits: list[RawRow], hours: tuple[int, ...] = (NOON,)) -> Counted:
+    return count([file.uri for file in raw_files(folder, *commits)], hours)
+
+
+def cells(found: Counted, grain: Grain) -> dict[CellKey, Tally]:
+    return {cell.key: cell.tally for cell in found.cells(grain)}
+
+
+@quick
+@given(logs(start=NOON, length=180), st.data())
+def test_every_cell_equals_the_oracles(log: list[Event], data: st.DataObject) -> None:
+    shuffled = data.draw(st.permutations(in_log_order(*log)))
+    cut = data.draw(st.integers(0, len(log)))
+    commits = [rows for rows in (shuffled[:cut], shuffled[cut:]) if rows]
+    with TemporaryDirectory() as folder:
+        found = counted(folder, *commits, hours=(NOON, NOON + 60, NOON + 120))
+        for grain in (Grain.MINUTE, Grain.HOUR):
+            expected = oracle.cells(log, grain)
+            assert cells(found, grain).keys() == expected.keys()
+            assert all(same_tally(tally, expected[key]) for key, tally in cells(found, grain).items())
+    assert found.events == len(oracle.distinct(log))
+    assert sum(found.rows.values()) == len(log)
+
+
+def test_the_first_copy_in_the_log_counts_even_when_it_was_archived_last(tmp_path: Path) -> None:
+    first, second = in_log_order(event("e", type="view", value=5), event("e", NOON + 7, type="like", value=9))
+    found = counted(tmp_path, [second], [first])
+    assert cells(found, Grain.MINUTE) == {CellKey(VIDEO, "view", Bucket(Grain.MINUTE, NOON)): Tally(1, 5, 5, 5)}
+
+
+def test_what_only_a_losing_copy_named_becomes_zero(tmp_path: Path) -> None:
+    found = counted(tmp_path, in_log_order(event("e", type="view"), event("e", NOON + 7, type="like")))
+    assert [(cell.key, cell.tally) for cell in found.lost(Grain.MINUTE)] == [
+        (CellKey(VIDEO, "like", Bucket(Grain.MINUTE, NOON + 7)), ZERO)
+    ]
+    assert [cell.key for cell in found.lost(Grain.HOUR)] == [CellKey(VIDEO, "like", Bucket(Grain.HOUR, NOON))]
+
+
+def test_the_log_decides_between_copies_by_time_then_partition_then_offset(tmp_path: Path) -> None:
+    copies = [event("e", value=value) for value in (1, 2, 3, 4)]
+    places = [(9, 0, 0), (5, 1, 0), (5, 0, 8), (5, 0, 7)]
+    rows = [RawRow(copy, *place) for copy, place in zip(copies, places, strict=True)]
+    (tally,) = cells(counted(tmp_path, rows), Grain.HOUR).values()
+    assert tally.sum == 4
+
+
+def test_one_id_in_two_hours_is_two_events(tmp_path: Path) -> None:
+    found = counted(tmp_path, in_log_order(event("e"), event("e", NOON + 60)), hours=(NOON, NOON + 60))
+    assert [tally.count for tally in cells(found, Grain.HOUR).values()] == [1, 1]
+
+
+def test_only_the_hours_asked_for_are_counted(tmp_path: Path) -> None:
+    log = in_log_order(*(event(f"e{at}", NOON + at) for at in (-1, 0, 59, 60)))
+    found = counted(tmp_path, log)
+    assert found.rows == {NOON: 2}
+    assert found.last == NOON + 59
+
+
+def test_no_files_count_nothing() -> None:
+    found = count([], [])
+    assert (found.events, dict(found.rows), found.last) == (0, {}, None)
+    assert not cells(found, Grain.MINUTE)
+
+
+def test_a_sum_past_64_bits_is_exact(tmp_path: Path) -> None:
+    found = counted(tmp_path, in_log_order(*(event(f"e{n}", value=2**62) for n in range(5))))
+    (tally,) = cells(found, Grain.MINUTE).values()
+    assert tally.sum == 5 * 2**62
+
+
+def test_the_same_users_give_the_same_bytes_in_whatever_order_they_came(tmp_path: Path) -> None:
+    log = in_log_order(*(event(f"e{n}", user=f"u{n % 700}") for n in range(1500)))
+    stored = [next(counted(tmp_path, rows).cells(Grain.HOUR)).tally.to_bytes() for rows in (log, log[::-1])]
+    assert stored[0] == stored[1]
+    assert Tally.from_bytes(stored[0]).users == Sketch.of(sorted({f"u{n}" for n in range(700)}))
+
+
+def test_events_of_another_shards_videos_are_told(tmp_path: Path) -> None:
+    found = counted(tmp_path, in_log_order(event("e")))
+    assert found.foreign(shard_of(VIDEO)) == 0
+    assert found.foreign(shard_of(VIDEO) ^ 1) == 1
+
+
+@quick
+@given(logs(start=NOON, length=180))
+def test_rows_by_hour_are_all_rows_copies_too(log: list[Event]) -> None:
+    expected: dict[tuple[int, int], int] = {}
+    for one in log:
+        pair = (one.occurred_at // 3_600_000 * 60, shard_of(one.video_id))
+        expected[pair] = expected.get(pair, 0) + 1
+    with TemporaryDirectory() as folder:
+        assert dict(rows_by_hour(raw_files(folder, in_log_order(*log)))) == expected
+
+
+def test_a_file_of_one_hour_is_not_opened_to_count_its_rows(tmp_path: Path) -> None:
+    files = raw_files(tmp_path, in_log_order(event("a"), event("b", NOON + 59)))
+    for file in files:
+        Path(file.uri).unlink()
+    assert dict(rows_by_hour(files)) == {(NOON, shard_of(VIDEO)): 2}
+
+
+def test_rows_outside_their_files_day_are_nobodys(tmp_path: Path) -> None:
+    (file,) = raw_files(tmp_path, in_log_order(event("a"), event("b", NOON + 61)))
+    assert not rows_by_hour([file._replace(day=file.day - 1440)])
+    assert not rows_by_hour([file._replace(day=file.day - 1440, last=file.first)])

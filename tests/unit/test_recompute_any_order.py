@@ -1,0 +1,182 @@
+"""Recounts in any order with anything that may happen to them, against the oracle, as Hypothesis finds it.
+
+Late events, copies, conflicting copies, crashes at every step, rivals, rollbacks, compaction, deletions, epochs.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import oracle
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from raw_writer import RawRow
+from recounts import MIDNIGHT, Crash, World, crashing_after
+from strategies import quick
+
+from batch.publish import rollback
+from batch.steps import Step
+from tallymark import publication
+from tallymark.buckets import Grain, TimeRange
+from tallymark.cells import CellSpan
+from tallymark.errors import NothingToRecount, PublicationConflict
+from tallymark.event import Event
+from tallymark.store import View
+from tallymark.tally import Tally
+
+HOURS = [MIDNIGHT + 60 * hour for hour in (-26, -2, -1, 0, 24)]
+IDS = "abcd"
+minutes = st.builds(int.__add__, st.sampled_from(HOURS), st.sampled_from([0, 59]))
+
+
+@st.composite
+def arrivals(draw: st.DrawFn) -> Event:
+    """Few ids, so that copies meet, unchanged or in conflict."""
+    return Event(
+        event_id=draw(st.sampled_from(IDS)),
+        type=draw(st.sampled_from(["view", "like"])),
+        video_id=draw(st.sampled_from(["x", "y"])),
+        occurred_at=draw(minutes) * 60_000,
+        value=draw(st.sampled_from([-3, 1, 50])),
+        user_id=draw(st.sampled_from([None, "ann", "bob"])),
+    )
+
+
+class Recounts(RuleBasedStateMachine):
+    """Anything that may happen to raw and to recounts, in any order."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.world = World(Path(tempfile.mkdtemp()))
+        self.proven = MIDNIGHT - 30 * 60
+        self.world.archived_until(self.proven)
+        self.place = 0
+
+    @rule(events=st.lists(arrivals(), min_size=1, max_size=6), times=st.lists(st.integers(1, 50), min_size=6))
+    def archive(self, events: list[Event], times: list[int]) -> None:
+        """A commit whose rows may come from anywhere in the log."""
+        self.place += 100
+        rows = [RawRow(event, at, 0, self.place + n) for n, (event, at) in enumerate(zip(events, times, strict=False))]
+        self.world.commit(rows)
+
+    @rule(minutes=st.sampled_from([0, 30, 90, 600, 1500]))
+    def read_on(self, minutes: int) -> None:
+        self.proven += minutes
+        self.world.archived_until(self.proven)
+
+    @rule()
+    def compact(self) -> None:
+        self.world.compact()
+
+    @rule()
+    def recompute(self) -> None:
+        before = self.world.published
+        try:
+            done = self.world.recompute()
+        except NothingToRecount:
+            assert not self.world.rows
+            return
+        assert self.world.published == done.publication
+        assert done.published == (done.publication.version != before.version)
+        assert done.publication.exact_until >= before.exact_until
+        assert done.publication.raw_version <= self.world.writer.version
+        assert not self.world.recompute().published
+
+    @rule(step=st.sampled_from(Step))
+    def crash(self, step: Step) -> None:
+        before = self.world.published
+        try:
+            self.world.recompute(watch=crashing_after(step))
+        except Crash:
+            assert (self.world.published == before) == (step is not Step.PUBLISH)
+        except NothingToRecount:
+            assert not self.world.rows
+
+    @rule(step=st.sampled_from([Step.BEGIN, Step.COUNT, Step.ROLL_UP, Step.CHECK]), events=st.lists(arrivals()))
+    def overtaken(self, step: Step, events: list[Event]) -> None:
+        """A recount sleeps at `step`, longer than its lease; another one comes and goes; then the first wakes up."""
+        overtaken = False
+
+        def watch(done: Step, _number: int, _of: int) -> None:
+            nonlocal overtaken
+            if done is step and not overtaken:
+                overtaken = True
+                if events:
+                    self.archive(events[:6], [7] * 6)
+                later = datetime.now(UTC) + timedelta(hours=1)
+                assert self.world.recompute(now=lambda: later).published
+
+        try:
+            self.world.recompute(watch=watch)
+        except (PublicationConflict, NothingToRecount):
+            assert overtaken or not self.world.rows
+        else:
+            assert not overtaken
+
+    @rule(event_id=st.sampled_from(IDS), step=st.sampled_from(Step))
+    def delete(self, event_id: str, step: Step) -> None:
+        """A deletion between two recounts, the second of which has at least begun when it dies.
+
+        Without the first, what was appended and what is deleted could cancel out in the number of rows.
+        """
+        self.recompute()
+        self.world.delete(event_id)
+        if step in {Step.PIN, Step.PLAN}:
+            self.recompute()
+        else:
+            self.crash(step)
+
+    @rule(data=st.data())
+    def roll_back(self, data: st.DataObject) -> None:
+        versions = [published.version for published in publication.history(self.world.store)]
+        if versions:
+            version = data.draw(st.sampled_from(versions))
+            assert rollback(self.world.store, version, now=lambda: datetime.now(UTC)).version == version
+
+    @rule()
+    def begin_epoch(self) -> None:
+        publication.publish_epoch(self.world.store, self.world.published.epoch + 1)
+
+    @invariant()
+    def readers_see_what_the_oracle_counts(self) -> None:
+        if hasattr(self, "world"):
+            self.world.assert_exact()
+
+    def teardown(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        if self.world.rows:
+            self.recompute()
+        for published in publication.history(self.world.store):
+            self.world.assert_exact(published)
+        self.world.store.close()
+        shutil.rmtree(self.world.folder)
+
+
+Recounts.TestCase.settings = settings(max_examples=25, stateful_step_count=15, deadline=None)
+TestAnySequenceOfRecounts = Recounts.TestCase
+
+
+@settings(quick, max_examples=15)
+@given(st.lists(arrivals(), min_size=1, max_size=25), st.lists(st.integers(0, 60), max_size=3), st.data())
+def test_the_boundary_is_invisible(log: list[Event], steps: list[int], data: st.DataObject) -> None:
+    """Wherever exact_until lies: what batch says before it and what the oracle says after it is the whole."""
+    world = World(Path(tempfile.mkdtemp()))
+    world.append(*log)
+    proven = HOURS[0]
+    for hours in [*steps, 1]:
+        proven += hours * 60
+        world.archived_until(proven + 2)
+        world.recompute()
+        start = data.draw(st.integers(HOURS[0] - 10, HOURS[-1] + 60))
+        asked = TimeRange(start, start + data.draw(st.integers(0, 60 * 60)))
+        exact, fresh = asked.cut(world.published.boundary)
+        spans = CellSpan.all("x", "view", exact.split(Grain))
+        batch = Tally.total(world.store.get(View.BATCH, spans, version=world.published.version).values())
+        assert batch.count + oracle.count(log, "x", "view", fresh) == oracle.count(log, "x", "view", asked)
+    world.store.close()
+    shutil.rmtree(world.folder)
