@@ -20,6 +20,7 @@ from stream.log.spark_source import positions_of
 from stream.progress import ARCHIVE, SPEED, ProgressTracker, has_passed, read_progress
 from stream.speed import begin_epoch, start_speed
 from tallymark import publication
+from tallymark.errors import TallymarkError
 from tallymark.settings import Settings
 from tallymark.spark import start_spark
 from tallymark.store import ViewStore
@@ -112,6 +113,8 @@ def _finished(query: StreamingQuery) -> Positions | None:
     """The positions that the query has finished, None before its first micro-batch. Raises what has ended it."""
     if (error := query.exception()) is not None:
         raise error
+    if not query.isActive:
+        raise TallymarkError(f"the {query.name} query has ended without saying why; see the lines above")
     progress = query.lastProgress
     if progress is None or progress.sources[0].endOffset in {None, "null"}:
         return None

@@ -28,7 +28,7 @@ def start_spark(settings: Settings, name: str, *, options: Mapping[str, str] | N
         SparkSession.builder.appName(f"tallymark {name}")
         .master(settings.spark_master)
         .config("spark.driver.memory", settings.spark_memory)
-        .config("spark.driver.extraJavaOptions", f"-Duser.timezone=UTC -Dderby.system.home={scratch} {_QUIET}")
+        .config("spark.driver.extraJavaOptions", f"-Duser.timezone=UTC -Dderby.system.home={scratch} {_DEEP} {_QUIET}")
         .config("spark.executor.extraJavaOptions", "-Duser.timezone=UTC")
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.sql.warehouse.dir", str(scratch / "warehouse"))
@@ -46,6 +46,8 @@ def start_spark(settings: Settings, name: str, *, options: Mapping[str, str] | N
     return session
 
 
+# Spark looks through the text of an error by a recursive expression, which overflows the default stack on a long one
+_DEEP = "-Xss8m"
 _QUIET = f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}"
 
 

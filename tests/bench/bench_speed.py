@@ -1,0 +1,101 @@
+"""How fast and how fresh the speed layer is, with deduplication at its full size and the archive beside it.
+
+The stream process runs as users run it, on the embedded log and store. The load comes from a process of its own, on
+the same cores: SPEED_RATE events a second (20,000) for a warm-up of `lateness`, in which the memory of ids fills, and
+then for twice `lateness`, in which the figures are taken. SPEED_LATENESS sets another lateness than the default.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from statistics import quantiles
+from typing import Any
+
+import psutil
+
+from stream.log.sqlite import SqliteLog
+from stream.progress import SPEED, read_progress
+from tallymark.settings import Settings, parse_duration
+from tallymark.sqlite_store import SqliteViewStore
+from tests.bench.report import record
+
+DEADLINE = 120
+WARM_UP = 45  # seconds: until Java has compiled what runs often
+
+
+def main() -> dict[str, Any]:
+    rate = int(os.environ.get("SPEED_RATE", "20000"))
+    with tempfile.TemporaryDirectory() as folder:
+        settings = replace(Settings(), home=Path(folder))
+        if "SPEED_LATENESS" in os.environ:
+            settings = replace(settings, lateness=parse_duration(os.environ["SPEED_LATENESS"]))
+        figures = measure(settings, rate)
+    record("speed", figures)
+    return figures
+
+
+def measure(settings: Settings, rate: int) -> dict[str, Any]:
+    lateness = settings.lateness.total_seconds()
+    warm_up = max(WARM_UP, lateness)
+    seconds = warm_up + 2 * lateness
+    environment = os.environ | settings.environment()
+    stream = subprocess.Popen([sys.executable, "-m", "tallymark", "stream"], env=environment)
+    try:
+        _until((settings.home / "run" / "stream.ready").exists)
+        load = [
+            sys.executable,
+            "-m",
+            "tests.bench.speed_load",
+            str(settings.home),
+            str(rate),
+            str(seconds),
+            str(warm_up),
+        ]
+        found = json.loads(subprocess.run(load, env=environment, stdout=subprocess.PIPE, check=True).stdout)
+        ended = time.monotonic()
+        end = SqliteLog(settings.home / "log.sqlite").horizon().positions
+        store = SqliteViewStore(settings.home / "views.sqlite")
+        _until(lambda: (read := read_progress(store, SPEED)) is not None and read.positions == end)
+        caught_up = time.monotonic() - ended
+        memory = sum(each.memory_full_info().pss for each in _tree(stream.pid))
+    finally:
+        stream.terminate()
+        stream.wait(60)
+    return {
+        "events_per_second": rate,
+        "lateness_s": lateness,
+        "measured_s": 2 * lateness,
+        "events": found["sent"],
+        "write_to_readable_s": _summary(found["latencies"]),
+        "counted_after_the_end_s": round(caught_up, 1),
+        "stream_memory_mib": round(memory / 2**20),
+    }
+
+
+def _summary(latencies: list[float]) -> dict[str, float]:
+    cuts = quantiles(latencies, n=100)
+    return {"p50": round(cuts[49], 2), "p95": round(cuts[94], 2), "p99": round(cuts[98], 2), "probes": len(latencies)}
+
+
+def _tree(pid: int) -> list[psutil.Process]:
+    process = psutil.Process(pid)
+    return [process, *process.children(recursive=True)]
+
+
+def _until(holds: Any) -> None:
+    deadline = time.monotonic() + DEADLINE
+    while not holds():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {DEADLINE} s")
+        time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""A steady stream into the embedded log, with probes that are looked for in the view store.
+
+Run as a process of its own: `python -m tests.bench.speed_load HOME RATE SECONDS WARM_UP`. Every event is new: ids do
+not repeat, videos follow a Pareto law, events occur up to three seconds before they are sent. Five times a second one
+of them is a probe, an event of a video of its own. Prints {"sent", "unseen", "latencies"} as JSON: seconds from the
+write to the first read that sees it, of the probes that were sent after WARM_UP.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from stream.log.sqlite import SqliteLog
+from tallymark.buckets import Grain, Span
+from tallymark.cells import CellSpan
+from tallymark.event import Event, encode
+from tallymark.sqlite_store import SqliteViewStore
+from tallymark.store import View
+
+VARIETY = 100_000
+PROBE_EVERY = 0.2
+LOOK_EVERY = 0.02
+NEWEST_EPOCH = 1 << 15
+
+
+class Probe(NamedTuple):
+    video_id: str
+    minute: int
+    sent_at: float
+
+
+def templates() -> list[bytes]:
+    """Records that lack their number and time."""
+    rng = random.Random(7)
+    users, videos = 100_000, 5_000
+    return [
+        b'{"event_id":"0190a000-7000-7000-8000-%%012d","type":"view","video_id":"v%d","occurred_at":%%d,"user_id":"u%d"}'
+        % (int(rng.paretovariate(1.1)) % videos, rng.randrange(users))
+        for _ in range(VARIETY)
+    ]
+
+
+def drive(home: Path, *, rate: int, seconds: float, warm_up: float) -> dict[str, object]:
+    log, store = SqliteLog(home / "log.sqlite"), SqliteViewStore(home / "views.sqlite")
+    made = templates()
+    waiting: list[Probe] = []
+    latencies: list[float] = []
+    began = time.time()
+    sent, next_probe = 0, began
+    while (now := time.time()) - began < seconds:
+        due = int((now - began) * rate)
+        now_ms = int(now * 1000)
+        batch = [("", made[n % VARIETY] % (n, now_ms - n % 3000)) for n in range(sent, due)]
+        sent = due
+        if now >= next_probe:
+            next_probe += PROBE_EVERY
+            name = f"probe-{sent}"
+            batch.append((name, encode(Event(event_id=name, type="view", video_id=name, occurred_at=now_ms))))
+            waiting.append(Probe(name, now_ms // 60_000, time.time()))
+        log.append(batch)
+        for probe in list(waiting):
+            span = CellSpan(probe.video_id, "view", Span(Grain.MINUTE, probe.minute, probe.minute + 1))
+            if store.get(View.SPEED, [span], version=NEWEST_EPOCH):
+                waiting.remove(probe)
+                if probe.sent_at - began >= warm_up:
+                    latencies.append(time.time() - probe.sent_at)
+        time.sleep(LOOK_EVERY)
+    return {"sent": sent, "unseen": len(waiting), "latencies": latencies}
+
+
+if __name__ == "__main__":
+    folder, rate, seconds, warm_up = sys.argv[1:]
+    json.dump(drive(Path(folder), rate=int(rate), seconds=float(seconds), warm_up=float(warm_up)), sys.stdout)
