@@ -14,13 +14,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import httpx
+import psutil
 
 from tallymark.buckets import instant, minute_of
 from tests.bench.count_store import HOT, Built, build
@@ -45,19 +45,25 @@ def main() -> dict[str, Any]:
             "built_in_s": round(time.perf_counter() - began, 1),
         }
         asked = list(_requests(built, now=now))
-        with _server(["-m", "tallymark", "api"], home) as port:
-            _drive(port, asked[: RATE * 3], home)  # what is measured is a warm server
-            taken = _drive(port, asked, home)
-        with _server(["-m", "tests.bench.bare_api"], home) as port:
-            bare = _drive(port, asked, home)
-    everything = [ms for times in taken.values() for ms in times]
-    nothing = [ms for times in bare.values() for ms in times]
-    figures["count_ms"] = {"all": _shown(everything)} | {label: _shown(taken[label]) for label in taken}
-    figures["bare_ms"] = _shown(nothing)
-    figures["count_to_bare"] = {
-        name: round(figures["count_ms"]["all"][name] / figures["bare_ms"][name], 2) for name in ("p50", "p99")
-    }
+        count = _measured(["-m", "tallymark", "api"], asked, home)
+        bare = _measured(["-m", "tests.bench.bare_api"], asked, home)
+    figures["count"] = count.shown
+    figures["count_ms_by_length"] = {label: _percentiles(times) for label, times in count.times.items()}
+    figures["bare"] = bare.shown
+    figures["count_to_bare"] = {name: round(count.shown[name] / bare.shown[name], 2) for name in count.shown}
     return figures
+
+
+class Measured(NamedTuple):
+    """Milliseconds from when each request was due, by label, and what the server's processor spent on one."""
+
+    times: dict[str, list[float]]
+    cpu_ms: float
+
+    @property
+    def shown(self) -> dict[str, float]:
+        everything = [ms for times in self.times.values() for ms in times]
+        return {**_percentiles(everything), "cpu_ms_per_request": round(self.cpu_ms, 2)}
 
 
 def _requests(built: Built, *, now: datetime) -> Iterator[tuple[str, str]]:
@@ -82,21 +88,27 @@ def _requests(built: Built, *, now: datetime) -> Iterator[tuple[str, str]]:
         yield label, f"/v1/count?{urlencode(question)}"
 
 
-@contextmanager
-def _server(command: list[str], home: Path) -> Iterator[int]:
+def _measured(command: list[str], asked: list[tuple[str, str]], home: Path) -> Measured:
     port = _free_port()
     environment = {**os.environ, "TALLYMARK_HOME": str(home), "TALLYMARK_API": f"127.0.0.1:{port}"}
-    process = subprocess.Popen([sys.executable, *command], env=environment)
-    try:
-        deadline = time.monotonic() + 20
-        while not _answers(port):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{' '.join(command)} did not come up")
-            time.sleep(0.05)
-        yield port
-    finally:
-        process.terminate()
-        process.wait()
+    with subprocess.Popen([sys.executable, *command], env=environment) as process:
+        try:
+            deadline = time.monotonic() + 60
+            while not _answers(port):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError(f"{' '.join(command)} did not come up")
+                time.sleep(0.05)
+            _drive(port, asked[: RATE * 3], home)  # what is measured is a warm server
+            before = _cpu_seconds(process.pid)
+            times = _drive(port, asked, home)
+            return Measured(times, (_cpu_seconds(process.pid) - before) * 1000 / len(asked))
+        finally:
+            process.terminate()
+
+
+def _cpu_seconds(pid: int) -> float:
+    spent = psutil.Process(pid).cpu_times()
+    return float(spent.user + spent.system)
 
 
 def _free_port() -> int:
@@ -121,7 +133,7 @@ def _drive(port: int, asked: list[tuple[str, str]], home: Path) -> dict[str, lis
     return taken
 
 
-def _shown(times: list[float]) -> dict[str, float]:
+def _percentiles(times: list[float]) -> dict[str, float]:
     ordered = sorted(times)
     return {name: round(ordered[int(len(ordered) * at)], 2) for name, at in (("p50", 0.5), ("p99", 0.99))}
 
