@@ -11,7 +11,7 @@ from laws import same_tally
 from raw_writer import RawRow, RawWriter
 
 from batch.distribute import serially
-from batch.raw import RawTable
+from batch.raw import RawTable, RawVersion
 from batch.recompute import Recount, recompute
 from batch.steps import Step, Watch, unwatched
 from tallymark import publication
@@ -79,8 +79,21 @@ class World:
     def note(self) -> None:
         self.history[self.writer.version] = list(self.rows)
 
-    def recompute(self, *, watch: Watch = unwatched, now: Callable[[], datetime] | None = None) -> Recount:
-        table = RawTable(self.writer.uri)
+    @property
+    def table(self) -> RawTable:
+        return RawTable(self.writer.uri)
+
+    def recompute(
+        self,
+        *,
+        watch: Watch = unwatched,
+        now: Callable[[], datetime] | None = None,
+        pin: Callable[[], RawVersion] | None = None,
+    ) -> Recount:
+        """`pin`: takes the place of the table's own."""
+        table = self.table
+        if pin:
+            table.pin = pin  # type: ignore[method-assign]
         clock = now or (lambda: datetime.now(UTC))
         few_at_once = serially(self.store, most_rows=2)  # so that days are cut into slices
         return recompute(self.store, table, lateness=LATENESS, distribute=few_at_once, now=clock, watch=watch)

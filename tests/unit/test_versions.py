@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 from raw_writer import RawRow
-from recounts import MIDNIGHT, World
+from recounts import MIDNIGHT, Crash, World, crashing_after
 
 from batch.attempts import State, attempt
 from batch.publish import rollback
+from batch.raw import RawVersion
 from batch.steps import Step, Watch
 from tallymark import publication
 from tallymark.cells import shard_of
@@ -105,6 +106,25 @@ def test_a_second_recount_says_that_another_runs(world: World) -> None:
             world.recompute()
 
     assert world.recompute(watch=at(Step.BEGIN, second)).published
+
+
+def test_a_rival_that_begins_after_raw_was_pinned_makes_it_be_pinned_again(world: World) -> None:
+    """Otherwise the later attempt would count less than the earlier one, whose cells it cannot cover."""
+    pinned: list[int] = []
+
+    def pin_slowly() -> RawVersion:
+        raw = world.table.pin()
+        pinned.append(raw.number)
+        if len(pinned) == 1:
+            world.append(event("later", MIDNIGHT - 45))
+            with pytest.raises(Crash):
+                world.recompute(now=lambda: datetime.now(UTC) + timedelta(hours=1), watch=crashing_after(Step.COUNT))
+        return raw
+
+    world.recompute(pin=pin_slowly)
+    world.assert_exact()
+    assert world.published.version == 3
+    assert world.published.raw_version == pinned[1] > pinned[0]
 
 
 def test_a_dead_process_holds_no_lease(world: World) -> None:
