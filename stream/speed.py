@@ -1,7 +1,8 @@
 """The speed layer: the stream, counted per minute within a second or so, approximately.
 
-Its errors are two by design, and the audit measures both: events that come later than the watermark are not counted,
-and duplicates further apart than `lateness` are counted twice.
+Its error is one by design, and the audit measures it: events that come later than the watermark are not counted. A
+copy of an event that was counted is either remembered, or as late as that; only a copy that names another occurred_at
+is taken for an event of its own, until the recount.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ def speed(events: DataFrame, *, lateness: timedelta) -> DataFrame:
 
     Columns: video_id, type, minute (epoch minutes), count, sum, min, max, users (sketch bytes, null without users).
     """
+    # with the event's own time in the key, an id is remembered until that time is late: for `lateness`, not twice that
     fresh = events.withWatermark("at", _interval(lateness)).dropDuplicates(["identity", "at"])
     cells = tallies(fresh, by=[f.col("video_id"), f.col("type"), f.window("at", "1 minute").alias("window")])
     return cells.select(
