@@ -15,6 +15,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from tallymark.buckets import Bucket, Grain, Span, instant, minute_of
@@ -113,11 +114,16 @@ def place(bucket: Bucket) -> tuple[int, int]:
 def bucket_at(grain: Grain, row_start: int, offset: int) -> Bucket:
     """The inverse of `place`."""
     if grain is Grain.MONTH:
-        start = row_start
-        for _ in range(offset):
-            start = Grain.MONTH.next(start)
-        return Bucket(grain, start)
+        return _month_at(row_start, offset)
     return Bucket(grain, row_start + offset * (1, 60, 1440)[grain])
+
+
+@lru_cache(maxsize=2048)
+def _month_at(year: int, offset: int) -> Bucket:
+    start = year
+    for _ in range(offset):
+        start = Grain.MONTH.next(start)
+    return Bucket(Grain.MONTH, start)
 
 
 def row_key(video_id: str, type: str, grain: Grain, row_start: int) -> bytes:
