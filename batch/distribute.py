@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 
     from batch.shard import ShardCount
 
-__all__ = ["Distribute", "on_spark", "serially"]
+__all__ = ["Distribute", "by_size", "on_spark", "serially"]
 
 Distribute = Callable[[Sequence[ShardTask], Watch], "list[ShardCount]"]
 """Run all tasks and tell the watcher as shards are done. What goes wrong in a task is raised."""
 
 _POLL_SECONDS: Final = 0.2
+_FEW_ROWS: Final = 500_000  # counted in about the time that Spark takes to start
 
 
 def serially(store: ViewStore, *, most_rows: int = ROWS) -> Distribute:
@@ -48,12 +49,23 @@ def serially(store: ViewStore, *, most_rows: int = ROWS) -> Distribute:
     return distribute
 
 
-def on_spark(spark: SparkSession, settings: Settings) -> Distribute:
+def by_size(here: Distribute, there: Distribute) -> Distribute:
+    """`here` when there is little to count, `there` when there is much."""
+
+    def distribute(tasks: Sequence[ShardTask], watch: Watch) -> list[ShardCount]:
+        rows = sum(task.rows for task in tasks)
+        return (here if rows <= _FEW_ROWS else there)(tasks, watch)
+
+    return distribute
+
+
+def on_spark(start: Callable[[], SparkSession], settings: Settings) -> Distribute:
     """One Spark task per shard, in the order given: biggest first. Each opens the store of `settings` for itself."""
 
     def distribute(tasks: Sequence[ShardTask], watch: Watch) -> list[ShardCount]:
         from batch.shard import ShardCount
 
+        spark = start()
         orders = [msgspec.json.encode(task) for task in tasks]
         numbered = spark.range(0, len(orders), 1, len(orders))
         reports = numbered.mapInArrow(_running(orders, settings), "report binary, error string")

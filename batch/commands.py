@@ -1,0 +1,88 @@
+"""`tallymark recompute`, `versions` and `rollback`. What a command needs is imported when it runs."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from tallymark.settings import Settings
+
+__all__ = ["recompute", "rollback", "versions"]
+
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+def recompute(
+    *,
+    spark: Annotated[
+        bool | None,
+        typer.Option("--spark/--no-spark", help="Count on Spark or in this process.", show_default="by size"),
+    ] = None,
+    json: _Json = False,
+) -> None:
+    """Recount the hours whose raw events changed, check the result, and let readers see it.
+
+    Safe to run at any time and again: a second one at the same time says so and ends; one that died is made good by
+    the next. With nothing new it publishes nothing.
+
+    Example: tallymark recompute --json
+    """
+    from batch import recompute as recount
+    from batch.distribute import by_size, on_spark, serially
+    from batch.raw import RawTable
+    from batch.session import session
+    from batch.show import progress, show_recount, show_recount_json
+    from tallymark.wiring import open_store
+
+    settings = Settings.load(os.environ)
+    store = open_store(settings)
+    try:
+        with session(settings) as start, progress(quiet=json) as watch:
+            here, there = serially(store), on_spark(start, settings)
+            distribute = by_size(here, there) if spark is None else there if spark else here
+            done = recount.recompute(
+                store, RawTable(settings.raw_uri), lateness=settings.lateness, distribute=distribute, watch=watch
+            )
+    finally:
+        store.close()
+    (show_recount_json if json else show_recount)(done)
+
+
+def versions(*, json: _Json = False) -> None:
+    """What was published and when, and which versions were counted but kept from readers, with the reason.
+
+    Example: tallymark versions
+    """
+    from batch import attempts
+    from batch.show import show_versions, show_versions_json
+    from tallymark import publication
+    from tallymark.wiring import open_store
+
+    store = open_store(Settings.load(os.environ))
+    published = publication.history(store)
+    seen = {one.version for one in published}
+    kept = [record for record in attempts.newer_than(store, 0) if record.number not in seen]
+    (show_versions_json if json else show_versions)(published, kept)
+    store.close()
+
+
+def rollback(
+    version: Annotated[int, typer.Argument(metavar="VERSION", help="One that `tallymark versions` lists.")],
+    *,
+    json: _Json = False,
+) -> None:
+    """Let readers see an older version again. The next recompute counts on from there.
+
+    Example: tallymark rollback 41
+    """
+    from batch.publish import rollback as publish_again
+    from batch.recompute import utc_now
+    from batch.show import show_publication, show_publication_json
+    from tallymark.wiring import open_store
+
+    store = open_store(Settings.load(os.environ))
+    now = publish_again(store, version, now=utc_now)
+    (show_publication_json if json else show_publication)(now)
+    store.close()
