@@ -87,25 +87,29 @@ def _running(orders: list[bytes], settings: Settings) -> Callable[[Iterable[pa.R
     """A function for mapInArrow over the numbers of the orders."""
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        os.environ.setdefault("POLARS_MAX_THREADS", "1")  # read when it is imported; the cores are the tasks' already
         import pyarrow as pa
 
-        from batch.shard import recount_shard
-        from tallymark.wiring import open_store
-
         schema = pa.schema([("report", pa.binary()), ("error", pa.string())])
-        store = open_store(settings)
         for batch in batches:
-            for number in batch.column(0).to_pylist():
-                try:
-                    count = recount_shard(msgspec.json.decode(orders[number], type=ShardTask), store)
-                    report = {"report": [msgspec.json.encode(count)], "error": [None]}
-                except Unavailable as error:  # told in its own words, not in Spark's stack traces
-                    report = {"report": [None], "error": [str(error)]}
-                yield pa.RecordBatch.from_pydict(report, schema=schema)
-        store.close()
+            reports = [_report(orders[number], settings) for number in batch.column(0).to_pylist()]
+            yield pa.RecordBatch.from_pylist(reports, schema=schema)
 
     return run
+
+
+def _report(order: bytes, settings: Settings) -> dict[str, bytes | str]:
+    """Carry out one order, in a Spark worker."""
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")  # read at its import; each core has a task already
+    from batch.shard import recount_shard
+    from tallymark.wiring import open_store
+
+    try:
+        store = open_store(settings)
+        count = recount_shard(msgspec.json.decode(order, type=ShardTask), store)
+    except Unavailable as error:  # told in its own words, not in Spark's stack traces
+        return {"error": str(error)}
+    store.close()
+    return {"report": msgspec.json.encode(count)}
 
 
 def _in_group(spark: SparkSession, group: str, collect: Callable[[], list[Any]]) -> list[Any]:

@@ -8,9 +8,6 @@ from __future__ import annotations
 from datetime import date
 from typing import NamedTuple
 
-from deltalake import DeltaTable
-from deltalake.exceptions import TableNotFoundError
-
 from tallymark.errors import IncompatibleStore, NothingToRecount
 
 __all__ = ["RawFile", "RawTable", "RawVersion"]
@@ -55,6 +52,10 @@ class RawTable:
 
         Raises NothingToRecount when there is no table, IncompatibleStore when its log does not tell what is in a file.
         """
+        # here, since workers that only read files load this module too
+        from deltalake import DeltaTable
+        from deltalake.exceptions import TableNotFoundError
+
         try:
             table = DeltaTable(self.uri)
         except TableNotFoundError:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import oracle
 from laws import same_tally
 from raw_writer import RawRow, RawWriter
@@ -41,11 +42,32 @@ def crashing_after(step: Step) -> Watch:
     return watch
 
 
-class World:
-    """Everything in `folder`; `rows` are what raw holds, `history` what it held at each of its versions."""
+def many_events(count: int, seed: int) -> list[Event]:
+    """Events of 60 videos, some popular, over three days around the end of a month; every tenth is sent twice."""
+    random = np.random.default_rng(seed)
+    fresh = [
+        Event(
+            event_id=f"{seed}-{n}",
+            type=("view", "like")[int(random.integers(2))],
+            video_id=f"video-{int(random.zipf(1.5)) % 60}",
+            occurred_at=int(MIDNIGHT - 1440 + random.integers(3 * 1440)) * 60_000 + n % 60_000,
+            value=int(random.integers(-5, 1000)),
+            user_id=None if n % 7 == 0 else f"u{int(random.integers(400))}",
+        )
+        for n in range(count)
+    ]
+    return [*fresh, *fresh[::10]]
 
-    def __init__(self, folder: Path, *, archived: bool = True) -> None:
+
+class World:
+    """Everything in `folder`; `rows` are what raw holds, `history` what it held at each of its versions.
+
+    `rows_at_once`: few, so that recounts cut days into slices; many, where there are many events.
+    """
+
+    def __init__(self, folder: Path, *, archived: bool = True, rows_at_once: int = 2) -> None:
         self.folder = folder
+        self._rows_at_once = rows_at_once
         self.store = SqliteViewStore(folder / "views.sqlite")
         self.writer = RawWriter(folder / "raw")
         self.history: dict[int, list[RawRow]] = {}
@@ -95,8 +117,8 @@ class World:
         if pin:
             table.pin = pin  # type: ignore[method-assign]
         clock = now or (lambda: datetime.now(UTC))
-        few_at_once = serially(self.store, most_rows=2)  # so that days are cut into slices
-        return recompute(self.store, table, lateness=LATENESS, distribute=few_at_once, now=clock, watch=watch)
+        distribute = serially(self.store, most_rows=self._rows_at_once)
+        return recompute(self.store, table, lateness=LATENESS, distribute=distribute, now=clock, watch=watch)
 
     @property
     def published(self) -> Publication:

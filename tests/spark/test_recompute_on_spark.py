@@ -1,0 +1,64 @@
+"""The recount with its shards on Spark: the same cells as in one process, byte by byte, and errors in plain words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+from recounts import LATENESS, MIDNIGHT, World, many_events
+
+from batch.distribute import on_spark, serially
+from batch.recompute import recompute
+from batch.steps import Step
+from tallymark.buckets import Grain
+from tallymark.cells import SHARDS
+from tallymark.errors import Unavailable
+from tallymark.settings import Settings
+from tallymark.sqlite_store import SqliteViewStore
+from tallymark.store import View
+from tallymark.wiring import open_store
+
+
+def all_cells(store: SqliteViewStore, version: int) -> dict[object, bytes]:
+    return {
+        cell.key: cell.tally.to_bytes()
+        for grain in Grain
+        for shard in range(SHARDS)
+        for cell in store.scan(View.BATCH, shard, grain, version=version)
+    }
+
+
+def test_spark_counts_what_one_process_counts_and_the_oracle(spark: SparkSession, tmp_path: Path) -> None:
+    world = World(tmp_path)
+    store = open_store(Settings(home=tmp_path, store=f"sqlite:{tmp_path}/views.sqlite"))
+    alone = SqliteViewStore(tmp_path / "alone.sqlite")
+    alone.write_document("progress/archive", world.store.read_document("progress/archive") or b"")
+    on_shards = on_spark(lambda: spark, Settings(home=tmp_path, store=f"sqlite:{tmp_path}/views.sqlite"))
+    for seed in range(2):  # the second time, late events and further hours
+        world.append(*many_events(4000, seed))
+        world.archived_until(MIDNIGHT + 1440 * (1 + seed))
+        alone.write_document("progress/archive", world.store.read_document("progress/archive") or b"")
+        seen: list[tuple[Step, int, int]] = []
+        recompute(
+            world.store,
+            world.table,
+            lateness=LATENESS,
+            distribute=on_shards,
+            watch=lambda *told, seen=seen: seen.append(told),
+        )
+        recompute(alone, world.table, lateness=LATENESS, distribute=serially(alone))
+        assert (Step.ROLL_UP, SHARDS, SHARDS) in seen
+        assert all_cells(store, 1 + seed) == all_cells(alone, 1 + seed)
+        world.assert_exact()
+
+
+def test_what_fails_in_a_task_is_told_in_its_own_words(spark: SparkSession, tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.append(*many_events(100, 3))
+    world.archived_until(MIDNIGHT + 1440)
+    (tmp_path / "folder").mkdir()
+    elsewhere = Settings(home=tmp_path, store=f"sqlite:{tmp_path}/folder")
+    with pytest.raises(Unavailable, match=r"view store .*folder.*check that the disk has room"):
+        recompute(world.store, world.table, lateness=LATENESS, distribute=on_spark(lambda: spark, elsewhere))
+    assert world.published.version == 0
