@@ -73,13 +73,16 @@ def demo(keep: _Keep = False, days: _Days = _YEAR, json: _Json = False) -> None:
 
 def _run(settings: Settings, driver: Driver, *, days: int, stage: Stage) -> Account:
     stage.act("Starting the gateway, the stream and the API")
+    began = time.monotonic()
     with ThreadPoolExecutor(1) as meanwhile, stage.waiting("tallymark up"):
         start = meanwhile.submit(driver.call, "up")
         flights = read_flights()
         if days < _YEAR:
             flights = flights.delivered_before(int((BEGIN + timedelta(days=days)).timestamp()))
         start.result()
-    stage.say(f"events go to {settings.gateway.url}, questions to {settings.api.url}")
+    stage.say(
+        f"ready in {time.monotonic() - began:.1f} s; events to {settings.gateway.url}, questions to {settings.api.url}"
+    )
     account = Story(settings, flights, days=days, stage=stage).tell()
     stage.act("What speed said, what batch says, and the truth")
     stage.comparison(account)

@@ -48,9 +48,7 @@ class Stage:
             yield lambda at, counts: live.update(_arriving(at, counts))
 
     def seam(self, rows: list[Seam], *, exact_until: datetime) -> None:
-        table = _table(
-            "destination", "exact part", "+ fresh part", "= one answer", "truth so far", "late, not recounted"
-        )
+        table = _table("destination", "exact", "+ fresh", "= answer", "truth so far", "late")
         for row in rows:
             late = f"≤ {row.late_pending:,}" if row.late_pending else "none"
             _row(table, row.video_id, row.exact_part, row.fresh_part, row.stitched, row.truth_so_far, late)
@@ -59,7 +57,7 @@ class Stage:
 
     def comparison(self, account: Account) -> None:
         until = account.recounts[-1].exact_until
-        table = _table("destination", "speed said", "batch says", "truth", "difference", "stitched year", "truth of it")
+        table = _table("destination", "speed", "batch", "truth", "batch off", "stitched", "truth of all")
         for row in account.comparison:
             _row(
                 table,
@@ -94,9 +92,9 @@ def _arriving(at: Sent, counts: Mapping[Subject, int]) -> Group:
 
 
 def _table(*names: str) -> Table:
-    table = Table(box=None, padding=(0, 3, 0, 2))
+    table = Table(box=None, padding=(0, 2, 0, 1))
     for name in names:
-        table.add_column(name, justify="left" if name == "destination" else "right")
+        table.add_column(name, no_wrap=True, justify="left" if name == "destination" else "right")
     return table
 
 
