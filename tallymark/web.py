@@ -169,7 +169,7 @@ def add_probes(app: FastAPI, registry: CollectorRegistry, missing: Callable[[], 
     """`/healthz`: the process runs. `/readyz`: `missing()` names no part that it waits for. `/metrics`: Prometheus."""
 
     @app.get("/healthz", tags=["probes"], summary="Is the process alive?")
-    def health() -> dict[str, str]:
+    async def health() -> dict[str, str]:  # in no thread: it must answer while all of them wait for a store
         return {"status": "ok"}
 
     @app.get("/readyz", tags=["probes"], summary="Can it do its work now?", responses=problems(503))
