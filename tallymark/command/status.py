@@ -37,7 +37,7 @@ def _show(found: SystemReport) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("process", "state", "pid", "up", "memory", "restarts", "log", box=None, padding=(0, 2, 0, 0))
+    table = Table("process", "state", "pid", "up", "memory", "restarts", box=None, padding=(0, 2, 0, 0))
     for process in found.processes:
         table.add_row(
             process.name,
@@ -46,14 +46,14 @@ def _show(found: SystemReport) -> None:
             "–" if process.uptime_s is None else ago(process.uptime_s),
             "–" if process.memory_bytes is None else megabytes(process.memory_bytes),
             f"{process.restarts}" + (f" (last: {process.last_exit})" if process.last_exit else ""),
-            process.log,
         )
     if found.processes:
-        Console(soft_wrap=True).print(table)
+        Console().print(table)
         say()
     say(f"home       {found.home}")
     say(f"events     {found.gateway}")
     say(f"questions  {found.api}")
+    say(f"logs       {found.home}/logs")
     for name, layer in (("archive", found.archive), ("speed", found.speed)):
         if layer is not None:
             say(f"{name:9}  includes all that was appended before {layer.included_until:%F %T}, {ago(layer.lag_s)} ago")

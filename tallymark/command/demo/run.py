@@ -8,6 +8,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from json import dumps as json_text
+from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
@@ -63,7 +65,7 @@ def demo(keep: _Keep = False, days: _Days = _YEAR, json: _Json = False) -> None:
     took = time.monotonic() - began
     stage.say(f"\nIn all {took:.0f} s, at most {megabytes(memory.peak)} of memory with everything that was started.")
     if keep:
-        _show_where(settings, stage)
+        _show_where(settings, _keep_settings(settings), stage)
     if json:
         measured = {"wall_s": round(took, 1), "peak_memory_bytes": memory.peak}
         typer.echo(msgspec.json.encode(msgspec.to_builtins(account) | measured))
@@ -119,9 +121,24 @@ def _clear(settings: Settings, driver: Driver) -> None:
     shutil.rmtree(settings.home)
 
 
-def _show_where(settings: Settings, stage: Stage) -> None:
+def _keep_settings(settings: Settings) -> Path:
+    """A file that makes every command speak to the demo's system."""
+    usual = Settings().environment()
+    lines = [
+        f"{variable.removeprefix('TALLYMARK_').lower()} = {json_text(value)}"
+        for variable, value in settings.environment().items()
+        if value != usual[variable]
+    ]
+    file = settings.home / "tallymark.toml"
+    file.write_text("\n".join([*lines, ""]))
+    return file
+
+
+def _show_where(settings: Settings, file: Path, stage: Stage) -> None:
     api = settings.api.url
     year = "start=2013-01-01T00:00:00Z&end=2014-01-01T00:00:00Z"
     stage.say(f"It still runs; questions to {api}, described at {api}/docs, for example")
     stage.say(f"  curl '{api}/v1/series?video_id=ATL&{year}&grain=month'")
-    stage.say(f"  TALLYMARK_HOME={settings.home} tallymark down")
+    stage.say("Commands find it, and the last one ends it, with")
+    stage.say(f"  export TALLYMARK_CONFIG={file}")
+    stage.say("  tallymark status; tallymark versions; tallymark down")

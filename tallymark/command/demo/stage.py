@@ -31,7 +31,7 @@ class Stage:
         self._console.rule(f"[bold]{title}", align="left")
 
     def say(self, text: str) -> None:
-        self._console.print(text, highlight=False)
+        self._console.print(text, highlight=False, soft_wrap=True)
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
