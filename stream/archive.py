@@ -89,7 +89,7 @@ class Archive:
             partition_by=["day", "shard"],
             commit_properties=CommitProperties(app_transactions=[Transaction(self._application, micro_batch)]),
         )
-        self._newest_ms = max((file.occurred[1] for file in files), default=self._newest_ms)
+        self._newest_ms = max(self._newest_ms, *(file.occurred[1] for file in files), 0)
 
     def _sealable_before_ms(self) -> int:
         """No publication that does not contain this commit can have an exact_until after this instant."""

@@ -128,6 +128,17 @@ def test_rows_that_come_after_their_hour_can_be_sealed_are_told_before_they_are_
     assert json.loads(body) == {str(shard_of("v")): {str(FIRST + 480): 1}}
 
 
+def test_a_commit_of_old_events_alone_does_not_make_later_late_rows_untold(
+    spark: SparkSession, home_settings: Settings, log: SqliteLog, store: SqliteViewStore
+) -> None:
+    archive = Archive(replace(home_settings, lateness=timedelta(hours=1)), store, 1)
+    append(log, event(1, 600), event(2, 100), event(3, 200))
+    for micro_batch in range(3):
+        archive.commit(decoded(spark, log).where(f"log_offset = {micro_batch + 1}"), micro_batch)
+    told = [json.loads(body) for _, body in store.list_documents("pending/")]
+    assert told == [{str(shard_of("v")): {str(FIRST + hour): 1}} for hour in (60, 180)]
+
+
 def test_a_lost_checkpoint_goes_on_from_the_proven_progress(
     spark: SparkSession, home_settings: Settings, log: SqliteLog, store: SqliteViewStore
 ) -> None:
