@@ -93,20 +93,15 @@ def jvm_of(stream: int) -> int:
 
 
 def kill(settings: Settings, *names: str) -> None:
-    """SIGKILL to the named parts at once; `jvm` is the one that the stream process drives."""
+    """SIGKILL to the named parts at once, when all are ready; `jvm` is the one that the stream process drives.
+
+    Returns when the supervisor has seen that they are gone.
+    """
     known = eventually(lambda: found if len(found := pids(settings)) == 3 else None, within=120)
-    known |= {"jvm": jvm_of(known["stream"])} if "jvm" in names else {}
     for name in names:
-        os.kill(known[name], signal.SIGKILL)
-    # an interval in which the supervisor sees that they are gone
-    eventually(lambda: not any(psutil.pid_exists(known[n]) and _alive(known[n]) for n in names), within=30)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+        os.kill(jvm_of(known["stream"]) if name == "jvm" else known[name], signal.SIGKILL)
+    gone = {"stream" if name == "jvm" else name for name in names}
+    eventually(lambda: all(pids(settings).get(name) != known[name] for name in gone), within=60)
 
 
 def test_kill_9_of_every_process_loses_nothing_and_doubles_nothing(system: Settings) -> None:
