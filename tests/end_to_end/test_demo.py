@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 
 import pytest
-from systems import processes_of, settings_in, tallymark
+from systems import ROOT, environment, eventually, processes_of, settings_in, tallymark
 
 from tallymark.command.demo.truth import Subject, Truth, read_flights
+from tallymark.command.home import Home
+from tallymark.command.system import running
 from tallymark.settings import Settings
 
 SECOND_OF_2014 = 1_388_534_400
@@ -41,6 +46,19 @@ def test_six_days_of_the_demo_agree_with_the_truth_and_leave_nothing_running(set
     demo_home = settings_in(settings.home / "demo")
     assert processes_of(demo_home) == []
     assert not demo_home.home.exists()
+
+
+def test_an_interrupted_demo_leaves_nothing_running(settings: Settings) -> None:
+    demo_home = settings_in(settings.home / "demo")
+    words = [sys.executable, "-m", "tallymark", "demo"]
+    process = subprocess.Popen(words, cwd=ROOT, env=environment(settings), stdout=subprocess.DEVNULL)
+    try:
+        eventually(lambda: running(Home(demo_home.home)))
+        process.terminate()
+        assert process.wait(120) == 128 + signal.SIGTERM
+    finally:
+        process.kill()
+    assert processes_of(demo_home) == []
 
 
 def test_the_demo_spares_a_folder_that_is_not_its_own(settings: Settings) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from json import dumps as json_text
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Final
 
 import msgspec
@@ -46,6 +48,7 @@ def demo(keep: _Keep = False, days: _Days = _YEAR, json: _Json = False) -> None:
     Example: `tallymark demo --keep`
     """
     began = time.monotonic()
+    signal.signal(signal.SIGTERM, _end)
     stage = Stage(Console(stderr=json))
     settings = _settings(Settings.load(os.environ), stage)
     driver = Driver(settings)
@@ -71,6 +74,11 @@ def demo(keep: _Keep = False, days: _Days = _YEAR, json: _Json = False) -> None:
         typer.echo(msgspec.json.encode(msgspec.to_builtins(account) | measured))
     if not account.well:
         raise typer.Exit(1)
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    """A demo that is told to end takes its system along, as with Ctrl-C."""
+    raise SystemExit(128 + number)
 
 
 def _run(settings: Settings, driver: Driver, *, days: int, stage: Stage) -> Account:
