@@ -30,11 +30,12 @@ Distribute = Callable[[Sequence[ShardTask], Watch], "list[ShardCount]"]
 """Run all tasks and tell the watcher as shards are done. What goes wrong in a task is raised."""
 
 _POLL_SECONDS: Final = 0.2
-_FEW_ROWS: Final = 500_000  # counted in about the time that Spark takes to start
+# on two cores both take as long for two million rows, one process with a quarter of the memory
+_FEW_ROWS: Final = 2_000_000
 
 
 def serially(store: ViewStore, *, most_rows: int = ROWS) -> Distribute:
-    """In this process: for a few hundred thousand rows, sooner done than a Spark session is started."""
+    """In this process."""
 
     def distribute(tasks: Sequence[ShardTask], watch: Watch) -> list[ShardCount]:
         from batch.shard import recount_shard

@@ -41,7 +41,8 @@ __all__ = ["Recount", "recompute", "utc_now"]
 class Recount(msgspec.Struct, frozen=True, kw_only=True):
     """What a recount did. `published`: whether a new version is out; otherwise nothing was dirty.
 
-    `pairs` dirty (hour, shard) pairs on `days` days had `rows` raw rows: `events` and `duplicates`. `seconds` by step.
+    `pairs` dirty (hour, shard) pairs on `days` days had `rows` raw rows: `events` and `duplicates`. `seconds` by step;
+    those of counting and rolling up include the start of Spark, where it is started for them.
     """
 
     published: bool

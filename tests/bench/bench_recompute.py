@@ -1,0 +1,174 @@
+"""How long a recount takes, beside plain DuckDB on the same files in the same run, and how much memory.
+
+`python -m tests.bench.bench_recompute [EVENTS]`, by default two million. Needs the package duckdb.
+
+DuckDB answers one question in memory: count, sum, min, max and distinct users by video, type and hour. The kernel
+answers the same, with a sketch of the users in each cell. A recount makes cells of four grains, durable and versioned.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+import psutil
+
+from batch.raw import RawTable, RawVersion
+from tallymark.event import Event
+from tallymark.publication import Progress
+from tallymark.settings import Settings
+from tallymark.wiring import open_store
+from tests.bench.recount_load import DAY_MS, write_raw
+from tests.bench.report import record
+from tests.raw_writer import RawWriter
+
+_EVENTS: Final = 2_000_000
+_RUNS: Final = 3
+_PROCESSES: Final = 2
+_LOOK_EVERY: Final = 1.0
+_HOURS: Final = range(DAY_MS // 60_000, DAY_MS // 60_000 + 1440, 60)
+_TALLIES: Final = (
+    "SELECT video_id, type, hour, count(*), sum(value), min(value), max(value), count(DISTINCT user_id) "
+    "FROM {} GROUP BY ALL"
+)
+_KEYS: Final = "event_id, video_id, occurred_at // 3600000"
+_QUERIES: Final = {
+    "duckdb_any_copy": f"(SELECT DISTINCT ON ({_KEYS}) *, occurred_at // 3600000 AS hour FROM raw)",
+    "duckdb_first_copy": f"(SELECT *, occurred_at // 3600000 AS hour FROM raw QUALIFY row_number() OVER "
+    f"(PARTITION BY {_KEYS} ORDER BY appended_at, log_partition, log_offset) = 1)",
+}
+
+
+def main() -> None:
+    events = int(sys.argv[1]) if len(sys.argv) > 1 else _EVENTS
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(home=Path(folder))
+        rows = write_raw(Path(settings.raw_uri), events)
+        raw = RawTable(settings.raw_uri).pin()
+        questions = _beside_duckdb(raw)
+        record("recompute", {"rows": rows, "one_question": questions, "recount": _recounts(settings)})
+
+
+def _beside_duckdb(raw: RawVersion) -> dict[str, Any]:
+    """Medians of runs that take turns, so that a busy machine is busy for all."""
+    with _duckdb(raw) as ask, _kernel(raw) as count:
+        asked: dict[str, Callable[[], int]] = {name: lambda q=query: ask(q) for name, query in _QUERIES.items()}
+        asked["kernel_with_sketches"] = count
+        seconds: dict[str, list[float]] = {name: [] for name in asked}
+        cells = set()
+        for _ in range(_RUNS):
+            for name, run in asked.items():
+                started = time.perf_counter()
+                cells.add(run())
+                seconds[name].append(time.perf_counter() - started)
+    assert len(cells) == 1, f"they do not agree on the number of cells: {cells}"
+    medians = {name: median(times) for name, times in seconds.items()}
+    ratios = {f"kernel_over_{name}": round(medians["kernel_with_sketches"] / medians[name], 2) for name in _QUERIES}
+    return {"cells": cells.pop(), "seconds": {name: round(each, 2) for name, each in medians.items()}, **ratios}
+
+
+@contextmanager
+def _duckdb(raw: RawVersion) -> Iterator[Callable[[str], int]]:
+    try:
+        import duckdb
+    except ImportError:
+        sys.exit("this benchmark compares with duckdb, which is not installed: pip install duckdb")
+    connection = duckdb.connect()
+    connection.execute(f"SET threads = {_PROCESSES}")
+    files = [file.uri for file in raw.files]
+    connection.read_parquet(files, hive_partitioning=False).create_view("raw")
+    yield lambda distinct: connection.execute(_TALLIES.format(distinct)).to_arrow_table().num_rows
+    connection.close()
+
+
+@contextmanager
+def _kernel(raw: RawVersion) -> Iterator[Callable[[], int]]:
+    shards = {file.shard: [each.uri for each in raw.files if each.shard == file.shard] for file in raw.files}
+    os.environ["POLARS_MAX_THREADS"] = "1"  # of the workers, which are started now
+    with ProcessPoolExecutor(_PROCESSES, mp_context=get_context("spawn")) as pool:
+        list(pool.map(_count_hours, [[]] * _PROCESSES))
+        del os.environ["POLARS_MAX_THREADS"]
+        yield lambda: sum(pool.map(_count_hours, shards.values()))
+
+
+def _count_hours(files: list[str]) -> int:
+    from batch.count import count
+    from tallymark.buckets import Grain
+
+    return sum(len(cell.tally.to_bytes()) > 0 for cell in count(files, list(_HOURS)).cells(Grain.HOUR))
+
+
+def _recounts(settings: Settings) -> dict[str, Any]:
+    """The command, with all to do, on Spark and in one process; then after a single late event."""
+    on_spark = replace(settings, store=f"sqlite:{settings.home}/on-spark.sqlite")
+    alone = replace(settings, store=f"sqlite:{settings.home}/alone.sqlite")
+    for each in (on_spark, alone):
+        store = open_store(each)
+        included = Progress(positions={}, included_until=datetime(2026, 1, 3, tzinfo=UTC))
+        store.write_document("progress/archive", included.to_json())
+        store.close()
+    figures = {"all_on_spark": _recompute(on_spark, "--spark"), "all_in_one_process": _recompute(alone, "--no-spark")}
+    late = Event(event_id="late", type="view", video_id="video-000007", occurred_at=DAY_MS + 5 * 3_600_000)
+    RawWriter(Path(settings.raw_uri)).append([late])
+    return figures | {"one_late_event": _recompute(alone, "--no-spark")}
+
+
+def _recompute(settings: Settings, how: str) -> dict[str, Any]:
+    """Figures of one `tallymark recompute` from its start to its end, the start of Spark included.
+
+    `cpu_s` and `memory_mib` (the most at once) are of all its processes. Neighbours on the machine stretch the seconds
+    of the clock; those of the processor far less. Looking costs time too, so it is done once a second.
+    """
+    command = [sys.executable, "-m", "tallymark", "recompute", how, "--json"]
+    environment = os.environ | settings.environment()
+    started = time.perf_counter()
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        most = 0
+        cpu: dict[int, float] = {}
+        while process.poll() is None:
+            memory = _look(process.pid, cpu)
+            most = max(most, memory)
+            time.sleep(_LOOK_EVERY)
+        assert process.stdout is not None
+        done = json.loads(process.stdout.read())
+    wall = time.perf_counter() - started
+    shown = {name: done[name] for name in ("pairs", "rows", "events", "duplicates", "cells")}
+    steps = {step: round(seconds, 2) for step, seconds in done["seconds"].items()}
+    return {
+        **shown,
+        "command_s": round(wall, 1),
+        "cpu_s": round(sum(cpu.values()), 1),
+        "load": round(os.getloadavg()[0], 1),
+        "seconds": steps,
+        "memory_mib": round(most / 2**20),
+    }
+
+
+def _look(pid: int, cpu: dict[int, float]) -> int:
+    """Bytes that a process and all below it hold, shared ones once; `cpu` gets the seconds of each so far."""
+    total = 0
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        for each in [process, *process.children(recursive=True)]:
+            with suppress(psutil.Error):
+                times = each.cpu_times()
+                cpu[each.pid] = times.user + times.system
+                total += each.memory_full_info().pss
+    return total
+
+
+if __name__ == "__main__":
+    main()
