@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -16,11 +18,11 @@ from tallymark.command.show import ago
 from tallymark.command.state import ProcessState, SystemState, read_state
 from tallymark.errors import TallymarkError
 from tallymark.publication import Progress, Publication
-from tallymark.settings import Settings
+from tallymark.settings import Address, Settings
 from tallymark.store import ViewStore
 from tallymark.wiring import open_store
 
-__all__ = ["LayerReport", "ProcessReport", "SystemReport", "report"]
+__all__ = ["LayerReport", "ProcessReport", "StoreReport", "SystemReport", "report", "stored"]
 
 _LEAST_PATIENCE: Final = timedelta(seconds=5)
 _TRIGGERS: Final = 5
@@ -63,7 +65,9 @@ class SystemReport(msgspec.Struct, frozen=True, kw_only=True):
     last_attempt: int | None
 
 
-class _Stored(msgspec.Struct, frozen=True, kw_only=True):
+class StoreReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What the view store says; `problem` when it cannot be read."""
+
     archive: LayerReport | None = None
     speed: LayerReport | None = None
     publication: Publication | None = None
@@ -75,13 +79,13 @@ def report(settings: Settings) -> SystemReport:
     home = Home(settings.home)
     supervisor = holder(home.lock)
     state = read_state(home) if supervisor is not None else None
-    processes = [_process(process, state, settings) for process in state.processes] if state else []
-    stored = _stored(settings) if home.root.is_dir() else _Stored()
+    processes = [_process(process, state) for process in state.processes] if state else []
+    kept = stored(settings) if home.root.is_dir() else StoreReport()
     problems = [] if supervisor is not None else [f"nothing runs in {home.root}: `tallymark up` starts it"]
     problems += [f"{process.name} is {process.doing}" for process in processes if process.doing != "ready"]
-    problems += [stored.problem] if stored.problem else []
+    problems += [kept.problem] if kept.problem else []
     if supervisor is not None:
-        problems += _lags(stored, settings)
+        problems += _lags(kept, settings)
     return SystemReport(
         well=not problems,
         running=supervisor is not None,
@@ -91,23 +95,24 @@ def report(settings: Settings) -> SystemReport:
         gateway=state.gateway if state else settings.gateway.url,
         supervisor=supervisor,
         processes=processes,
-        archive=stored.archive,
-        speed=stored.speed,
-        publication=stored.publication,
-        last_attempt=stored.last_attempt,
+        archive=kept.archive,
+        speed=kept.speed,
+        publication=kept.publication,
+        last_attempt=kept.last_attempt,
     )
 
 
-def _process(process: ProcessState, state: SystemState, settings: Settings) -> ProcessReport:
-    now = datetime.now(UTC)
-    alive = process.pid is not None and process.started_at is not None
-    started = process.started_at.timestamp() if process.started_at else 0.0
+def _process(process: ProcessState, state: SystemState) -> ProcessReport:
+    uptime = taken = None
+    if process.pid is not None and process.started_at is not None:
+        uptime = (datetime.now(UTC) - process.started_at).total_seconds()
+        taken = memory(members(process.pid, home=Path(state.home), since=process.started_at.timestamp()))
     return ProcessReport(
         name=process.name,
-        doing=_doing(process, settings),
+        doing=_doing(process, state),
         pid=process.pid,
-        uptime_s=(now - process.started_at).total_seconds() if process.started_at else None,
-        memory_bytes=memory(members(process.pid, home=settings.home, since=started)) if alive and process.pid else None,
+        uptime_s=uptime,
+        memory_bytes=taken,
         restarts=process.restarts,
         last_exit=process.last_exit,
         last_exit_at=process.last_exit_at,
@@ -115,31 +120,37 @@ def _process(process: ProcessState, state: SystemState, settings: Settings) -> P
     )
 
 
-def _doing(process: ProcessState, settings: Settings) -> str:
+def _doing(process: ProcessState, state: SystemState) -> str:
     if process.pid is None:
         return "restarting"
     if not process.ready:
         return "starting"
-    address = {"api": settings.api, "gateway": settings.gateway}.get(process.name)
-    return "ready" if address is None or answers(address) else "not answering"
+    url = {"api": state.api, "gateway": state.gateway}.get(process.name)
+    return "ready" if url is None or answers(_address(url)) else "not answering"
 
 
-def _stored(settings: Settings) -> _Stored:
+def _address(url: str) -> Address:
+    """Where the running server listens, which today's settings may not say."""
+    parts = urlsplit(url)
+    return Address(parts.hostname or "", parts.port or 0)
+
+
+def stored(settings: Settings) -> StoreReport:
     try:
         store = open_store(settings)
     except TallymarkError as error:
-        return _Stored(problem=str(error))
+        return StoreReport(problem=str(error))
     try:
         now = publication.current(store)
         attempts = store.list_documents("attempts/")
-        return _Stored(
+        return StoreReport(
             archive=_layer(store, "progress/archive"),
             speed=_layer(store, "progress/speed"),
             publication=now if now.version else None,
             last_attempt=int(attempts[-1][0].rpartition("/")[2]) if attempts else None,
         )
     except TallymarkError as error:
-        return _Stored(problem=str(error))
+        return StoreReport(problem=str(error))
     finally:
         store.close()
 
@@ -153,9 +164,9 @@ def _layer(store: ViewStore, document: str) -> LayerReport | None:
     return LayerReport(included_until=progress.included_until, lag_s=max(0.0, lag), positions=progress.positions)
 
 
-def _lags(stored: _Stored, settings: Settings) -> list[str]:
+def _lags(kept: StoreReport, settings: Settings) -> list[str]:
     """A layer is behind when it has missed five of its triggers (and at least five seconds)."""
-    layers = (("archive", stored.archive, settings.archive_trigger), ("speed layer", stored.speed, settings.trigger))
+    layers = (("archive", kept.archive, settings.archive_trigger), ("speed layer", kept.speed, settings.trigger))
     return [
         f"the {name} is {ago(layer.lag_s)} behind; see the stream's log"
         for name, layer, trigger in layers

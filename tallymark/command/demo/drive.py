@@ -13,7 +13,7 @@ from typing import IO, Any, Final
 
 import msgspec
 
-from tallymark.command.report import report
+from tallymark.command.report import report, stored
 from tallymark.command.system import child_environment, tallymark_command
 from tallymark.errors import ProcessError, Unavailable
 from tallymark.settings import Settings
@@ -61,11 +61,11 @@ class Driver:
         since = datetime.now(UTC)
         deadline = time.monotonic() + _CAUGHT_UP_WITHIN
         while True:
-            now = report(self._settings)
+            now = stored(self._settings)
             if all(layer is not None and layer.included_until > since for layer in (now.archive, now.speed)):
                 return
             if time.monotonic() > deadline:
-                problems = "; ".join(now.problems) or "none that `tallymark status` knows of"
+                problems = "; ".join(report(self._settings).problems) or "none that `tallymark status` knows of"
                 raise Unavailable(f"not caught up within {_CAUGHT_UP_WITHIN:.0f} s; problems: {problems}")
             time.sleep(_PAUSE)
 

@@ -13,12 +13,12 @@ from tallymark.command.sessions import memory
 
 __all__ = ["MemoryWatch"]
 
-_EVERY: Final = 0.5  # seconds
+_EVERY: Final = 1.0  # seconds
 _SETTLED: Final = 5.0  # seconds; a process that was just forked still has the environment of the one that forked it
 
 
 class MemoryWatch:
-    """While inside `with`, looks at all processes of the system in `home` twice a second. `peak` in bytes."""
+    """While inside `with`, looks at all processes of the system in `home` every second. `peak` in bytes."""
 
     def __init__(self, home: Path) -> None:
         self._home = str(home)

@@ -17,7 +17,7 @@ from tallymark.command.demo.truth import Subject
 
 __all__ = ["Stage"]
 
-Arrivals = Callable[[Sent, Mapping[Subject, int]], None]
+Arrivals = Callable[[Sent], None]
 
 
 class Stage:
@@ -39,13 +39,13 @@ class Stage:
             yield
 
     @contextmanager
-    def arrivals(self) -> Iterator[Arrivals]:
-        """Shows counts while they arrive: a table that changes in place, or nothing where there is no terminal."""
+    def arrivals(self, counts: Callable[[], Mapping[Subject, int]]) -> Iterator[Arrivals]:
+        """Shows `counts` while events arrive: a table that changes in place, or nothing where there is no terminal."""
         if not self._console.is_terminal:
-            yield lambda at, counts: None
+            yield lambda at: None
             return
         with Live(console=self._console, refresh_per_second=4, transient=True) as live:
-            yield lambda at, counts: live.update(_arriving(at, counts))
+            yield lambda at: live.update(_arriving(at, counts()))
 
     def seam(self, rows: list[Seam], *, exact_until: datetime) -> None:
         table = _table("destination", "exact", "+ fresh", "= answer", "truth so far", "late")

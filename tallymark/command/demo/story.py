@@ -61,8 +61,8 @@ class Story:
         arguments = [word for name, at in bounds if at for word in (name, at.isoformat())]
         arguments += ["--batch", str(self._batch), "--resend", "0.01"]
         looks = _Looks(self._api, self._top, self._end)
-        with self._stage.arrivals() as show:
-            sent = self._driver.replay(*arguments, each=lambda at: show(at, looks.at_times()))
+        with self._stage.arrivals(looks.at_times) as show:
+            sent = self._driver.replay(*arguments, each=show)
         took = time.monotonic() - began
         with self._stage.waiting("until the archive and the speed view have all of it"):
             self._driver.wait_until_included()
