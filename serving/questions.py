@@ -14,7 +14,7 @@ import msgspec
 
 from tallymark.buckets import TimeRange
 from tallymark.errors import InvalidQuestion
-from tallymark.event import MAX_ID, TYPE_PATTERN
+from tallymark.event import EARLIEST_MS, LATEST_MS, MAX_ID, TYPE_PATTERN
 
 __all__ = [
     "EARLIEST",
@@ -78,9 +78,9 @@ def checked_type(text: str) -> str:
 def moment(given: object) -> datetime:
     """An instant from epoch milliseconds (a number, or its digits) or RFC 3339 text with a zone. Raises ValueError."""
     if isinstance(given, str):
-        at = _EPOCH + timedelta(milliseconds=int(given)) if _MS.fullmatch(given) else _from_rfc3339(given)
+        at = _from_ms(int(given)) if _MS.fullmatch(given) else _from_rfc3339(given)
     elif isinstance(given, int) and not isinstance(given, bool) and abs(given) < 10**15:
-        at = _EPOCH + timedelta(milliseconds=given)
+        at = _from_ms(given)
     else:
         raise ValueError(f"expected epoch milliseconds or RFC 3339, got {given!r:.40}")
     if not EARLIEST <= at <= LATEST:
@@ -107,6 +107,12 @@ def range_asked(
         shown = f"start {since:%Y-%m-%dT%H:%M:%SZ} is after end {until:%Y-%m-%dT%H:%M:%SZ}"
         raise InvalidQuestion(f"{shown}{'' if end else ' (now)'}; swap them or ask for an earlier start", f"{where}end")
     return TimeRange.covering(since, until)
+
+
+def _from_ms(given: int) -> datetime:
+    """What lies beyond the calendar becomes its end, which is out of bounds too."""
+    bounded = min(max(given, EARLIEST_MS - 1), LATEST_MS + 1)
+    return _EPOCH + timedelta(milliseconds=bounded)
 
 
 def _from_rfc3339(text: str) -> datetime:

@@ -40,6 +40,8 @@ def test_times_are_epoch_milliseconds_or_rfc_3339() -> None:
         ("0001-01-01T00:00:00+14:00", "not between 2000-01-01"),
         ("9999-12-31T23:59:59-14:00", "not between 2000-01-01"),
         (1_769_860_800, "a number is epoch milliseconds"),
+        (259_866_071_293_423, "not between 2000-01-01"),
+        ("-999999999999999", "not between 2000-01-01"),
         (10**30, "epoch milliseconds or RFC 3339"),
         ("9" * 30, "epoch milliseconds or RFC 3339"),
         (True, "epoch milliseconds or RFC 3339"),
