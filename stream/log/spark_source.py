@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Final
@@ -88,7 +89,7 @@ class _SqliteLogReader(DataSourceStreamReader):
         return ReadMaxRows(self._max_rows)
 
     def latestOffset(self, start: dict[str, int], limit: ReadLimit) -> dict[str, int]:  # noqa: N802
-        end = SqliteLog(self._path).end()
+        end = _log_at(self._path).end()
         first = start[str(PARTITION)]
         most = end if isinstance(limit, ReadAllAvailable) else first + self._max_rows
         return {str(PARTITION): max(first, min(end, most))}
@@ -105,6 +106,12 @@ class _SqliteLogReader(DataSourceStreamReader):
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
         assert isinstance(partition, OffsetRange)
-        records = SqliteLog(self._path).read({PARTITION: partition.start}, {PARTITION: partition.end})
+        records = _log_at(self._path).read({PARTITION: partition.start}, {PARTITION: partition.end})
         while chunk := list(islice(records, _BATCH_ROWS)):
             yield decode_records(chunk, max_ahead_ms=self._max_ahead_ms)
+
+
+@lru_cache(maxsize=1)
+def _log_at(path: Path) -> SqliteLog:
+    """A process plans every micro-batch, or reads for many tasks: it opens the log once."""
+    return SqliteLog(path)
