@@ -20,6 +20,9 @@ __all__ = ["Address", "Settings", "describe", "parse_duration"]
 
 _PREFIX: Final = "TALLYMARK_"
 _UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
+_HOSTS: Final = r"[^/,?]+:\d+(,[^/,?]+:\d+)*"
+_KAFKA = re.compile(rf"kafka://{_HOSTS}/[A-Za-z0-9._-]+")
+_HBASE = re.compile(rf"hbase://{_HOSTS}(\?prefix=[A-Za-z0-9_]*)?")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s|min|m|h|d)")
 
 
@@ -73,10 +76,22 @@ def _path(text: str) -> Path:
         raise ValueError(f"{text!r} starts with a user who does not exist; write the folder out") from None
 
 
-def _file(text: str) -> str:
-    """The scheme says which implementation stands behind a port: so far one."""
-    if not text.startswith("sqlite:"):
-        raise ValueError(f"{text!r} is not understood; write sqlite: or sqlite:/path")
+def _optional_path(text: str) -> Path | None:
+    return _path(text) if text and text != "none" else None
+
+
+def _log(text: str) -> str:
+    """The scheme says which implementation stands behind the port, here and in `_store`."""
+    if not text.startswith("sqlite:") and not _KAFKA.fullmatch(text):
+        raise ValueError(f"{text!r} is not understood; write sqlite:, sqlite:/path or kafka://host:port,…/topic")
+    return text
+
+
+def _store(text: str) -> str:
+    if not text.startswith("sqlite:") and not _HBASE.fullmatch(text):
+        raise ValueError(
+            f"{text!r} is not understood; write sqlite:, sqlite:/path or hbase://host:port,…?prefix=tallymark_"
+        )
     return text
 
 
@@ -89,8 +104,17 @@ class Settings:
     """Every setting of every process. `Settings()` are the defaults; `Settings.load(os.environ)` is what users set."""
 
     home: Path = _setting("~/.tallymark", _path, "Folder of everything kept on this machine.")
-    log: str = _setting("sqlite:", _file, "Event log: `sqlite:` (a file in home) or `sqlite:/path`.")
-    store: str = _setting("sqlite:", _file, "View store: `sqlite:` (a file in home) or `sqlite:/path`.")
+    log: str = _setting(
+        "sqlite:", _log, "Event log: `sqlite:` (a file in home), `sqlite:/path` or `kafka://host:port,…/topic`."
+    )
+    kafka_properties: Path | None = _setting(
+        "none", _optional_path, "File with further settings of Kafka clients (SASL, TLS); see operations."
+    )
+    store: str = _setting(
+        "sqlite:",
+        _store,
+        "View store: `sqlite:` (a file in home), `sqlite:/path` or `hbase://host:port,…?prefix=tallymark_`.",
+    )
     raw: str = _setting("", str, "Raw events: a folder or `s3://bucket/path`; empty: `raw` in home.")
     lateness: timedelta = _setting(
         "2m",

@@ -73,7 +73,7 @@ def test_everything_that_is_wrong_is_said_at_once_with_where_it_stands(tmp_path:
     by_place = {problem.split(":")[0]: problem for problem in found}
     assert "'2 weeks' is not a duration; write for example 90s" in by_place["TALLYMARK_LATENESS"]
     assert "host:port" in by_place["TALLYMARK_API"]
-    assert "write sqlite: or sqlite:/path" in by_place["TALLYMARK_LOG"]
+    assert "write sqlite:, sqlite:/path or kafka://host:port,…/topic" in by_place["TALLYMARK_LOG"]
     assert "there is no such setting; the settings are api, archive_trigger" in by_place["TALLYMARK_X"]
 
 
@@ -134,9 +134,10 @@ addresses = st.builds(Address, st.sampled_from(["127.0.0.1", "localhost", "0.0.0
 any_settings = st.builds(
     Settings,
     home=st.sampled_from([Path("/data"), Path("/data/with space/ü")]),
-    log=st.sampled_from(["sqlite:", "sqlite:/x/log.sqlite"]),
-    store=st.sampled_from(["sqlite:", "sqlite:/x/views.sqlite"]),
+    log=st.sampled_from(["sqlite:", "sqlite:/x/log.sqlite", "kafka://a:9092,b:9092/events"]),
+    store=st.sampled_from(["sqlite:", "sqlite:/x/views.sqlite", "hbase://a:9090,b:9090?prefix=t_"]),
     raw=st.sampled_from(["", "s3://bucket/raw", "/data/raw"]),
+    kafka_properties=st.sampled_from([None, Path("/etc/kafka.properties")]),
     lateness=durations,
     trigger=durations,
     max_age=st.none() | durations,
