@@ -7,17 +7,20 @@ wherever the copies lie. Sums are exact: values are added as 128-bit integers.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
 from batch.raw import RawFile
 from tallymark.buckets import Bucket, Grain
 from tallymark.cells import Cell, shard_of
+from tallymark.s3 import S3, is_s3
 from tallymark.sketch import Sketch
+from tallymark.storage_errors import explaining
 from tallymark.tally import ZERO, Tally
 
 __all__ = ["Counted", "count", "rows_by_hour"]
@@ -79,7 +82,10 @@ class Counted:
 
 
 def count(files: Sequence[str], hours: Sequence[int]) -> Counted:
-    """Count the rows in `files`, all of one shard, of `hours` (starts in epoch minutes). No files: nothing."""
+    """Count the rows in `files`, all of one shard, of `hours` (starts in epoch minutes). No files: nothing.
+
+    Raises RawRefused or RawUnavailable when the storage of the files does not give them.
+    """
     rows = _read(files, hours) if files else pl.DataFrame(schema=_ROW)
     # all copies of an event have its id: what has an id of its own, nearly all, needs no sorting
     repeated = rows["event_id"].is_duplicated()
@@ -92,14 +98,24 @@ def count(files: Sequence[str], hours: Sequence[int]) -> Counted:
 def _read(files: Sequence[str], hours: Sequence[int]) -> pl.DataFrame:
     start_ms, end_ms = min(hours) * _MINUTE_MS, (max(hours) + 60) * _MINUTE_MS
     minute = pl.col("occurred_at") // _MINUTE_MS
-    return (
-        pl.scan_parquet(list(files), hive_partitioning=False, glob=False)
+    rows = (
+        _scan(files)
         .filter(pl.col("occurred_at").is_between(start_ms, end_ms, closed="left"))  # skips row groups
         .with_columns(minute=minute, hour=minute - minute % 60)
         .filter(pl.col("hour").is_in(hours))
         .select(pl.col(name).cast(as_type) for name, as_type in _ROW.items())
-        .collect()
     )
+    with explaining(_table_of(files)):
+        return rows.collect()
+
+
+def _scan(files: Sequence[str], **options: Any) -> pl.LazyFrame:
+    storage = S3.of(os.environ).for_polars() if is_s3(files[0]) else None
+    return pl.scan_parquet(list(files), hive_partitioning=False, glob=False, storage_options=storage, **options)
+
+
+def _table_of(files: Sequence[str]) -> str:
+    return files[0].partition("/day=")[0]
 
 
 def rows_by_hour(files: Sequence[RawFile]) -> Counter[tuple[int, int]]:
@@ -126,8 +142,9 @@ def rows_by_hour(files: Sequence[RawFile]) -> Counter[tuple[int, int]]:
 def _rows_of(uris: list[str]) -> pl.DataFrame:
     """(file, hour start, rows)."""
     hour = pl.col("occurred_at") // (60 * _MINUTE_MS) * 60
-    files = pl.scan_parquet(uris, include_file_paths="uri", hive_partitioning=False, glob=False)
-    return files.group_by("uri", hour).len().collect()
+    rows = _scan(uris, include_file_paths="uri").group_by("uri", hour).len()
+    with explaining(_table_of(uris)):
+        return rows.collect()
 
 
 def _groups(files: Sequence[RawFile]) -> Iterator[list[RawFile]]:

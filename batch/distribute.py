@@ -14,7 +14,7 @@ import msgspec
 from batch.plan import ShardTask
 from batch.slices import ROWS
 from batch.steps import Step, Watch
-from tallymark.errors import Unavailable
+from tallymark.errors import TallymarkError, Unavailable
 from tallymark.settings import Settings
 from tallymark.store import ViewStore
 
@@ -69,7 +69,7 @@ def on_spark(start: Callable[[], SparkSession], settings: Settings) -> Distribut
         spark = start()
         orders = [msgspec.json.encode(task) for task in tasks]
         numbered = spark.range(0, len(orders), 1, len(orders))
-        reports = numbered.mapInArrow(_running(orders, settings), "report binary, error string")
+        reports = numbered.mapInArrow(_running(orders, settings), "report binary, error string, retriable boolean")
         group = f"recount {os.getpid()}"
         with ThreadPoolExecutor(max_workers=1) as collecting:
             rows = collecting.submit(_in_group, spark, group, reports.collect)
@@ -77,7 +77,7 @@ def on_spark(start: Callable[[], SparkSession], settings: Settings) -> Distribut
                 watch(Step.ROLL_UP, _tasks_done(spark, group), len(tasks))
         for row in rows.result():
             if row.error:
-                raise Unavailable(row.error)
+                raise (Unavailable if row.retriable else TallymarkError)(row.error)
         watch(Step.ROLL_UP, len(tasks), len(tasks))
         return [msgspec.json.decode(bytes(row.report), type=ShardCount) for row in rows.result()]
 
@@ -90,7 +90,7 @@ def _running(orders: list[bytes], settings: Settings) -> Callable[[Iterable[pa.R
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
 
-        schema = pa.schema([("report", pa.binary()), ("error", pa.string())])
+        schema = pa.schema([("report", pa.binary()), ("error", pa.string()), ("retriable", pa.bool_())])
         for batch in batches:
             reports = [_report(orders[number], settings) for number in batch.column(0).to_pylist()]
             yield pa.RecordBatch.from_pylist(reports, schema=schema)
@@ -98,7 +98,7 @@ def _running(orders: list[bytes], settings: Settings) -> Callable[[Iterable[pa.R
     return run
 
 
-def _report(order: bytes, settings: Settings) -> dict[str, bytes | str]:
+def _report(order: bytes, settings: Settings) -> dict[str, bytes | str | bool]:
     """Carry out one order, in a Spark worker."""
     os.environ.setdefault("POLARS_MAX_THREADS", "1")  # read at its import; each core has a task already
     from batch.shard import recount_shard
@@ -107,8 +107,8 @@ def _report(order: bytes, settings: Settings) -> dict[str, bytes | str]:
     try:
         store = open_store(settings)
         count = recount_shard(msgspec.json.decode(order, type=ShardTask), store)
-    except Unavailable as error:  # told in its own words, not in Spark's stack traces
-        return {"error": str(error)}
+    except TallymarkError as error:  # told in its own words, not in Spark's stack traces
+        return {"error": str(error), "retriable": error.retriable}
     store.close()
     return {"report": msgspec.json.encode(count)}
 

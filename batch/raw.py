@@ -1,14 +1,17 @@
 """The raw table as a recount sees it: one pinned version and its files, known from the table's log alone.
 
-The only module of the batch layer that imports deltalake. Credentials for `s3://` are the usual AWS_* variables.
+The only module of the batch layer that imports deltalake. Access to `s3://` is by the usual AWS_* variables.
 """
 
 from __future__ import annotations
 
+import os
 from datetime import date
 from typing import NamedTuple
 
 from tallymark.errors import IncompatibleStore, NothingToRecount
+from tallymark.s3 import S3, is_s3
+from tallymark.storage_errors import explaining
 
 __all__ = ["RawFile", "RawTable", "RawVersion"]
 
@@ -50,14 +53,17 @@ class RawTable:
     def pin(self) -> RawVersion:
         """The newest version: later commits and compaction do not touch the files that it names.
 
-        Raises NothingToRecount when there is no table, IncompatibleStore when its log does not tell what is in a file.
+        Raises NothingToRecount when there is no table, IncompatibleStore when its log does not tell what is in a file,
+        RawRefused or RawUnavailable when the storage does not give it.
         """
         # here, since workers that only read files load this module too
         from deltalake import DeltaTable
         from deltalake.exceptions import TableNotFoundError
 
+        options = S3.of(os.environ).for_delta() if is_s3(self.uri) else None
         try:
-            table = DeltaTable(self.uri)
+            with explaining(self.uri):
+                table = DeltaTable(self.uri, storage_options=options)
         except TableNotFoundError:
             raise NothingToRecount(
                 f"there are no raw events in {self.uri} yet: start `tallymark up`, send events, wait for the archive "

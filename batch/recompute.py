@@ -26,12 +26,12 @@ from batch.attempts import AttemptRecord, State
 from batch.begin import Begun, begin
 from batch.checks import check
 from batch.distribute import Distribute
-from batch.lease import holding
 from batch.publish import publish_version
 from batch.raw import RawTable
 from batch.shard import ShardCount
 from batch.steps import Step, Watch, unwatched
 from tallymark.errors import ChecksFailed, PublicationConflict
+from tallymark.lease import holding
 from tallymark.publication import Publication
 from tallymark.store import ViewStore
 
@@ -76,7 +76,8 @@ def recompute(
     ChecksFailed or PublicationConflict when the version was counted but is kept from readers.
     """
     laps = _Laps(watch)
-    with holding(store, now):
+    # a courtesy, so that none works for nothing: attempts are ordered, and the later one covers the earlier one's cells
+    with holding(store, "recompute", now=now):
         begun = begin(store, table, lateness=lateness, now=now, done=laps.done)
         if begun.record is None:
             return Recount(published=False, publication=begun.published, seconds=laps.seconds)

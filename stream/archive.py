@@ -1,22 +1,20 @@
 """The archive: log → raw, everything that decodes, late or not, duplicates too. What does not goes to dead letters.
 
 Each micro-batch is one Delta commit that carries the application transaction (checkpoint, micro-batch): a micro-batch
-that Spark runs again after a crash is recognised and skipped.
+that Spark runs again after a crash is recognised and skipped. While the storage does not answer, the micro-batch waits
+and is tried again, and the speed layer goes on counting; what somebody must mend ends the query.
 """
 
 from __future__ import annotations
 
-import json
-import time
-from collections import Counter, defaultdict
+import logging
+import threading
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from itertools import chain, repeat
 from typing import Final
 
 import msgspec
-import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Transaction
-from deltalake.transaction import AddAction
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
@@ -24,15 +22,19 @@ from stream.checkpoint import Checkpoint, resume_or_begin
 from stream.log import EventLog, Positions
 from stream.log.spark_source import decoded_stream
 from stream.progress import ARCHIVE, read_progress
-from stream.raw_files import RAW, WRITTEN, RawFile, writing
+from stream.raw_commits import RawCommits
+from stream.raw_files import WRITTEN, RawFile, Written, writing
+from tallymark.errors import RawRefused, TallymarkError, Unavailable
+from tallymark.lease import Lease
 from tallymark.settings import Settings
 from tallymark.store import ViewStore
 
 __all__ = ["Archive", "begin_archive", "start_archive"]
 
 _MAX_ROWS: Final = 2_000_000
-_HOUR_MS: Final = 3_600_000
 _BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LONGEST_PAUSE: Final = 15.0
+_log = logging.getLogger(__name__)
 
 
 def begin_archive(store: ViewStore, log: EventLog, settings: Settings) -> Checkpoint:
@@ -45,9 +47,8 @@ def begin_archive(store: ViewStore, log: EventLog, settings: Settings) -> Checkp
     return resume_or_begin(store, "archive", settings.home, begin_at)
 
 
-def start_archive(spark: SparkSession, settings: Settings, store: ViewStore, checkpoint: Checkpoint) -> StreamingQuery:
-    """Start archiving. What goes wrong in a micro-batch ends the query; it is archived after a restart."""
-    archive = Archive(settings, store, checkpoint.number)
+def start_archive(spark: SparkSession, settings: Settings, archive: Archive, checkpoint: Checkpoint) -> StreamingQuery:
+    """Start archiving. What ends the query is in `archive.trouble`; its micro-batch is archived after a restart."""
     spark.sparkContext.setLocalProperty("spark.scheduler.pool", "archive")
     return (
         decoded_stream(spark, settings, start=checkpoint.start, max_rows=_MAX_ROWS)
@@ -60,66 +61,63 @@ def start_archive(spark: SparkSession, settings: Settings, store: ViewStore, che
 
 
 class Archive:
-    """The driver's half: one commit per micro-batch, and word of the rows that come after their hour can be sealed."""
+    """The driver's half: the executors write the files of a micro-batch, one commit makes them part of the table.
 
-    def __init__(self, settings: Settings, store: ViewStore, number: int) -> None:
+    `number` is that of the checkpoint. `lease`: confirmed before each commit. `stop` ends a wait for the storage.
+    Raises RawRefused at once when the storage will not have it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: ViewStore,
+        number: int,
+        *,
+        lease: Lease | None = None,
+        stop: threading.Event | None = None,
+    ) -> None:
+        self.trouble: TallymarkError | None = None
         self._settings = settings
-        self._store = store
-        self._application = f"archive-{number}"
-        if "://" not in settings.raw_uri:
-            Path(settings.raw_uri).mkdir(parents=True, exist_ok=True)
-        self._table = DeltaTable.create(
-            settings.raw_uri, schema=RAW, mode="ignore", partition_by=["day", "shard"], name="raw"
+        self._stop = stop or threading.Event()
+        self._commits = RawCommits(
+            settings.raw_uri, store, application=f"archive-{number}", lateness=settings.lateness, lease=lease
         )
-        self._newest_ms = _newest_occurred(self._table)
+        try:
+            self._commits.open()
+        except Unavailable as trouble:  # the first micro-batch will wait for it
+            _log.warning("the archive starts without its table: %s", trouble)
 
     def commit(self, records: DataFrame, micro_batch: int) -> None:
-        self._table.update_incremental()
-        done = self._table.transaction_version(self._application)
-        if done is not None and done >= micro_batch:
+        """Archive the decoded `records` of a micro-batch; nothing when that is done already."""
+        for pause in _pauses():
+            try:
+                self._commit(records, micro_batch)
+                break
+            except Unavailable as trouble:
+                _log.warning("the archive waits %g s and tries again: %s", pause, trouble)
+                if self._stop.wait(pause):
+                    raise
+            except TallymarkError as trouble:
+                self.trouble = trouble
+                raise
+
+    def _commit(self, records: DataFrame, micro_batch: int) -> None:
+        if self._commits.has(micro_batch):
             return
-        late_before_ms = self._sealable_before_ms()
-        rows = records.mapInArrow(writing(self._settings, late_before_ms=late_before_ms), WRITTEN).collect()
-        files = [msgspec.json.decode(row.file, type=RawFile) for row in rows]
-        self._note_late(files)
-        self._table.create_write_transaction(
-            [_add_action(file) for file in files],
-            mode="append",
-            schema=RAW,
-            partition_by=["day", "shard"],
-            commit_properties=CommitProperties(app_transactions=[Transaction(self._application, micro_batch)]),
-        )
-        self._newest_ms = max(self._newest_ms, *(file.occurred[1] for file in files), 0)
-
-    def _sealable_before_ms(self) -> int:
-        """No publication that does not contain this commit can have an exact_until after this instant."""
-        lateness_ms = self._settings.lateness // timedelta(milliseconds=1)
-        return (self._newest_ms - lateness_ms) // _HOUR_MS * _HOUR_MS
-
-    def _note_late(self, files: list[RawFile]) -> None:
-        """Say how many rows of which (shard, hour) come late, before they are committed: never too late to be told."""
-        late: dict[int, Counter[str]] = defaultdict(Counter)
-        for file in files:
-            late[file.shard].update(file.late)
-        rows = {str(shard): dict(hours) for shard, hours in late.items() if hours}
-        if rows:
-            self._store.write_document(f"pending/{self._table.version() + 1:012d}", json.dumps(rows).encode())
+        write = writing(self._settings, late_before_ms=self._commits.sealable_before_ms)
+        rows = records.mapInArrow(write, WRITTEN).collect()
+        files = _files([msgspec.json.decode(row.report, type=Written) for row in rows])
+        self._commits.add(files, micro_batch)
 
 
-def _newest_occurred(table: DeltaTable) -> int:
-    """The newest occurred_at of the table in epoch ms, from its statistics; 0 when it is empty."""
-    newest = pa.table(table.get_add_actions(flatten=True)).to_pydict().get("max.occurred_at", [])
-    return max(newest, default=0)
+def _files(reports: Sequence[Written]) -> list[RawFile]:
+    """All files that the tasks wrote. Raises what one of them ran into."""
+    for report in reports:
+        if report.error is not None:
+            raise (Unavailable if report.retriable else RawRefused)(report.error)
+    return [file for report in reports for file in report.files]
 
 
-def _add_action(file: RawFile) -> AddAction:
-    first, last = file.occurred
-    stats = {"numRecords": file.rows, "minValues": {"occurred_at": first}, "maxValues": {"occurred_at": last}}
-    return AddAction(
-        path=file.path,
-        size=file.size,
-        partition_values={"day": file.day, "shard": str(file.shard)},
-        modification_time=time.time_ns() // 1_000_000,
-        data_change=True,
-        stats=json.dumps(stats | {"nullCount": {}}),
-    )
+def _pauses() -> Iterator[float]:
+    """Seconds before the next try: 0.5, 1, 2 … 15, 15 …"""
+    return chain((0.5 * 2**n for n in range(5)), repeat(_LONGEST_PAUSE))

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 from typing import Final
 
@@ -16,21 +18,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyarrow import fs
 
 from stream.dead_letters import DeadLetter, bury
 from stream.decoding import DECODED
-from tallymark.cells import shard_of
+from stream.raw_place import RawPlace, raw_place
+from tallymark.cells import SHARDS, shard_of
+from tallymark.errors import TallymarkError
 from tallymark.settings import Settings
 from tallymark.wiring import open_store
 
-__all__ = ["RAW", "WRITTEN", "RawFile", "writing"]
+__all__ = ["RAW", "WRITTEN", "RawFile", "Written", "write_files", "writing"]
 
 _FILE_COLUMNS: Final = [field for field in DECODED if field.name not in {"reason", "field", "record"}]
 RAW: Final = pa.schema([*_FILE_COLUMNS, ("day", pa.string()), ("shard", pa.int32())])
-WRITTEN: Final = "file string"  # what a task reports: one RawFile a row, as JSON
+WRITTEN: Final = "report string"  # a row a task: one Written, as JSON
 _DAY_MS: Final = 86_400_000
 _HOUR_MS: Final = 3_600_000
+_ROWS_AT_ONCE: Final = 500_000  # bounds a worker's memory, where a task brings more
+_REPEATING: Final = ["type", "video_id", "user_id", "producer_id", "log_partition"]
 
 
 class RawFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,18 +53,45 @@ class RawFile(msgspec.Struct, frozen=True, kw_only=True):
     late: dict[str, int]
 
 
+class Written(msgspec.Struct, frozen=True, kw_only=True):
+    """What a task did: its files, or in our own words why it could not write them (`retriable`: perhaps later)."""
+
+    files: list[RawFile] = []
+    error: str | None = None
+    retriable: bool = False
+
+
 def writing(
     settings: Settings, *, late_before_ms: int
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """A function for mapInArrow over decoded records: writes what decodes, buries what does not."""
 
     def write(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        records = pa.Table.from_batches(batches, schema=DECODED)
-        _bury_malformed(settings, records)
-        files = list(_write_files(settings.raw_uri, _events(records), late_before_ms))
-        yield pa.RecordBatch.from_pydict({"file": [msgspec.json.encode(file).decode() for file in files]})
+        report = _write(settings, batches, late_before_ms)
+        yield pa.RecordBatch.from_pydict({"report": [msgspec.json.encode(report).decode()]})
 
     return write
+
+
+def _write(settings: Settings, batches: Iterable[pa.RecordBatch], late_before_ms: int) -> Written:
+    files: list[RawFile] = []
+    try:
+        for records in _tables(batches):
+            _bury_malformed(settings, records)
+            files += write_files(raw_place(settings.raw_uri), records, late_before_ms=late_before_ms)
+    except TallymarkError as error:  # in its own words, not in Spark's stack traces
+        return Written(error=str(error), retriable=error.retriable)
+    return Written(files=files)
+
+
+def _tables(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    taken: list[pa.RecordBatch] = []
+    for batch in batches:
+        taken.append(batch)
+        if sum(one.num_rows for one in taken) >= _ROWS_AT_ONCE:
+            yield pa.Table.from_batches(taken, schema=DECODED)
+            taken = []
+    yield pa.Table.from_batches(taken, schema=DECODED)
 
 
 def _bury_malformed(settings: Settings, records: pa.Table) -> None:
@@ -74,41 +106,57 @@ def _bury_malformed(settings: Settings, records: pa.Table) -> None:
     store.close()
 
 
-def _events(records: pa.Table) -> pa.Table:
-    """The events among the records, with their epoch day and shard, in the order in which files are cut."""
-    events = records.filter(pc.is_null(records["reason"])).select([field.name for field in _FILE_COLUMNS])
-    videos = pc.dictionary_encode(events["video_id"].combine_chunks())
-    shards = np.array([shard_of(video) for video in videos.dictionary.to_pylist()], dtype=np.int32)
-    days = events["occurred_at"].to_numpy() // _DAY_MS
-    events = events.append_column("shard", pa.array(shards[videos.indices.to_numpy()], type=pa.int32()))
-    events = events.append_column("day", pa.array(days.astype(np.int32)))
-    return events.sort_by([("day", "ascending"), ("shard", "ascending"), ("occurred_at", "ascending")])
+def write_files(place: RawPlace, records: pa.Table, *, late_before_ms: int) -> list[RawFile]:
+    """Put the events among decoded `records`, a file for each day and shard. Raises RawRefused or RawUnavailable."""
+    events = records.select([field.name for field in _FILE_COLUMNS])
+    if records["reason"].null_count < records.num_rows:
+        events = events.filter(pc.is_null(records["reason"]))
+    if not events.num_rows:
+        return []
+    occurred = events["occurred_at"].to_numpy()
+    # day and shard as one number: 2026-02-01, which is day 20485, and shard 3 are 20485 * 16 + 3 = 327763
+    group = occurred // _DAY_MS * SHARDS + _shards(events["video_id"])
+    order = np.lexsort((occurred, group))
+    group, events = group[order], events.take(order)
+    edges = [0, *(np.flatnonzero(np.diff(group)) + 1).tolist(), events.num_rows]
+    pieces = [(int(group[first]), events.slice(first, last - first)) for first, last in pairwise(edges)]
+    put = partial(_put, place, late_before_ms)
+    if place.at_once == 1:
+        return [put(piece) for piece in pieces]
+    with ThreadPoolExecutor(place.at_once) as pool:
+        return list(pool.map(put, pieces))
 
 
-def _write_files(uri: str, events: pa.Table, late_before_ms: int) -> Iterator[RawFile]:
-    filesystem, root = fs.FileSystem.from_uri(uri)
-    days, shards = events["day"].to_numpy(), events["shard"].to_numpy()
-    changes = np.flatnonzero((np.diff(days) != 0) | (np.diff(shards) != 0)) + 1
-    edges = [0, *changes.tolist(), events.num_rows]
-    for first, last in pairwise(edges):
-        if first == last:
-            continue
-        day = str(np.datetime64(int(days[first]), "D"))
-        shard = int(shards[first])
-        path = f"day={day}/shard={shard}/{uuid.uuid4()}.parquet"
-        rows = events.slice(first, last - first).drop_columns(["day", "shard"])
-        filesystem.create_dir(f"{root}/{path.rpartition('/')[0]}", recursive=True)
-        pq.write_table(rows, f"{root}/{path}", filesystem=filesystem, compression="zstd")
-        occurred = rows["occurred_at"].to_numpy()
-        yield RawFile(
-            path=path,
-            size=filesystem.get_file_info(f"{root}/{path}").size,
-            rows=rows.num_rows,
-            day=day,
-            shard=shard,
-            occurred=(int(occurred[0]), int(occurred[-1])),
-            late=_rows_by_hour(occurred[occurred < late_before_ms]),
-        )
+def _shards(videos: pa.ChunkedArray) -> np.ndarray:
+    """The shard of each video."""
+    encoded = pc.dictionary_encode(videos.combine_chunks())
+    shards = np.array([shard_of(video) for video in encoded.dictionary.to_pylist()], dtype=np.int64)
+    return shards[encoded.indices.to_numpy()]
+
+
+def _put(place: RawPlace, late_before_ms: int, piece: tuple[int, pa.Table]) -> RawFile:
+    group, rows = piece
+    day, shard = divmod(group, SHARDS)
+    name = str(np.datetime64(day, "D"))
+    path = f"day={name}/shard={shard}/{uuid.uuid4()}.parquet"
+    body = _parquet(rows)
+    place.put(path, memoryview(body))
+    occurred = rows["occurred_at"].to_numpy()
+    return RawFile(
+        path=path,
+        size=body.size,
+        rows=rows.num_rows,
+        day=name,
+        shard=shard,
+        occurred=(int(occurred[0]), int(occurred[-1])),
+        late=_rows_by_hour(occurred[occurred < late_before_ms]),
+    )
+
+
+def _parquet(rows: pa.Table) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows, sink, compression="zstd", use_dictionary=_REPEATING, write_statistics=["occurred_at"])
+    return sink.getvalue()
 
 
 def _rows_by_hour(occurred: np.ndarray) -> dict[str, int]:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from typing import Final
 
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
-from stream.archive import begin_archive, start_archive
+from stream.archive import Archive, begin_archive, start_archive
 from stream.checkpoint import Checkpoint
 from stream.log import Horizon, Positions, open_log
 from stream.log.spark_source import positions_of
@@ -21,6 +22,7 @@ from stream.progress import ARCHIVE, SPEED, ProgressTracker, has_passed, read_pr
 from stream.speed import begin_epoch, start_speed
 from tallymark import publication
 from tallymark.errors import TallymarkError
+from tallymark.lease import holding
 from tallymark.settings import Settings
 from tallymark.spark import start_spark
 from tallymark.store import ViewStore
@@ -47,44 +49,48 @@ SPARK_OPTIONS: Final = {
 def run_stream(
     settings: Settings, *, stop: threading.Event, ready: Callable[[], None], spark: SparkSession | None = None
 ) -> None:
-    """Run until `stop` is set. `ready` is called once both queries run. Raises what ends a query.
+    """Run until `stop` is set. `ready` is called once both queries run. Raises what ends a query, and then sets `stop`.
 
-    `spark`: a session to run in, which is left running; by default an own one.
+    At most one runs for a view store: raises LeaseHeld when that is another one. `spark`: a session to run in, which is
+    left running; by default an own one.
     """
     store, log = open_store(settings), open_log(settings)
-    archive, epoch = begin_archive(store, log, settings), begin_epoch(store, log, settings)
-    end = log.horizon().positions
-    session = spark or start_spark(settings, "stream", options=SPARK_OPTIONS)
-    try:
-        layers = [
-            _archive(store, archive, start_archive(session, settings, store, archive)),
-            _speed(store, epoch, start_speed(session, settings, epoch), caught_up_at=end),
-        ]
-        ready()
-        while not stop.wait(_TICK.total_seconds()):
-            horizon = log.horizon()
-            for follow in layers:
-                follow(horizon)
-    finally:
-        # a micro-batch that is interrupted runs again after the start: what Spark says about it now is no news
-        session.sparkContext.setLogLevel("OFF")
-        for query in session.streams.active:
-            query.stop()
-        if spark is None:
-            session.stop()
-        log.close()
-        store.close()
+    with closing(store), closing(log), holding(store, "archive", wait=True, stop=stop) as lease:
+        checkpoint, epoch = begin_archive(store, log, settings), begin_epoch(store, log, settings)
+        archive = Archive(settings, store, checkpoint.number, lease=lease, stop=stop)
+        end = log.horizon().positions
+        session = spark or start_spark(settings, "stream", options=SPARK_OPTIONS)
+        try:
+            layers = [
+                _archive(store, checkpoint, archive, start_archive(session, settings, archive, checkpoint)),
+                _speed(store, epoch, start_speed(session, settings, epoch), caught_up_at=end),
+            ]
+            ready()
+            while not stop.wait(_TICK.total_seconds()):
+                horizon = log.horizon()
+                for follow in layers:
+                    follow(horizon)
+        finally:
+            stop.set()  # an archive that waits for its storage would never end
+            # a micro-batch that is interrupted runs again after the start: what Spark says about it now is no news
+            session.sparkContext.setLogLevel("OFF")
+            for query in session.streams.active:
+                query.stop()
+            if spark is None:
+                session.stop()
 
 
 _Follow = Callable[[Horizon], None]
 
 
-def _archive(store: ViewStore, checkpoint: Checkpoint, query: StreamingQuery) -> _Follow:
+def _archive(store: ViewStore, checkpoint: Checkpoint, archive: Archive, query: StreamingQuery) -> _Follow:
     """Keeps the archive's progress current; what was proven before a restart stays proven."""
     known = read_progress(store, ARCHIVE)
     tracker = ProgressTracker(store, ARCHIVE, known.positions if known else checkpoint.start)
 
     def follow(horizon: Horizon) -> None:
+        if archive.trouble is not None:
+            raise archive.trouble
         tracker.update(horizon, _finished(query))
 
     return follow

@@ -10,8 +10,10 @@
     ├── NothingToRecount      no raw events yet, or no hour that can be sealed
     ├── LeaseHeld             another process does this work; the message says who and until when
     ├── IncompatibleStore     files or tables made with other settings
+    ├── RawRefused            the raw table's storage refuses: no such bucket, no access
     ├── Unavailable           a part that does not answer now (retriable)
     │   ├── LogUnavailable
+    │   ├── RawUnavailable
     │   └── StoreUnavailable
     └── ProcessError          `up`, `down`, `status`: a port in use, a home already running …
 
@@ -32,6 +34,8 @@ __all__ = [
     "NothingToRecount",
     "ProcessError",
     "PublicationConflict",
+    "RawRefused",
+    "RawUnavailable",
     "SettingsError",
     "StoreUnavailable",
     "TallymarkError",
@@ -103,11 +107,19 @@ class IncompatibleStore(TallymarkError):
     pass
 
 
+class RawRefused(TallymarkError):
+    pass
+
+
 class Unavailable(TallymarkError):
     retriable = True
 
 
 class LogUnavailable(Unavailable):
+    pass
+
+
+class RawUnavailable(Unavailable):
     pass
 
 

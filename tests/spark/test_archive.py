@@ -59,7 +59,8 @@ def decoded(spark: SparkSession, log: SqliteLog) -> DataFrame:
 
 
 def archive_once(spark: SparkSession, settings: Settings, store: SqliteViewStore, log: SqliteLog) -> None:
-    query = start_archive(spark, settings, store, begin_archive(store, log, settings))
+    checkpoint = begin_archive(store, log, settings)
+    query = start_archive(spark, settings, Archive(settings, store, checkpoint.number), checkpoint)
     try:
         query.processAllAvailable()
     finally:
@@ -106,7 +107,7 @@ def test_files_of_an_attempt_that_died_before_its_commit_are_never_seen(
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
-    archive._note_late = die  # type: ignore[method-assign]
+    archive._commits.add = die  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         archive.commit(decoded(spark, log), 0)
     Archive(home_settings, store, 1).commit(decoded(spark, log), 0)
