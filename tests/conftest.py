@@ -1,4 +1,4 @@
-"""What tests of several kinds share: a Java for Spark, settings of a fresh home, and a system that runs."""
+"""What tests of several kinds share: a Java for Spark, settings of a fresh home, a system, and real servers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from clusters import RunningCluster, running_cluster
 from systems import running, settings_in
 
 from tallymark.command.java import find_java
@@ -24,6 +25,13 @@ def pytest_configure() -> None:
 def settings(tmp_path: Path) -> Settings:
     """A home that does not exist yet, and two free ports."""
     return settings_in(tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster]:
+    """Kafka, HBase with two Thrift servers, and S3, started when the first test asks; takes half a minute."""
+    with running_cluster(tmp_path_factory.mktemp("cluster")) as running:
+        yield running
 
 
 @pytest.fixture

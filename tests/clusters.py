@@ -1,0 +1,73 @@
+"""Real Kafka, HBase and S3 for tests: one cluster for all of them, in which each names a topic, tables and a bucket of
+its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+from systems import settings_in
+
+from infra.cluster import Cluster
+from infra.shape import Names
+from tallymark.settings import Settings
+
+_REGIONS: Final = 2  # of each table: enough to have several, and quick to make
+_STOCK: Final = 3
+
+
+class RunningCluster:
+    """`cluster` can be broken with `kill`, `start` and signals to the processes of its `parts()`; mend it again."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self._stock: list[Names] = []
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """AWS_*, which are in os.environ as well as long as the fixture lives."""
+        variables = self.cluster.environment()
+        return {name: value for name, value in variables.items() if name.startswith("AWS_")}
+
+    def names(self) -> Names:
+        """A topic, tables and a bucket that exist, are empty, and that nobody else gets."""
+        if not self._stock:
+            fresh = [uuid4().hex[:10] for _ in range(_STOCK)]
+            self._stock = [Names(topic=f"topic-{n}", prefix=f"t{n}_", bucket=f"bucket-{n}") for n in fresh]
+            self.cluster.make(*self._stock, regions=_REGIONS)
+        return self._stock.pop()
+
+    def settings(self, home: Path, **changes: Any) -> Settings:
+        """As `systems.settings_in`, with `names` of their own on this cluster. Nothing is shared between two calls."""
+        named = Settings.load(self.cluster.environment(self.names()))
+        embedded = settings_in(home)
+        return replace(
+            named,
+            home=home,
+            **(
+                {"api": embedded.api, "gateway": embedded.gateway, "archive_trigger": embedded.archive_trigger}
+                | changes
+            ),
+        )
+
+
+@contextmanager
+def running_cluster(home: Path) -> Iterator[RunningCluster]:
+    """A cluster in `home` while inside. Its AWS_* variables are in force for this process and its children."""
+    cluster = Cluster(home)
+    cluster.up(names=None, thrift_servers=2)
+    running = RunningCluster(cluster)
+    before = dict(os.environ)
+    os.environ.update(running.environment)
+    try:
+        yield running
+    finally:
+        for name in running.environment:
+            os.environ.pop(name)
+            os.environ.update({name: before[name]} if name in before else {})
+        cluster.down()

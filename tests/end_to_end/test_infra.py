@@ -1,0 +1,207 @@
+"""`tallymark infra`: real servers that come up together, are found again, survive kill -9, and leave nobody behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import happybase
+import psutil
+import pytest
+from clusters import RunningCluster
+from confluent_kafka import Consumer, Producer, TopicPartition
+from systems import processes_of, settings_in, tallymark, told
+
+from infra.bucket import s3_client
+from infra.cluster import Cluster
+from infra.process import end, process_of, spawn
+from infra.shape import Names
+from tallymark.command.home import Home
+from tallymark.errors import IncompatibleStore, ProcessError
+from tallymark.settings import Settings
+
+PARTS = ["kafka", "hbase", "thrift", "thrift-2", "s3"]
+
+
+@pytest.fixture
+def of_cluster(cluster: RunningCluster) -> Settings:
+    """Settings with which the command finds the cluster."""
+    return settings_in(cluster.cluster.home.root.parent)
+
+
+@pytest.fixture
+def connection(cluster: RunningCluster) -> Iterator[happybase.Connection]:
+    store = cluster.cluster.environment()["TALLYMARK_STORE"]
+    port = int(store.removeprefix("hbase://").partition(",")[0].rpartition(":")[2])
+    opened = happybase.Connection("127.0.0.1", port)
+    yield opened
+    opened.close()
+
+
+def pids(settings: Settings) -> dict[str, int]:
+    return {part["name"]: part["pid"] for part in told(settings, "infra", "status")}
+
+
+def test_up_again_changes_nothing(of_cluster: Settings) -> None:
+    before = pids(of_cluster)
+    assert list(before) == PARTS
+    after = told(of_cluster, "infra", "up")
+    assert {part["name"]: part["pid"] for part in after} == before
+
+
+def test_status_shows_each_part_with_its_address(of_cluster: Settings) -> None:
+    done = tallymark(of_cluster, "infra", "status")
+    assert done.returncode == 0
+    for part in told(of_cluster, "infra", "status"):
+        assert part["state"] == "ready"
+        assert part["memory_bytes"] > 10**7
+        assert part["address"] in done.stdout
+        assert Path(part["log"]).is_file()
+
+
+def test_env_is_the_same_for_a_shell_and_as_json(of_cluster: Settings) -> None:
+    variables = told(of_cluster, "infra", "env")
+    script = f"{tallymark(of_cluster, 'infra', 'env').stdout}\n{sys.executable} -c '{PRINT_ENVIRONMENT}'"
+    seen = subprocess.run(["bash", "-c", script], env={}, capture_output=True, text=True, check=True)
+    assert json.loads(seen.stdout).items() >= variables.items()
+    assert {name for name in variables if name.startswith("TALLYMARK_")} == {
+        "TALLYMARK_LOG",
+        "TALLYMARK_STORE",
+        "TALLYMARK_RAW",
+        "TALLYMARK_SPARK_JARS",
+    }
+
+
+PRINT_ENVIRONMENT = "import json, os; print(json.dumps(dict(os.environ)))"
+
+
+def test_everything_listens_on_loopback_only(cluster: RunningCluster) -> None:
+    for part, process in cluster.cluster.parts():
+        assert process is not None
+        listens = [c.laddr for c in process.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
+        assert {address.port for address in listens} >= set(part.listens.values())
+        assert {address.ip.removeprefix("::ffff:") for address in listens} <= {"127.0.0.1", "::1"}, part.name
+
+
+def test_keys_can_be_read_by_their_owner_only(cluster: RunningCluster) -> None:
+    secret = cluster.environment["AWS_SECRET_ACCESS_KEY"].encode()
+    holders = [
+        path for path in cluster.cluster.home.root.rglob("*.*") if path.is_file() and secret in path.read_bytes()
+    ]
+    assert {path.name for path in holders} == {"keys.json", "s3proxy.properties"}
+    assert all(path.stat().st_mode & 0o077 == 0 for path in holders)
+
+
+def test_logs_prints_the_end_of_a_log(of_cluster: Settings) -> None:
+    assert tallymark(of_cluster, "infra", "logs", "kafka").returncode == 0
+    done = tallymark(of_cluster, "infra", "logs", "mongodb")
+    assert done.returncode == 1
+    assert "kafka, hbase, thrift" in done.stderr
+
+
+def test_tables_are_split_by_shard_and_keep_their_versions(
+    cluster: RunningCluster, connection: happybase.Connection
+) -> None:
+    cluster.cluster.make(Names(topic="layout", prefix="layout_", bucket="layout"))
+    for table, versions, regions in (("speed", 1, 16), ("batch", 64, 16), ("meta", 1, 1)):
+        family = connection.table(f"layout_{table}").families()[b"c"]
+        assert family["max_versions"] == versions
+        assert family["compression"] == "SNAPPY"
+        assert family["bloom_filter_type"] == "ROW"
+        starts = [region["start_key"] for region in connection.table(f"layout_{table}").regions()]
+        assert starts == [b"", *(bytes((n,)) for n in range(1, regions))]
+    cluster.cluster.make(Names(topic="layout", prefix="layout_", bucket="layout"))
+
+
+def test_tables_that_were_made_otherwise_are_named(cluster: RunningCluster, connection: happybase.Connection) -> None:
+    connection.create_table("otherwise_batch", {"c": {"max_versions": 3}})
+    with pytest.raises(IncompatibleStore) as refused:
+        cluster.cluster.make(Names(topic="otherwise", prefix="otherwise_", bucket="otherwise"))
+    assert "otherwise_batch keeps 3 versions of a cell instead of 64" in str(refused.value)
+    assert "otherwise_batch is not split at the shards" in str(refused.value)
+
+
+def test_a_killed_part_keeps_its_data(cluster: RunningCluster, connection: happybase.Connection) -> None:
+    names = cluster.names()
+    servers = cluster.cluster.environment(names)["TALLYMARK_LOG"].removeprefix("kafka://").partition("/")[0]
+    producer = Producer({"bootstrap.servers": servers, "acks": "all"})
+    for n in range(100):
+        producer.produce(names.topic, str(n), key=str(n), partition=0)
+    assert producer.flush(30) == 0
+    connection.table(f"{names.prefix}batch").put(b"\x01row", {b"c:q": b"kept"})
+    access = cluster.environment["AWS_ACCESS_KEY_ID"], cluster.environment["AWS_SECRET_ACCESS_KEY"]
+    s3 = s3_client(cluster.environment["AWS_ENDPOINT_URL"], *access)
+    s3.put_object(Bucket=names.bucket, Key="folder/object", Body=b"kept")
+
+    for part in ("kafka", "hbase", "s3"):
+        cluster.cluster.kill(part)
+        states = {each.name: process for each, process in cluster.cluster.parts()}
+        assert states[part] is None
+        cluster.cluster.start(part)
+
+    consumer = Consumer({"bootstrap.servers": servers, "group.id": "test", "enable.auto.commit": False})
+    consumer.assign([TopicPartition(names.topic, 0, 0)])
+    assert [record.value() for record in consumer.consume(100, 30)] == [str(n).encode() for n in range(100)]
+    consumer.close()
+    assert connection.table(f"{names.prefix}batch").row(b"\x01row") == {b"c:q": b"kept"}
+    assert s3.get_object(Bucket=names.bucket, Key="folder/object")["Body"].read() == b"kept"
+
+
+def test_a_second_cluster_takes_other_ports_and_down_leaves_nobody_behind(
+    cluster: RunningCluster, tmp_path: Path
+) -> None:
+    second = Cluster(tmp_path)
+    settings = settings_in(second.home.root)
+    try:
+        with pytest.raises(ProcessError, match="kafka ended by itself"):
+            second.up(heaps={"kafka": "4m"})
+        assert processes_of(settings) == []
+        second.up(heaps={"kafka": "256m"})
+        ours = {port for part, _ in cluster.cluster.parts() for port in part.listens.values()}
+        theirs = {port for part, _ in second.parts() for port in part.listens.values()}
+        assert not ours & theirs
+        assert len(processes_of(settings)) == 4
+    finally:
+        ended = second.down()
+    assert sorted(ended) == ["hbase", "kafka", "s3", "thrift"]
+    assert processes_of(settings) == []
+    assert second.down() == []
+
+    with socket.socket() as guest:
+        guest.bind(("127.0.0.1", dict(second.parts()[0][0].listens)["kafka"]))
+        guest.listen()
+        with pytest.raises(ProcessError) as refused:
+            second.up()
+    assert f"in use by process {os.getpid()}" in str(refused.value)
+    assert processes_of(settings) == []
+
+
+def test_a_process_that_has_a_noted_number_by_chance_is_left_alone(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.prepare()
+    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+    with subprocess.Popen(sleep, start_new_session=True) as stranger:
+        try:
+            (tmp_path / "run" / "kafka.json").write_text(json.dumps({"pid": stranger.pid, "started_at": 0.0}))
+            assert process_of("kafka", home) is None
+            assert not end("kafka", home, grace=1)
+            assert stranger.poll() is None
+        finally:
+            stranger.kill()
+
+
+def test_a_server_that_was_stopped_by_a_signal_is_ended_all_the_same(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.prepare()
+    spawn("sleeper", [sys.executable, "-c", "import time; time.sleep(600)"], home=home, environment=os.environ)
+    process = process_of("sleeper", home)
+    assert process is not None
+    process.send_signal(signal.SIGSTOP)
+    assert end("sleeper", home, grace=10)
+    assert process_of("sleeper", home) is None
