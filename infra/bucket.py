@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any, Final
 
 __all__ = ["REGION", "make_bucket", "s3_client"]
@@ -9,9 +10,17 @@ __all__ = ["REGION", "make_bucket", "s3_client"]
 REGION: Final = "us-east-1"
 
 
-def make_bucket(bucket: str, endpoint: str, *, key: str, secret: str) -> None:
-    client = s3_client(endpoint, key, secret)
-    if bucket not in {found["Name"] for found in client.list_buckets()["Buckets"]}:
+def make_bucket(bucket: str, client: Any = None) -> None:
+    """Unless it exists. Without a `client`, the AWS_* variables say where and as whom."""
+    import boto3
+    from botocore.exceptions import ClientError
+
+    client = client or boto3.client("s3")
+    try:
+        client.head_bucket(Bucket=bucket)
+    except ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] != HTTPStatus.NOT_FOUND:
+            raise
         client.create_bucket(Bucket=bucket)
 
 

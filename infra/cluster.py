@@ -15,11 +15,12 @@ import psutil
 from infra.contents import make, makers, variables
 from infra.jars import PARTS, jars
 from infra.kinds import parts_of
-from infra.launch import launch, site
+from infra.launch import launch
 from infra.part import Part
 from infra.ports import choose, require_free
 from infra.process import end, noted, process_of
 from infra.shape import OURS, Names, Shape, read_shape
+from infra.site import site
 from infra.tables import REGIONS
 from tallymark.command.home import Home
 from tallymark.command.lock import held

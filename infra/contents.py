@@ -8,12 +8,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-from infra.bucket import REGION, make_bucket
+from infra.bucket import REGION, make_bucket, s3_client
 from infra.jars import place
-from infra.launch import Site
 from infra.ports import HOST
 from infra.s3proxy import keys_in
 from infra.shape import Names, Shape
+from infra.site import Site
 from infra.tables import REGIONS, make_tables
 from tallymark.settings import Settings
 
@@ -72,12 +72,12 @@ def _make_topic(shape: Shape, root: Path, names: Names) -> None:
 
 def _make_tables(names: Sequence[Names], shape: Shape, at: Site, regions: int) -> None:
     prefixes = [each.prefix for each in names]
-    make_tables(prefixes, at, jars=place("hbase"), zookeeper=shape.ports["zookeeper"], regions=regions)
+    make_tables(prefixes, at, jars=place("hbase"), zookeeper=f"{HOST}:{shape.ports['zookeeper']}", regions=regions)
 
 
 def _make_bucket(shape: Shape, root: Path, names: Names) -> None:
     keys = keys_in(root / "s3")
-    make_bucket(names.bucket, _endpoint(shape), key=keys.id, secret=keys.secret)
+    make_bucket(names.bucket, s3_client(_endpoint(shape), keys.id, keys.secret))
 
 
 def _log(shape: Shape, names: Names) -> str:

@@ -37,7 +37,7 @@ def hbase(folder: Path, jars: Path, *, ports: Mapping[str, int], heap: str) -> P
     """Puts are in the write-ahead log, in the hands of the system, when they are acknowledged: kill -9 loses none."""
     listens = {name: ports[name] for name in ("zookeeper", "hbase-master", "hbase-region")}
     site = {
-        **client_site(ports["zookeeper"]),
+        **client_site(f"{HOST}:{ports['zookeeper']}"),
         "hbase.cluster.distributed": "false",
         "hbase.rootdir": (folder / "data").as_uri(),
         "hbase.tmp.dir": str(folder / "tmp"),
@@ -68,7 +68,7 @@ def hbase(folder: Path, jars: Path, *, ports: Mapping[str, int], heap: str) -> P
 def thrift(name: str, folder: Path, jars: Path, *, port: int, zookeeper: int, heap: str) -> Part:
     """It gives up on a dead HBase within seconds: who waits behind it wants to know, and has retries of its own."""
     site = {
-        **client_site(zookeeper),
+        **client_site(f"{HOST}:{zookeeper}"),
         "hbase.regionserver.thrift.port": str(port),
         "hbase.regionserver.thrift.ipaddress": HOST,
         "hbase.thrift.info.port": "-1",
@@ -92,11 +92,12 @@ def thrift(name: str, folder: Path, jars: Path, *, port: int, zookeeper: int, he
     )
 
 
-def client_site(zookeeper: int) -> dict[str, str]:
-    """What every client of HBase must know: where ZooKeeper is, and the codecs in plain Java."""
+def client_site(zookeeper: str) -> dict[str, str]:
+    """What every client of HBase must know: where ZooKeeper is (host:port, or host,host:port), and the codecs."""
+    hosts, _, port = zookeeper.rpartition(":")
     return {
-        "hbase.zookeeper.quorum": HOST,
-        "hbase.zookeeper.property.clientPort": str(zookeeper),
+        "hbase.zookeeper.quorum": hosts,
+        "hbase.zookeeper.property.clientPort": port,
         "hbase.io.compress.snappy.codec": f"{_CODECS}.SnappyCodec",
         "hbase.io.compress.zstd.codec": f"{_CODECS}.ZstdCodec",
     }

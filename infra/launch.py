@@ -2,46 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from infra.part import Part
 from infra.process import end, process_of, spawn
 from infra.questions import takes_connections
+from infra.site import Site, run_java
 from tallymark.command.home import Home
-from tallymark.command.java import find_java, how_to_install
 from tallymark.errors import ProcessError
 
-__all__ = ["Site", "launch", "site"]
+__all__ = ["launch"]
 
 READY_WITHIN: Final = 120.0
 _PAUSE: Final = 0.1
 _PREPARED_WITHIN: Final = 60.0
-_OUTER: Final = ("TALLYMARK_", "LIFELINE_FD", "KAFKA_", "HBASE_", "CLASSPATH", "JAVA_TOOL_OPTIONS")
-
-
-class Site(NamedTuple):
-    """Where parts run: their folder, the `java` program, and the environment that they get."""
-
-    home: Home
-    java: str
-    environment: Mapping[str, str]
-
-
-def site(home: Home) -> Site:
-    """Raises ProcessError when there is no Java that the servers run on."""
-    java = find_java(os.environ)
-    if java is None or not java.supported:
-        found = f"the one found is {java.version} in {java.home}" if java else "no Java was found"
-        raise ProcessError(f"Kafka and HBase need Java 17 or 21, {found}; install it: {how_to_install()}")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_OUTER)}
-    return Site(home, str(java.home / "bin" / "java"), {**kept, "JAVA_HOME": str(java.home)})
 
 
 def launch(
@@ -104,16 +83,7 @@ def _write(part: Part) -> None:
 def _prepare(part: Part, at: Site) -> None:
     if part.preparation is None or part.preparation.makes.exists():
         return
-    done = subprocess.run(
-        (at.java, *part.preparation.arguments),
-        env=at.environment,
-        cwd=part.folder,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=_PREPARED_WITHIN,
-        check=False,
-    )
+    done = run_java(part.preparation.arguments, at, within=_PREPARED_WITHIN)
     if done.returncode:
         raise ProcessError(f"{part.name} could not be prepared:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes .venv with Tallymark and all it needs, and sees to a Java for Spark. Safe to run again: it does nothing when
-# nothing has changed. PYTHON names the interpreter to build on (default: the first of python3.11, 3.12, 3.13, python3
-# that fits).
+# Makes .venv with Tallymark and all it needs, and sees to a Java for Spark and a Maven for the servers of `tallymark
+# infra`. Safe to run again: it does nothing when nothing has changed. PYTHON names the interpreter to build on (default:
+# the first of python3.11, 3.12, 3.13, python3 that fits).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -68,9 +68,19 @@ require_java() {
     fail "Spark needs Java 17 or 21: $("$venv/bin/python" -c 'from tallymark.command.java import how_to_install as how; print(how())')"
 }
 
+# only the cluster mode needs Maven: what fetches the jars of the servers
+offer_maven() {
+    { command -v mvn >/dev/null || ! is_debian_root; } && return
+    say "installing Maven"
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends maven >/dev/null \
+        || say "Maven could not be installed; without it there is no \`tallymark infra\`"
+}
+
 wanted=$(cat pyproject.toml infra/setup.sh | cksum)
 if ! { [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && fits "$venv/bin/python" && same_python; }; then
     make_venv
     echo "$wanted" >"$stamp"
 fi
 require_java
+offer_maven

@@ -2,55 +2,43 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from infra.hbase import FLAGS, client_site, xml
-from infra.launch import Site
 from infra.part import jvm
+from infra.site import Site, run_java
 from tallymark.cells import SHARDS
 from tallymark.errors import IncompatibleStore, ProcessError
+from tallymark.hbase_layout import FAMILY, VERSIONS
 
 __all__ = ["REGIONS", "make_tables"]
 
 REGIONS: Final = SHARDS
-_FAMILY: Final = "c"
 _CODECS: Final = "SNAPPY,ZSTD,GZ"  # the first that works; what is put every second should be quick to compress
 _PROGRAM: Final = Path(__file__).with_name("java") / "CreateTables.java"
 _MADE_WITHIN: Final = 180.0
 _DIFFERS: Final = 3
 
 
-def make_tables(prefixes: Iterable[str], at: Site, *, jars: Path, zookeeper: int, regions: int = REGIONS) -> None:
-    """The tables of each prefix: cells split by shard, 64 versions of a batch cell, documents in one region.
+def make_tables(prefixes: Iterable[str], at: Site, *, jars: Path, zookeeper: str, regions: int = REGIONS) -> None:
+    """The tables of each prefix: cells split by shard into `regions`, documents in one region.
 
-    Raises IncompatibleStore when tables are there that were made otherwise, ProcessError when HBase does not answer.
+    `zookeeper` as host:port, or host,host:port. Raises IncompatibleStore when tables are there that were made
+    otherwise, ProcessError when HBase does not answer.
     """
     config = at.home.root / "tables"
     config.mkdir(parents=True, exist_ok=True)
     (config / "hbase-site.xml").write_text(xml(client_site(zookeeper)))
     tables = [
-        f"{prefix}{table}" for prefix in prefixes for table in (f"speed:1:{regions}", f"batch:64:{regions}", "meta:1:1")
+        f"{prefix}{name}:{versions}:{1 if name == 'meta' else regions}"
+        for prefix in prefixes
+        for name, versions in VERSIONS.items()
     ]
-    flags = (*FLAGS, "-XX:TieredStopAtLevel=1")
-    done = subprocess.run(
-        (
-            at.java,
-            *jvm(jars, heap="128m", config=config, flags=flags),
-            _PROGRAM,
-            _FAMILY,
-            str(SHARDS),
-            _CODECS,
-            *tables,
-        ),
-        env=at.environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=_MADE_WITHIN,
-        check=False,
+    jvm_arguments = jvm(jars, heap="128m", config=config, flags=(*FLAGS, "-XX:TieredStopAtLevel=1"))
+    done = run_java(
+        (*jvm_arguments, str(_PROGRAM), FAMILY.decode(), str(SHARDS), _CODECS, *tables), at, within=_MADE_WITHIN
     )
     if done.returncode == _DIFFERS:
         found = [line for line in done.stderr.splitlines() if line.startswith("differs: ")]

@@ -34,6 +34,7 @@ INFRA: Final = (
     Entry("status", "Whether each answers, where, and what it takes.", "Commands", "infra.commands", "status"),
     Entry("env", "Print the settings that point at them.", "Commands", "infra.commands", "env"),
     Entry("logs", "Print the end of a server's log.", "Commands", "infra.commands", "logs"),
+    Entry("prepare", "Make topic, tables and bucket on servers elsewhere.", "Commands", "infra.prepare", "prepare"),
 )
 
 COMMANDS: Final = (
