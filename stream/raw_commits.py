@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.transaction import AddAction
 
@@ -113,8 +114,10 @@ def _create(uri: str) -> DeltaTable:
 
 def _newest_occurred(table: DeltaTable) -> int:
     """The newest occurred_at of the table in epoch ms, from its statistics; 0 when it is empty."""
-    newest = pa.table(table.get_add_actions(flatten=True)).to_pydict().get("max.occurred_at", [])
-    return max(newest, default=0)
+    actions = pa.table(table.get_add_actions(flatten=True))
+    if "max.occurred_at" not in actions.column_names:
+        return 0
+    return pc.max(actions["max.occurred_at"]).as_py() or 0
 
 
 def _add_action(file: RawFile) -> AddAction:

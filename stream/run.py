@@ -28,7 +28,7 @@ from tallymark.spark import start_spark
 from tallymark.store import ViewStore
 from tallymark.wiring import open_store
 
-__all__ = ["SPARK_OPTIONS", "run_stream"]
+__all__ = ["SPARK_OPTIONS", "finished_by", "run_stream"]
 
 _TICK: Final = timedelta(milliseconds=500)
 SPARK_OPTIONS: Final = {
@@ -37,6 +37,15 @@ SPARK_OPTIONS: Final = {
         "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
     ),
     "spark.sql.streaming.stateStore.rocksdb.changelogCheckpointing.enabled": "true",
+    # many deletions pass through the state: small buffers reach a file, and compaction, before a scan meets many of them
+    "spark.sql.streaming.stateStore.rocksdb.writeBufferSizeMB": "4",
+    "spark.sql.streaming.stateStore.minDeltasForSnapshot": "100",
+    # on local files, Hadoop's other way to rename runs a program (readlink) for each of 30 files a micro-batch
+    "spark.sql.streaming.checkpointFileManagerClass": (
+        "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
+    ),
+    # the cells of a micro-batch are thousands: they are not to be sorted because they are more than 128
+    "spark.sql.objectHashAggregate.sortBased.fallbackThreshold": "1000000",
     "spark.sql.streaming.stateStore.rocksdb.trackTotalNumberOfRows": "false",
     "spark.sql.streaming.stateStore.rocksdb.boundedMemoryUsage": "true",
     "spark.sql.streaming.stateStore.rocksdb.maxMemoryUsageMB": "300",
@@ -91,7 +100,7 @@ def _archive(store: ViewStore, checkpoint: Checkpoint, archive: Archive, query: 
     def follow(horizon: Horizon) -> None:
         if archive.trouble is not None:
             raise archive.trouble
-        tracker.update(horizon, _finished(query))
+        tracker.update(horizon, finished_by(query))
 
     return follow
 
@@ -105,7 +114,7 @@ def _speed(store: ViewStore, epoch: Checkpoint, query: StreamingQuery, *, caught
 
     def follow(horizon: Horizon) -> None:
         nonlocal ours
-        finished.update(_finished(query) or {})
+        finished.update(finished_by(query) or {})
         if not ours and has_passed(finished, caught_up_at):
             publication.publish_epoch(store, epoch.number)
             ours = True
@@ -115,7 +124,7 @@ def _speed(store: ViewStore, epoch: Checkpoint, query: StreamingQuery, *, caught
     return follow
 
 
-def _finished(query: StreamingQuery) -> Positions | None:
+def finished_by(query: StreamingQuery) -> Positions | None:
     """The positions that the query has finished, None before its first micro-batch. Raises what has ended it."""
     if (error := query.exception()) is not None:
         raise error

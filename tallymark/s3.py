@@ -66,8 +66,8 @@ class S3:
         """Arguments of `botocore.config.Config`."""
         return {
             "connect_timeout": _CONNECT_SECONDS,
-            "read_timeout": 30,
-            "retries": {"total_max_attempts": 4, "mode": "standard"},
+            "read_timeout": 15,
+            "retries": {"total_max_attempts": 3, "mode": "standard"},
             "s3": {"addressing_style": "path"},
             # servers other than AWS may not know the newer checksums
             "request_checksum_calculation": "when_required",
