@@ -7,7 +7,7 @@ The table has the columns of the HBase layout: row key, offset in the row, versi
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -79,9 +79,13 @@ class SqliteViewStore:
             yield Cell(at.video_id, at.type, bucket_at(at.grain, at.start, offset), Tally.from_bytes(tally))
 
     def read_document(self, name: str) -> bytes | None:
+        return self.read_documents([name])[0]
+
+    def read_documents(self, names: Sequence[str]) -> list[bytes | None]:
+        query = f"SELECT name, body FROM documents WHERE name IN ({','.join('?' * len(names))})"
         with self._file.reading() as connection:
-            row = connection.execute("SELECT body FROM documents WHERE name = ?", (name,)).fetchone()
-        return None if row is None else row[0]
+            found = dict(connection.execute(query, tuple(names)).fetchall())
+        return [found.get(name) for name in names]
 
     def write_document(self, name: str, body: bytes) -> None:
         with self._file.writing() as connection:

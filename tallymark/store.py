@@ -6,7 +6,7 @@ Two implementations, one contract suite (tests/contract/test_view_store.py): SQL
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -57,6 +57,11 @@ class ViewStore(Protocol):
         ...
 
     def read_document(self, name: str) -> bytes | None: ...
+
+    def read_documents(self, names: Sequence[str]) -> list[bytes | None]:
+        """The documents of these names, in their order, in one round trip. Not a snapshot: others may write meanwhile,
+        and each is read at some moment of the call."""
+        ...
 
     def write_document(self, name: str, body: bytes) -> None:
         """Durable when it returns."""

@@ -12,6 +12,10 @@ __all__ = ["open_store"]
 
 def open_store(settings: Settings) -> ViewStore:
     """The ViewStore that `settings.store` names. Raises StoreUnavailable or IncompatibleStore."""
+    if settings.store.startswith("hbase:"):
+        from tallymark.hbase_store import HBaseViewStore
+
+        return HBaseViewStore.open(settings.store)
     from tallymark.sqlite_store import SqliteViewStore
 
     path = settings.store.removeprefix("sqlite:")

@@ -16,10 +16,13 @@ from tallymark.store import ViewStore
 from tallymark.wiring import open_store
 
 
-@pytest.fixture(scope="module", params=["sqlite:"])
+@pytest.fixture(scope="module", params=["sqlite", "hbase"])
 def store_settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     home: Path = tmp_path_factory.mktemp("home")
-    return Settings(home=home, store=request.param)
+    if request.param == "hbase":
+        on_cluster: Settings = request.getfixturevalue("cluster").settings(home)
+        return on_cluster
+    return Settings(home=home)
 
 
 @pytest.fixture(scope="module")

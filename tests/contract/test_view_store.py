@@ -105,6 +105,18 @@ def test_a_span_over_row_borders_is_read_to_its_ends_and_no_further(store: ViewS
         assert store.get(View.BATCH, [asked], version=1) == {cell.key: cell.tally for cell in cells[first:last]}
 
 
+def test_a_span_without_end_is_read_as_any_other(store: ViewStore, video: str) -> None:
+    century = 100 * 525_600
+    there = [minute(video, NOON + n, tally(n + 1)) for n in (0, 59, 60, 300_000)]
+    before, after = minute(video, NOON - 1, tally(9)), minute(video, NOON + century, tally(9))
+    store.put(View.SPEED, [*there, before, after, minute(f"{video}0", NOON, tally(9))], version=Stamp(1, 1))
+    asked = [
+        CellSpan(video, "view", Span(Grain.MINUTE, NOON, NOON + century)),
+        CellSpan(video, "view", Span(Grain.MINUTE, NOON - 10, NOON)),
+    ]
+    assert store.get(View.SPEED, asked, version=1) == {cell.key: cell.tally for cell in [*there, before]}
+
+
 @st.composite
 def spans_near_noon(draw: st.DrawFn) -> Span:
     """Spans that overlap often, over one border of rows in the grains below the month."""

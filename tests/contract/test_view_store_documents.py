@@ -37,3 +37,18 @@ def test_documents_are_listed_by_prefix_and_after_a_name(store: ViewStore, video
     assert [name for name, _ in store.list_documents(video + "/", after=below[2])] == below[3:]
     assert store.list_documents(video, after=names[-1]) == []
     assert [name for name, _ in store.list_documents(video, after="")] == names
+
+
+def test_several_documents_are_read_at_once_in_the_order_of_their_names(store: ViewStore, video: str) -> None:
+    store.write_document(f"{video}/b", b"2")
+    store.write_document(f"{video}/a", b"")
+    names = [f"{video}/b", f"{video}/missing", f"{video}/a", f"{video}/b"]
+    assert store.read_documents(names) == [b"2", None, b"", b"2"]
+    assert store.read_documents([]) == []
+
+
+def test_an_empty_document_is_not_a_missing_one(store: ViewStore, video: str) -> None:
+    assert not store.swap_document(video, b"", b"1")
+    assert store.swap_document(video, None, b"")
+    assert not store.swap_document(video, None, b"1")
+    assert store.read_document(video) == b""

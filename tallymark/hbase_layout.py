@@ -1,0 +1,203 @@
+"""How cells lie in HBase: what a column, a timestamp and a value mean. Pure: bytes in, bytes out, no server.
+
+Rows are those of `tallymark.cells`; the one column family is `c`.
+
+    table   column                                      timestamp        versions kept
+    batch   c: offset (1 byte)                          attempt          64
+    speed   c: epoch (2 bytes, big-endian), offset (1)  micro-batch + 1  1
+    meta    c:body, row = name of the document          the server's     1
+
+So HBase itself keeps the promises of the port: an attempt is read by its timestamp, and of two puts of one epoch the
+later micro-batch wins, whoever comes last. A stored document begins with one byte that is no part of it: to HBase's
+compare-and-set an empty value and a missing one are the same.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, NamedTuple
+
+from tallymark.buckets import Grain
+from tallymark.cells import Cell, CellKey, CellSpan, bucket_at, place, row_key, row_of
+from tallymark.store import Attempt, Stamp, View
+from tallymark.tally import Tally
+
+__all__ = [
+    "BODY",
+    "FAMILY",
+    "VERSIONS",
+    "Chunk",
+    "Columns",
+    "Piece",
+    "after",
+    "body_of",
+    "cells_in",
+    "chunks",
+    "document",
+    "found_in",
+    "grain_filter",
+    "most_rows",
+    "piece_of",
+    "pieces",
+    "read_before",
+    "row_range",
+    "stored",
+    "timestamp",
+]
+
+FAMILY: Final = b"c"
+BODY: Final = b"c:body"
+VERSIONS: Final = {"speed": 1, "batch": 64, "meta": 1}
+_MARK: Final = b"\x01"
+_SPEED: Final = struct.Struct(">HB")
+_NEWEST_EPOCH: Final = 0xFFFF
+_SHORTEST_ROW: Final = (60, 1440, 28 * 1440, 365 * 1440)  # in minutes, by grain
+_OVERHEAD: Final = 30  # bytes that Thrift adds to a cell, about
+
+Columns = Mapping[bytes, bytes]  # of one row: column (with family) to value
+
+
+class Chunk(NamedTuple):
+    """Cells for one call: row key → column → value. `cells` is how many were given, the same one twice included."""
+
+    rows: dict[bytes, dict[bytes, bytes]]
+    cells: int
+
+
+class Piece(NamedTuple):
+    """The cells of one row, first to last offset, that belong to a span."""
+
+    asked: CellSpan
+    first: int
+    last: int
+
+
+def timestamp(version: Attempt | Stamp) -> int:
+    """HBase takes 0 for a timestamp of its own kind: micro-batches, which count from 0, are moved by one."""
+    return version.micro_batch + 1 if isinstance(version, Stamp) else version.number
+
+
+def read_before(view: View, version: int) -> int | None:
+    """The timestamp before which cells are read: HBase's bound is exclusive. None: of the speed view all are read."""
+    return version + 1 if view is View.BATCH else None
+
+
+def chunks(cells: Iterable[Cell], *, version: Attempt | Stamp, most_bytes: int) -> Iterator[Chunk]:
+    """The cells grouped by row, in chunks of about `most_bytes`; of one cell given twice in a chunk the later counts.
+
+    Raises ValueError for an epoch that does not fit two bytes.
+    """
+    rows: dict[bytes, dict[bytes, bytes]] = {}
+    count = size = 0
+    epoch = version.epoch if isinstance(version, Stamp) else None
+    for cell in cells:
+        row_start, offset = place(cell.bucket)
+        value = cell.tally.to_bytes()
+        row = row_key(cell.video_id, cell.type, cell.bucket.grain, row_start)
+        rows.setdefault(row, {})[_column(epoch, offset)] = value
+        count += 1
+        size += len(value) + _OVERHEAD
+        if size >= most_bytes:
+            yield Chunk(rows, count)
+            rows = {}
+            count = size = 0
+    if rows:
+        yield Chunk(rows, count)
+
+
+def pieces(spans: Iterable[CellSpan]) -> dict[bytes, list[Piece]]:
+    """By row key, what the spans want of that row."""
+    wanted: dict[bytes, list[Piece]] = {}
+    for asked in spans:
+        for row, first, last in asked.rows():
+            wanted.setdefault(row, []).append(Piece(asked, first, last))
+    return wanted
+
+
+def most_rows(asked: CellSpan) -> int:
+    """How many rows the span touches, or up to two more: without walking them, which over 70 years of minutes tells."""
+    grain, start, end = asked.span
+    return (end - start) // _SHORTEST_ROW[grain] + 2
+
+
+def row_range(asked: CellSpan) -> tuple[bytes, bytes]:
+    """[first, end) of the row keys of the span: rows of one video, type and grain are adjacent."""
+    grain = asked.span.grain
+    first, last = (place(bucket)[0] for bucket in (asked.span.first, asked.span.last))
+    return row_key(asked.video_id, asked.type, grain, first), after(row_key(asked.video_id, asked.type, grain, last))
+
+
+def piece_of(asked: CellSpan, row: bytes) -> Piece:
+    """What the span wants of a row in its range."""
+    row_start = int.from_bytes(row[-4:], "big")
+    first_row, first = place(asked.span.first)
+    last_row, last = place(asked.span.last)
+    return Piece(asked, first if row_start == first_row else 0, last if row_start == last_row else 0xFF)
+
+
+def found_in(
+    view: View, row: bytes, columns: Columns, wanted: Iterable[Piece], *, version: int
+) -> Iterator[tuple[CellKey, Tally]]:
+    """The cells of one row that `wanted` names, each with the newest version ≤ `version`."""
+    row_start = int.from_bytes(row[-4:], "big")
+    newest = _newest(view, columns, version)
+    for asked, first, last in wanted:
+        video_id, type_, span = asked
+        for offset, value in newest.items():
+            if first <= offset <= last:
+                bucket = bucket_at(span.grain, row_start, offset)
+                yield CellKey(video_id, type_, bucket), Tally.from_bytes(value)
+
+
+def cells_in(view: View, row: bytes, columns: Columns, *, version: int) -> Iterator[Cell]:
+    """All cells of one row in order, each with the newest version ≤ `version`. Raises ValueError when it is no row."""
+    at = row_of(row)
+    for offset, value in sorted(_newest(view, columns, version).items()):
+        yield Cell(at.video_id, at.type, bucket_at(at.grain, at.start, offset), Tally.from_bytes(value))
+
+
+def grain_filter(grain: Grain) -> bytes:
+    """A filter that passes all rows of `grain` and next to none of the others; HBase compares rows as UTF-8 text.
+
+    A type ends in a character that is not NUL, then come NUL, the grain, and the four bytes of the row start, which
+    are one to four characters, however they are read.
+    """
+    return rb"RowFilter(=, 'regexstring:[^\x00]\x00\x%02d.{1,4}\z')" % grain
+
+
+def after(row: bytes) -> bytes:
+    """The first key that is greater than `row`."""
+    return row + b"\0"
+
+
+def stored(body: bytes) -> bytes:
+    """What is stored of a document."""
+    return _MARK + body
+
+
+def document(body: bytes) -> dict[bytes, bytes]:
+    """The columns of a document's row."""
+    return {BODY: stored(body)}
+
+
+def body_of(columns: Columns) -> bytes:
+    """The inverse of `document`."""
+    return columns[BODY].removeprefix(_MARK)
+
+
+def _column(epoch: int | None, offset: int) -> bytes:
+    if epoch is None:
+        return b"c:%c" % offset
+    if not 0 <= epoch <= _NEWEST_EPOCH:
+        raise ValueError(f"epoch {epoch} does not fit the two bytes that a column has for it; start a new store")
+    return b"c:" + _SPEED.pack(epoch, offset)
+
+
+def _newest(view: View, columns: Columns, version: int) -> dict[int, bytes]:
+    """By offset, the stored tally that a reader of `version` sees."""
+    if view is View.BATCH:
+        return {column[2]: value for column, value in columns.items()}
+    # in this order a newer epoch comes later, so that the dict keeps it
+    newest = b"c:" + _SPEED.pack(min(version, _NEWEST_EPOCH), 0xFF)
+    return {column[4]: columns[column] for column in sorted(columns) if column <= newest}

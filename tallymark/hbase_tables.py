@@ -1,0 +1,60 @@
+"""The three tables of a view store, and whether they are what this Tallymark needs. Thrift cannot make them."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from tallymark.cells import SHARDS
+from tallymark.errors import IncompatibleStore
+from tallymark.hbase_layout import FAMILY, VERSIONS
+from tallymark.hbase_thrift import Link
+from tallymark.store import View
+
+__all__ = ["LAYOUT", "Tables", "verify"]
+
+LAYOUT: Final = f"layout 1, {SHARDS} shards".encode()
+
+
+class Tables(NamedTuple):
+    """Their names."""
+
+    speed: bytes
+    batch: bytes
+    meta: bytes
+
+    @classmethod
+    def of(cls, prefix: str) -> Tables:
+        return cls(*(f"{prefix}{name}".encode() for name in cls._fields))
+
+    def holding(self, view: View) -> bytes:
+        return self.batch if view is View.BATCH else self.speed
+
+
+def verify(link: Link, tables: Tables) -> None:
+    """Raises IncompatibleStore when a table is missing, or was made with other settings."""
+    for kind, table in zip(Tables._fields, tables, strict=True):
+        found = _families(link, table)
+        wanted = VERSIONS[kind]
+        if found is None:
+            raise IncompatibleStore(f"HBase has no table {table.decode()}; {_remedy(kind, table)}")
+        if found.get(FAMILY) != wanted:
+            has = ", ".join(f"family {name.decode()} with {n} versions" for name, n in found.items()) or "no family"
+            raise IncompatibleStore(
+                f"the HBase table {table.decode()} has {has}, this Tallymark needs family {FAMILY.decode()} with "
+                f"{wanted}; name other tables by ?prefix= in TALLYMARK_STORE, or {_remedy(kind, table)}"
+            )
+
+
+def _families(link: Link, table: bytes) -> dict[bytes, int] | None:
+    try:
+        return link.families(table)
+    except IncompatibleStore:
+        return None
+
+
+def _remedy(kind: str, table: bytes) -> str:
+    splits = "" if kind == "meta" else f", SPLITS => (1..{SHARDS - 1}).map {{ |shard| [shard].pack('C') }}"
+    return (
+        f"make it by `tallymark infra up` or, in the shell of a managed HBase: "
+        f"create '{table.decode()}', {{NAME => '{FAMILY.decode()}', VERSIONS => {VERSIONS[kind]}}}{splits}"
+    )
