@@ -37,7 +37,7 @@ SPARK_OPTIONS: Final = {
         "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
     ),
     "spark.sql.streaming.stateStore.rocksdb.changelogCheckpointing.enabled": "true",
-    # many deletions pass through the state: small buffers reach a file, and compaction, before a scan meets many of them
+    # many deletions pass through the state: small buffers reach a file, and compaction, before a scan meets them all
     "spark.sql.streaming.stateStore.rocksdb.writeBufferSizeMB": "4",
     "spark.sql.streaming.stateStore.minDeltasForSnapshot": "100",
     # on local files, Hadoop's other way to rename runs a program (readlink) for each of 30 files a micro-batch

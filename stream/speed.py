@@ -25,6 +25,9 @@ from tallymark.store import Stamp, ViewStore
 __all__ = ["begin_epoch", "speed", "start_speed", "tallies"]
 
 _MAX_ROWS = 300_000  # a micro-batch: what comes faster than it is counted waits in the log
+# Times are counted in steps, so that the watermark stands still for many micro-batches: Spark makes and compiles new
+# code for what is late whenever it moves. A minute is a whole number of steps.
+_STEP = timedelta(seconds=10)
 
 
 def speed(events: DataFrame, *, lateness: timedelta) -> DataFrame:
@@ -32,8 +35,9 @@ def speed(events: DataFrame, *, lateness: timedelta) -> DataFrame:
 
     Columns: video_id, type, minute (epoch minutes), count, sum, min, max, users (sketch bytes, null without users).
     """
-    # with the event's own time in the key, an id is remembered until that time is late: for `lateness`, not twice that
-    fresh = events.withWatermark("at", _interval(lateness)).dropDuplicates(["identity", "at"])
+    # With the event's time in the key, an id is remembered until that time is late: for `lateness`, not twice that.
+    # The watermark stays a step behind, since an event may have happened anywhere in its step.
+    fresh = events.withWatermark("at", _interval(lateness + _STEP)).dropDuplicates(["identity", "at"])
     cells = tallies(fresh, by=[f.col("video_id"), f.col("type"), f.window("at", "1 minute").alias("window")])
     return cells.select(
         "video_id", "type", f.expr("unix_seconds(window.start) div 60 AS minute"), "count", "sum", "min", "max", "users"
@@ -53,14 +57,16 @@ def tallies(events: DataFrame, *, by: list[Column]) -> DataFrame:
 
 
 def countable(decoded: DataFrame) -> DataFrame:
-    """What the count needs of decoded records: `at` (a timestamp), `identity` (64 bits), and the tallied columns.
+    """What the count needs of decoded records: `at` (start of its step), `identity` (64 bits), and the tallied columns.
 
     The identity (event_id, video_id, hour; see `tallymark.event.identity`) is hashed, which halves the state that
     deduplication keeps; with 10^7 ids in it, two different events share a hash once in about 10^5 runs. The recount
     compares ids in full.
     """
     return decoded.where("reason IS NULL").select(
-        f.timestamp_millis("occurred_at").alias("at"),
+        f.timestamp_millis(
+            f.col("occurred_at") - f.expr(f"pmod(occurred_at, {_STEP // timedelta(milliseconds=1)})")
+        ).alias("at"),
         f.expr("xxhash64(event_id, video_id, occurred_at div 3600000)").alias("identity"),
         "video_id",
         "type",

@@ -93,6 +93,16 @@ def test_an_event_later_than_the_watermark_is_the_only_one_not_counted(spark: Sp
     assert (count_at(layer, 541), count_at(layer, 539)) == (1, None)
 
 
+def test_an_event_as_late_as_allowed_is_counted_wherever_in_its_step_the_newest_lies(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    layer = SpeedLayer(spark, tmp_path, lateness=HOUR)
+    newest = (FIRST + 600) * 60_000 + 9_999
+    as_late = event(2, 0, occurred_at=newest - 3_600_000)
+    layer.count([event(1, 0, occurred_at=newest)], [event(3, 600)], [as_late])
+    assert count_at(layer, 540) == 1
+
+
 def test_a_duplicate_within_lateness_is_counted_once_across_micro_batches(spark: SparkSession, tmp_path: Path) -> None:
     layer = SpeedLayer(spark, tmp_path, lateness=HOUR)
     layer.count([event(1, 0), event(1, 0)], [event(1, 0), event(2, 0)])
