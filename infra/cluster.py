@@ -70,8 +70,11 @@ class Cluster:
         """Make a topic, tables and a bucket for each of `names`, side by side. Raises as `up` does."""
         make(names, self._shape(), site(self.home), regions=regions)
 
-    def down(self) -> list[str]:
-        """End what runs, the Thrift servers before HBase, and return their names. What they keep stays."""
+    def down(self, *, grace: float = _GRACE) -> list[str]:
+        """End what runs, the Thrift servers before HBase, and return their names. What they keep stays.
+
+        Each has `grace` seconds for a clean end; what was acknowledged is safe without one.
+        """
         ended: list[str] = []
         if not self.home.root.is_dir():
             return ended
@@ -80,7 +83,7 @@ class Cluster:
             fronts = [name for name in started if name.startswith("thrift")]
             for group in (fronts, [name for name in started if name not in fronts]):
                 with ThreadPoolExecutor(max(1, len(group))) as pool:
-                    ran = pool.map(lambda name: end(name, self.home, grace=_GRACE), group)
+                    ran = pool.map(lambda name: end(name, self.home, grace=grace), group)
                     ended += [name for name, was in zip(group, ran, strict=True) if was]
         return ended
 

@@ -58,8 +58,12 @@ class RunningCluster:
 
 @contextmanager
 def running_cluster(home: Path) -> Iterator[RunningCluster]:
-    """A cluster in `home` while inside. Its AWS_* variables are in force for this process and its children."""
-    cluster = Cluster(home)
+    """A cluster in `home` while inside. Its AWS_* variables are in force for this process and its children.
+
+    To save the start while working on tests, TEST_CLUSTER may name the home of one that then goes on running.
+    """
+    kept = os.environ.get("TEST_CLUSTER")
+    cluster = Cluster(Path(kept) if kept else home)
     cluster.up(names=None, thrift_servers=2)
     running = RunningCluster(cluster)
     before = dict(os.environ)
@@ -70,4 +74,5 @@ def running_cluster(home: Path) -> Iterator[RunningCluster]:
         for name in running.environment:
             os.environ.pop(name)
             os.environ.update({name: before[name]} if name in before else {})
-        cluster.down()
+        if not kept:
+            cluster.down(grace=0)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import happybase
 import psutil
@@ -44,15 +45,21 @@ def connection(cluster: RunningCluster) -> Iterator[happybase.Connection]:
     opened.close()
 
 
+def fresh_names() -> Names:
+    """As `cluster.names()`, but nothing of it has been made."""
+    word = uuid4().hex[:10]
+    return Names(topic=f"topic-{word}", prefix=f"t{word}_", bucket=f"bucket-{word}")
+
+
 def pids(settings: Settings) -> dict[str, int]:
     return {part["name"]: part["pid"] for part in told(settings, "infra", "status")}
 
 
-def test_up_again_changes_nothing(of_cluster: Settings) -> None:
+def test_up_again_changes_nothing(cluster: RunningCluster, of_cluster: Settings) -> None:
     before = pids(of_cluster)
     assert list(before) == PARTS
-    after = told(of_cluster, "infra", "up")
-    assert {part["name"]: part["pid"] for part in after} == before
+    cluster.cluster.up(names=None)
+    assert pids(of_cluster) == before
 
 
 def test_status_shows_each_part_with_its_address(of_cluster: Settings) -> None:
@@ -108,23 +115,26 @@ def test_logs_prints_the_end_of_a_log(of_cluster: Settings) -> None:
 def test_tables_are_split_by_shard_and_keep_their_versions(
     cluster: RunningCluster, connection: happybase.Connection
 ) -> None:
-    cluster.cluster.make(Names(topic="layout", prefix="layout_", bucket="layout"))
+    names = fresh_names()
+    cluster.cluster.make(names)
     for table, versions, regions in (("speed", 1, 16), ("batch", 64, 16), ("meta", 1, 1)):
-        family = connection.table(f"layout_{table}").families()[b"c"]
+        family = connection.table(f"{names.prefix}{table}").families()[b"c"]
         assert family["max_versions"] == versions
-        assert family["compression"] == "SNAPPY"
-        assert family["bloom_filter_type"] == "ROW"
-        starts = [region["start_key"] for region in connection.table(f"layout_{table}").regions()]
+        assert family["compression"] == b"SNAPPY"
+        assert family["bloom_filter_type"] == b"ROW"
+        starts = [region["start_key"] for region in connection.table(f"{names.prefix}{table}").regions()]
         assert starts == [b"", *(bytes((n,)) for n in range(1, regions))]
-    cluster.cluster.make(Names(topic="layout", prefix="layout_", bucket="layout"))
+    cluster.cluster.make(names)
 
 
 def test_tables_that_were_made_otherwise_are_named(cluster: RunningCluster, connection: happybase.Connection) -> None:
-    connection.create_table("otherwise_batch", {"c": {"max_versions": 3}})
+    names = fresh_names()
+    table = f"{names.prefix}batch"
+    connection.create_table(table, {"c": {"max_versions": 3}})
     with pytest.raises(IncompatibleStore) as refused:
-        cluster.cluster.make(Names(topic="otherwise", prefix="otherwise_", bucket="otherwise"))
-    assert "otherwise_batch keeps 3 versions of a cell instead of 64" in str(refused.value)
-    assert "otherwise_batch is not split at the shards" in str(refused.value)
+        cluster.cluster.make(names)
+    assert f"{table} keeps 3 versions of a cell instead of 64" in str(refused.value)
+    assert f"{table} is not split at the shards" in str(refused.value)
 
 
 def test_a_killed_part_keeps_its_data(cluster: RunningCluster, connection: happybase.Connection) -> None:
@@ -157,12 +167,12 @@ def test_a_second_cluster_takes_other_ports_and_down_leaves_nobody_behind(
     cluster: RunningCluster, tmp_path: Path
 ) -> None:
     second = Cluster(tmp_path)
-    settings = settings_in(second.home.root)
+    of_second, settings = settings_in(tmp_path), settings_in(second.home.root)
     try:
         with pytest.raises(ProcessError, match="kafka ended by itself"):
             second.up(heaps={"kafka": "4m"})
         assert processes_of(settings) == []
-        second.up(heaps={"kafka": "256m"})
+        told(of_second, "infra", "up", "--heap", "kafka=256m")
         ours = {port for part, _ in cluster.cluster.parts() for port in part.listens.values()}
         theirs = {port for part, _ in second.parts() for port in part.listens.values()}
         assert not ours & theirs
