@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import unquote_to_bytes
 
@@ -34,35 +35,28 @@ def query_routes(
     router = APIRouter(prefix="/v1", tags=["answers"], dependencies=[Depends(_plain)])
     patience = Patience.of(settings)
 
+    def answered(asked: Asked, function: Function, answer: Callable[..., Any]) -> Response:
+        with metrics.store_watched():
+            instant = now()
+            question = asked.question(function, now=instant)
+            at = look(store, asked.as_of)
+            found = answer(question, at=at, store=store, now=instant, patience=patience)
+        return _json(metrics.noted(found))
+
     @router.get("/count", summary="How many events?", responses=_says("Answer", 404, 422, 503))
     def count(asked: Annotated[Asked, Query()]) -> Response:
         """The number of events of one video and type in a range of time."""
-        with metrics.store_watched():
-            instant = now()
-            question = asked.question(Function.COUNT, now=instant)
-            at = look(store, asked.as_of)
-            found = stitch.answer(question, at=at, store=store, now=instant, patience=patience)
-        return _json(metrics.noted(found))
+        return answered(asked, Function.COUNT, stitch.answer)
 
     @router.get("/stats", summary="All functions at once", responses=_says("Stats", 404, 422, 503))
     def stats(asked: Annotated[Asked, Query()]) -> Response:
         """Count, sum, min, max and mean of the events' values, and how many different users there were."""
-        with metrics.store_watched():
-            instant = now()
-            question = asked.question(Function.COUNT, now=instant)
-            at = look(store, asked.as_of)
-            found = stitch.stats(question, at=at, store=store, now=instant, patience=patience)
-        return _json(metrics.noted(found))
+        return answered(asked, Function.COUNT, stitch.stats)
 
     @router.get("/series", summary="Bucket by bucket", responses=_says("Series", 404, 422, 503))
     def series_(asked: Annotated[AskedSeries, Query()]) -> Response:
         """One function per minute, hour, day or month; at most 10,000 points."""
-        with metrics.store_watched():
-            instant = now()
-            question = asked.question(asked.function, now=instant)
-            at = look(store, asked.as_of)
-            found = series(question, asked.grain, at=at, store=store, now=instant, patience=patience)
-        return _json(metrics.noted(found))
+        return answered(asked, asked.function, partial(series, name=asked.grain))
 
     @router.post("/query", summary="Many questions at once", responses=_says("Answers", 400, 404, 413, 422, 503))
     def query(asked: AskedMany) -> Response:
