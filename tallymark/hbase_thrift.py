@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 from tallymark.errors import IncompatibleStore
+from tallymark.hbase_layout import FAMILY
 from tallymark.settings import Address
 
 __all__ = ["Broken", "Link", "Page", "Refused", "Row"]
@@ -76,13 +77,19 @@ class Link:
         self._socket.settimeout(seconds)
 
     def rows(self, table: bytes, keys: Sequence[bytes], *, before: int | None = None) -> list[Row]:
-        """Those of the rows that exist, with cells older than timestamp `before`, in one round trip."""
+        """Those of the rows that exist, with cells older than timestamp `before`, in one round trip.
+
+        One row is asked for by itself: the server answers that in half the time of a multi-get.
+        """
+        one = keys[0] if len(keys) == 1 else None
         with self._explained():
             if before is None:
-                found = self._client.getRows(table, keys, {})
+                found = self._client.getRow(table, one, {}) if one else self._client.getRows(table, keys, {})
+            # without the family the server forgets the timestamp
+            elif one:
+                found = self._client.getRowWithColumnsTs(table, one, [FAMILY], before, {})
             else:
-                # without the family the server forgets the timestamp
-                found = self._client.getRowsWithColumnsTs(table, keys, [b"c"], before, {})
+                found = self._client.getRowsWithColumnsTs(table, keys, [FAMILY], before, {})
         return _plain(found)
 
     def page(self, table: bytes, page: Page) -> list[Row]:

@@ -44,11 +44,11 @@ def main() -> dict[str, Any]:
             "store_mb": round((home / "views.sqlite").stat().st_size / 1e6),
             "built_in_s": round(time.perf_counter() - began, 1),
         }
-        asked = list(_requests(built, now=now))
-        count = _measured(["-m", "tallymark", "api"], asked, home)
-        bare = _measured(["-m", "tests.bench.bare_api"], asked, home)
+        asked = list(requests(built, now=now))
+        count = measured(["-m", "tallymark", "api"], asked, home)
+        bare = measured(["-m", "tests.bench.bare_api"], asked, home)
     figures["count"] = count.shown
-    figures["count_ms_by_length"] = {label: _percentiles(times) for label, times in count.times.items()}
+    figures["count_ms_by_length"] = {label: percentiles(times) for label, times in count.times.items()}
     figures["bare"] = bare.shown
     figures["count_to_bare"] = {name: round(count.shown[name] / bare.shown[name], 2) for name in count.shown}
     return figures
@@ -63,10 +63,10 @@ class Measured(NamedTuple):
     @property
     def shown(self) -> dict[str, float]:
         everything = [ms for times in self.times.values() for ms in times]
-        return {**_percentiles(everything), "cpu_ms_per_request": round(self.cpu_ms, 2)}
+        return {**percentiles(everything), "cpu_ms_per_request": round(self.cpu_ms, 2)}
 
 
-def _requests(built: Built, *, now: datetime) -> Iterator[tuple[str, str]]:
+def requests(built: Built, *, now: datetime) -> Iterator[tuple[str, str]]:
     """Half of the ranges end now, across the boundary; half end somewhere in the past. Ends lie on any minute."""
     rng = random.Random(11)
     labels = list(LENGTHS)
@@ -88,7 +88,7 @@ def _requests(built: Built, *, now: datetime) -> Iterator[tuple[str, str]]:
         yield label, f"/v1/count?{urlencode(question)}"
 
 
-def _measured(command: list[str], asked: list[tuple[str, str]], home: Path) -> Measured:
+def measured(command: list[str], asked: list[tuple[str, str]], home: Path) -> Measured:
     port = _free_port()
     environment = {**os.environ, "TALLYMARK_HOME": str(home), "TALLYMARK_API": f"127.0.0.1:{port}"}
     with subprocess.Popen([sys.executable, *command], env=environment) as process:
@@ -133,7 +133,7 @@ def _drive(port: int, asked: list[tuple[str, str]], home: Path) -> dict[str, lis
     return taken
 
 
-def _percentiles(times: list[float]) -> dict[str, float]:
+def percentiles(times: list[float]) -> dict[str, float]:
     ordered = sorted(times)
     return {name: round(ordered[int(len(ordered) * at)], 2) for name, at in (("p50", 0.5), ("p99", 0.99))}
 

@@ -13,7 +13,7 @@ from tallymark.cells import Cell
 from tallymark.publication import NOTHING_PUBLISHED, Progress, Publication, publish
 from tallymark.sketch import Sketch
 from tallymark.sqlite_store import SqliteViewStore
-from tallymark.store import Attempt, Stamp, View
+from tallymark.store import Attempt, Stamp, View, ViewStore
 from tallymark.tally import Tally
 
 HOT = [f"hot-{n}" for n in range(4)]
@@ -31,13 +31,20 @@ class Built(NamedTuple):
 
 
 def build(path: Path, *, now: datetime, seed: int = 7) -> Built:
-    """Fill the store at `path`; what is counted ends at the full hour before `now`, the speed view goes on to it."""
+    """Fill a new store at `path`."""
+    store = SqliteViewStore(path)
+    built = fill(store, now=now, seed=seed)
+    store.close()
+    return built
+
+
+def fill(store: ViewStore, *, now: datetime, seed: int = 7) -> Built:
+    """Fill an empty store; what is counted ends at the full hour before `now`, the speed view goes on to it."""
     rng = random.Random(seed)
     exact_until = (now - timedelta(minutes=65)).replace(minute=0, second=0, microsecond=0)
     end = minute_of(exact_until)
     start = Grain.MONTH.floor(end - YEARS * 365 * _DAY)
     days = list(range(start, end - _DAY, _DAY * MINUTES_EVERY))
-    store = SqliteViewStore(path)
     batch = sum(store.put(View.BATCH, chunk, version=Attempt(1)) for chunk in _chunks(_batch(rng, start, end, days)))
     fresh = Span(Grain.MINUTE, end - 180, minute_of(now) + 30)
     speed = store.put(View.SPEED, list(_run(rng, HOT, fresh, users=3)), version=Stamp(1, 1))
@@ -49,7 +56,6 @@ def build(path: Path, *, now: datetime, seed: int = 7) -> Built:
     for layer in ("speed", "archive"):
         progress = Progress(positions={0: 1}, included_until=datetime(2100, 1, 1, tzinfo=UTC))
         store.write_document(f"progress/{layer}", progress.to_json())
-    store.close()
     return Built(batch, speed, days)
 
 

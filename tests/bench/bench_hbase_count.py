@@ -1,0 +1,85 @@
+"""`/v1/count` through HBase at 200 requests a second, on the cells of bench_count; and what the store itself does.
+
+TALLYMARK_STORE names a running HBase and a prefix whose tables are empty: `python -m tests.bench.bench_hbase_count`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tallymark.buckets import Grain, Span
+from tallymark.cells import SHARDS, CellSpan
+from tallymark.settings import Settings
+from tallymark.store import View, ViewStore
+from tallymark.wiring import open_store
+from tests.bench.bench_count import RATE, SECONDS, measured, percentiles, requests
+from tests.bench.count_store import HOT, fill
+from tests.bench.report import record
+
+YEAR = 525_600
+
+
+def main() -> dict[str, Any]:
+    settings = Settings.load(os.environ)
+    if not settings.store.startswith("hbase:"):
+        sys.exit("set TALLYMARK_STORE to hbase://host:port?prefix=…, whose tables are empty")
+    now = datetime.now(UTC)
+    store = open_store(settings)
+    if store.read_document("publication") is not None:
+        sys.exit(f"{settings.store} holds something already; name tables that are empty")
+    built, seconds = timed(lambda: fill(store, now=now))
+    cells = built.batch_cells + built.speed_cells
+    figures: dict[str, Any] = {"rate": RATE, "cells": cells, "put_cells_per_second": round(cells / seconds)}
+    figures["scan_cells_per_second"] = {
+        grain.name.lower(): round(number / seconds)
+        for grain in (Grain.MINUTE, Grain.HOUR)
+        for number, seconds in [timed(lambda grain=grain: scanned(store, grain))]
+    }
+    figures["get_ms"] = gets(store, built.detailed_days[-20])
+    asked = list(requests(built, now=now))[: RATE * SECONDS]
+    with tempfile.TemporaryDirectory() as folder:
+        count = measured(["-m", "tallymark", "api"], asked, Path(folder))
+    figures["count"] = count.shown
+    figures["count_ms_by_length"] = {label: percentiles(times) for label, times in count.times.items()}
+    return figures
+
+
+def timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    began = time.perf_counter()
+    return work(), time.perf_counter() - began
+
+
+def scanned(store: ViewStore, grain: Grain) -> int:
+    return sum(1 for shard in range(SHARDS) for _ in store.scan(View.BATCH, shard, grain, version=1))
+
+
+def gets(store: ViewStore, day: int) -> dict[str, float]:
+    """Medians of one get by what it spans, in milliseconds."""
+    month = Grain.MONTH.floor(day)
+    asked = {
+        "one hour of minutes": Span(Grain.MINUTE, day, day + 60),
+        "one day of hours": Span(Grain.HOUR, day, day + 1440),
+        "one month of days": Span(Grain.DAY, month, Grain.MONTH.next(month)),
+        "nine years of months": Span(Grain.MONTH, Grain.MONTH.floor(day - 9 * YEAR), month),
+        "one day of minutes": Span(Grain.MINUTE, day, day + 1440),
+    }
+    return {
+        says: round(1000 * median(timed(lambda span=span, n=n: one(store, span, n))[1] for n in range(200)), 2)
+        for says, span in asked.items()
+    }
+
+
+def one(store: ViewStore, span: Span, number: int) -> None:
+    store.get(View.BATCH, [CellSpan(HOT[number % len(HOT)], "view", span)], version=1)
+
+
+if __name__ == "__main__":
+    record("hbase-count", main())
