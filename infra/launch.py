@@ -65,7 +65,7 @@ def _bring_up(
             return
         spawn(part.name, (at.java, *part.arguments), home=at.home, environment=at.environment)
     _wait_until_ready(part, at, give_up)
-    if then is not None:
+    if then is not None and not give_up.is_set():
         then()
     if not give_up.is_set():
         say(f"{part.name} is ready on port {part.port}, {time.monotonic() - began:.1f} s")
