@@ -34,7 +34,6 @@ __all__ = [
     "body_of",
     "cells_in",
     "chunks",
-    "document",
     "found_in",
     "grain_filter",
     "most_rows",
@@ -176,13 +175,8 @@ def stored(body: bytes) -> bytes:
     return _MARK + body
 
 
-def document(body: bytes) -> dict[bytes, bytes]:
-    """The columns of a document's row."""
-    return {BODY: stored(body)}
-
-
 def body_of(columns: Columns) -> bytes:
-    """The inverse of `document`."""
+    """The document in the columns of its row."""
     return columns[BODY].removeprefix(_MARK)
 
 

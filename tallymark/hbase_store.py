@@ -6,7 +6,7 @@ of them. Only a range without end is scanned instead.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from typing import Final, Self
@@ -62,9 +62,11 @@ class HBaseViewStore:
         return self._pool.state
 
     def put(self, view: View, cells: Iterable[Cell], *, version: Attempt | Stamp) -> int:
+        table, at = self._tables.holding(view), layout.timestamp(version)
         count = 0
         for chunk in layout.chunks(cells, version=version, most_bytes=_PUT_BYTES):
-            self._put(self._tables.holding(view), chunk.rows, timestamp=layout.timestamp(version))
+            put = partial(Link.put, table=table, rows=chunk.rows, timestamp=at)
+            self._pool.call(put, within=_WORK_SECONDS, patience=_PATIENCE_SECONDS)
             count += chunk.cells
         return count
 
@@ -100,22 +102,24 @@ class HBaseViewStore:
         return [layout.body_of(found[key]) if key in found else None for key in keys]
 
     def write_document(self, name: str, body: bytes) -> None:
-        self._put(self._tables.meta, {name.encode(): layout.document(body)})
+        # from whatever is there: what a server that hung does hours later finds something else, and changes nothing
+        def write(link: Link) -> None:
+            while not self._swap(link, name, self._document(link, name), body):
+                pass
+
+        self._pool.call(write, within=_WORK_SECONDS, patience=_PATIENCE_SECONDS)
 
     def swap_document(self, name: str, expected: bytes | None, body: bytes) -> bool:
-        table, row = self._tables.meta, name.encode()
         sent = False
 
         def swap(link: Link) -> bool:
             nonlocal sent
             if sent:  # and nobody knows what became of it
-                found = dict(link.rows(table, [row]))
-                now = layout.body_of(found[row]) if found else None
+                now = self._document(link, name)
                 if now != expected:
                     return now == body
             sent = True
-            before = None if expected is None else layout.stored(expected)
-            return link.check_and_put(table, row, layout.BODY, expected=before, value=layout.stored(body))
+            return self._swap(link, name, expected, body)
 
         return self._pool.call(swap, within=_WORK_SECONDS, patience=_PATIENCE_SECONDS)
 
@@ -128,11 +132,13 @@ class HBaseViewStore:
     def close(self) -> None:
         self._pool.close()
 
-    def _put(self, table: bytes, rows: Mapping[bytes, Mapping[bytes, bytes]], *, timestamp: int | None = None) -> None:
-        def put(link: Link) -> None:
-            link.put(table, rows, timestamp=timestamp)
+    def _document(self, link: Link, name: str) -> bytes | None:
+        found = link.rows(self._tables.meta, [name.encode()])
+        return layout.body_of(found[0][1]) if found else None
 
-        self._pool.call(put, within=_WORK_SECONDS, patience=_PATIENCE_SECONDS)
+    def _swap(self, link: Link, name: str, expected: bytes | None, body: bytes) -> bool:
+        before = None if expected is None else layout.stored(expected)
+        return link.swap(self._tables.meta, name.encode(), layout.BODY, expected=before, value=layout.stored(body))
 
     def _rows(self, table: bytes, keys: Iterable[bytes], *, before: int | None = None) -> Iterator[Row]:
         """Those of the rows that exist: one round trip, unless there are hundreds."""

@@ -107,21 +107,18 @@ class Link:
             self._client.scannerClose(scanner)
         return _plain(found)
 
-    def put(self, table: bytes, rows: Mapping[bytes, Mapping[bytes, bytes]], *, timestamp: int | None = None) -> None:
-        """Store the cells at `timestamp`, or at the server's time. In the write-ahead log when it returns."""
+    def put(self, table: bytes, rows: Mapping[bytes, Mapping[bytes, bytes]], *, timestamp: int) -> None:
+        """Store the cells at `timestamp`. They are in the write-ahead log when it returns."""
         mutation, of_row = self._types.Mutation, self._types.BatchMutation
         batch = [
             of_row(row, [mutation(False, column, value, True) for column, value in columns.items()])
             for row, columns in rows.items()
         ]
         with self._explained():
-            if timestamp is None:
-                self._client.mutateRows(table, batch, {})
-            else:
-                self._client.mutateRowsTs(table, batch, timestamp, {})
+            self._client.mutateRowsTs(table, batch, timestamp, {})
 
-    def check_and_put(self, table: bytes, row: bytes, column: bytes, *, expected: bytes | None, value: bytes) -> bool:
-        """Put the cell if it still is `expected`; None: if it does not exist."""
+    def swap(self, table: bytes, row: bytes, column: bytes, *, expected: bytes | None, value: bytes) -> bool:
+        """Put the cell, at the server's time, if it still is `expected`; None: if it does not exist."""
         change = self._types.Mutation(False, column, value, True)
         with self._explained():
             return bool(self._client.checkAndPut(table, row, column, expected, change, {}))

@@ -13,20 +13,32 @@ _CHUNK = 1 << 16
 
 
 class Proxy:
-    """`lose_answers(n)`: the next n answers do not arrive, and their connections are closed instead."""
+    """`lose_answers(n)`: the next n answers do not arrive, and their connections are closed instead.
+
+    `hold_back(n)`: of the requests that come from now on, the n-th reaches the server only after `release`.
+    """
 
     def __init__(self, server: Address) -> None:
         self._server = server
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = Address("127.0.0.1", self._listener.getsockname()[1])
+        self.answers = 0
         self._to_lose = 0
         self._lost: Callable[[], object] = lambda: None
+        self._requests_to_pass = -1  # none is held back
+        self._released = threading.Event()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
     def lose_answers(self, number: int, *, lost: Callable[[], object] = lambda: None) -> None:
         """`lost` is called when an answer has come from the server and is thrown away."""
         self._to_lose, self._lost = number, lost
+
+    def hold_back(self, nth: int) -> None:
+        self._requests_to_pass = nth - 1
+
+    def release(self) -> None:
+        self._released.set()
 
     def cut(self) -> None:
         """Close all connections, on both sides."""
@@ -39,6 +51,7 @@ class Proxy:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self.release()
         self.cut()
 
     def _accept(self) -> None:
@@ -53,12 +66,16 @@ class Proxy:
     def _hand_on(self, client: socket.socket, server: socket.socket) -> None:
         with suppress(OSError):
             while data := client.recv(_CHUNK):
+                self._requests_to_pass -= 1
+                if self._requests_to_pass == -1:
+                    self._released.wait()
                 server.sendall(data)
-        _end(client, server)
+            server.shutdown(socket.SHUT_WR)  # what it answers yet is taken
 
     def _hand_back(self, server: socket.socket, client: socket.socket) -> None:
         with suppress(OSError):
             while data := server.recv(_CHUNK):
+                self.answers += 1
                 if self._to_lose:
                     self._to_lose -= 1
                     self._lost()

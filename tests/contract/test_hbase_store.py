@@ -97,6 +97,19 @@ def test_a_swap_whose_answer_was_lost_is_no_win_over_who_came_after_it(
     assert store.read_document(video) == b"2"
 
 
+def test_a_write_that_a_server_does_late_changes_nothing_any_more(
+    store: HBaseViewStore, direct: HBaseViewStore, proxy: Proxy, video: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tallymark.hbase_store._WORK_SECONDS", 0.5)
+    proxy.hold_back(2)  # the first one reads
+    store.write_document(video, b"old")
+    direct.write_document(video, b"new")
+    before = proxy.answers
+    proxy.release()
+    eventually(lambda: proxy.answers > before, within=10)
+    assert direct.read_document(video) == b"new"
+
+
 def test_what_was_asked_when_the_answer_was_lost_is_asked_again(
     store: HBaseViewStore, proxy: Proxy, video: str
 ) -> None:
