@@ -17,8 +17,8 @@ USUAL: Final = {
     "kafka": 9092,
     "kafka-controller": 9093,
     "zookeeper": 2181,
-    "hbase-master": 16_001,  # HBase takes a random port for its default one when it runs alone
-    "hbase-region": 16_021,
+    "hbase-master": 16_000,
+    "hbase-region": 16_020,
     "thrift": 9090,
     "s3": 9000,
 }
