@@ -9,9 +9,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
+import boto3
 import happybase
 import psutil
 import pytest
@@ -23,6 +25,7 @@ from infra.bucket import s3_client
 from infra.cluster import Cluster
 from infra.process import end, process_of, spawn
 from infra.shape import Names
+from stream.log import open_log
 from tallymark.command.home import Home
 from tallymark.errors import IncompatibleStore, ProcessError
 from tallymark.settings import Settings
@@ -135,6 +138,23 @@ def test_tables_that_were_made_otherwise_are_named(cluster: RunningCluster, conn
         cluster.cluster.make(names)
     assert f"{table} keeps 3 versions of a cell instead of 64" in str(refused.value)
     assert f"{table} is not split at the shards" in str(refused.value)
+
+
+def test_prepare_makes_what_the_settings_name_on_any_servers(
+    cluster: RunningCluster, connection: happybase.Connection, tmp_path: Path
+) -> None:
+    names = fresh_names()
+    settings = replace(Settings.load(cluster.cluster.environment(names)), home=tmp_path)
+    refused = tallymark(settings, "infra", "prepare")
+    assert refused.returncode == 1
+    assert "--zookeeper" in refused.stderr
+    zookeeper = next(part.port for part, _ in cluster.cluster.parts() if part.name == "hbase")
+    for _ in range(2):
+        done = tallymark(settings, "infra", "prepare", "--zookeeper", f"127.0.0.1:{zookeeper}", "--regions", "4")
+        assert done.returncode == 0, done.stderr
+    assert len(connection.table(f"{names.prefix}batch").regions()) == 4
+    boto3.client("s3").head_bucket(Bucket=names.bucket)
+    assert open_log(settings).horizon().positions == dict.fromkeys(range(4), 0)
 
 
 def test_a_killed_part_keeps_its_data(cluster: RunningCluster, connection: happybase.Connection) -> None:
