@@ -19,8 +19,8 @@ from proxies import Proxy, proxy_to
 from systems import eventually, free_ports
 
 from tallymark.breaker import Circuit
-from tallymark.buckets import Grain
-from tallymark.cells import SHARDS
+from tallymark.buckets import Bucket, Grain
+from tallymark.cells import SHARDS, Cell
 from tallymark.errors import IncompatibleStore, StoreUnavailable
 from tallymark.hbase_store import HBaseViewStore
 from tallymark.settings import Address, Settings
@@ -143,6 +143,24 @@ def test_a_scan_goes_on_after_its_connection_died(store: HBaseViewStore, proxy: 
                 walked.append(cell)
     assert len(walked) == len(cells)
     assert set(walked) == set(cells)
+
+
+def test_the_server_finds_the_grain_of_any_row(direct: HBaseViewStore, tables: Tables, video: str) -> None:
+    """It reads keys as text: whatever the id is written in, and whatever the four bytes of the start happen to be."""
+    ids = [f"{video}{tail}" for tail in ("", "ü", "日本", "\U0001f3ac", "\U0010ffff", "\x7f", "é\x80")] + [
+        f"\x01{video}"
+    ]
+    minutes = [15_778_080, 16_777_216 + 60 * 1092, 29_454_480, 33_488_896, 67_000_000]
+    cells = {
+        grain: [
+            Cell(id_, "view", Bucket.containing(at, grain), tally(n)) for id_ in ids for n, at in enumerate(minutes, 1)
+        ]
+        for grain in Grain
+    }
+    direct.put(View.BATCH, [cell for some in cells.values() for cell in some], version=Attempt(1))
+    for grain in Grain:
+        scans = (direct.scan(View.BATCH, shard, grain, version=1) for shard in range(SHARDS))
+        assert sorted(c for scan in scans for c in scan if video in c.video_id) == sorted(cells[grain])
 
 
 def test_a_server_that_hangs_is_passed_over_and_taken_back(
