@@ -16,7 +16,7 @@ from stream.log import Record
 from tallymark.errors import MalformedEvent
 from tallymark.event import decode
 
-__all__ = ["DECODED", "SPARK_DECODED", "decode_records"]
+__all__ = ["DECODED", "SPARK_DECODED", "decode_columns", "decode_records"]
 
 DECODED: Final = pa.schema(
     [
@@ -50,37 +50,55 @@ _NOT_AN_EVENT: Final = (None,) * _EVENT_FIELDS
 
 
 def decode_records(records: Sequence[Record], *, max_ahead_ms: int) -> pa.RecordBatch:
-    """One row per record, in order, as DECODED.
+    """One row per record, in order, as DECODED. See `decode_columns`."""
+    partitions, offsets, appended_at, values = _turned(records, len(Record._fields))
+    return decode_columns(
+        values,
+        pa.array(appended_at, pa.int64()),
+        pa.array(partitions, pa.int32()),
+        pa.array(offsets, pa.int64()),
+        max_ahead_ms=max_ahead_ms,
+    )
+
+
+def decode_columns(
+    values: Sequence[bytes | None],
+    appended_at: pa.Array,
+    partitions: pa.Array,
+    offsets: pa.Array,
+    *,
+    max_ahead_ms: int,
+) -> pa.RecordBatch:
+    """One row per record, in order, as DECODED; no bytes at all are no event either.
 
     An event that says it occurred more than `max_ahead_ms` after the log took it is not counted by any layer: the
     gateway refuses it at the door, and a record that came into the log by another way is held to the same rule.
     """
     events: list[tuple[Any, ...]] = []
     problems: dict[int, MalformedEvent] = {}
-    for record in records:
+    for value, at in zip(values, appended_at.to_pylist(), strict=True):
         try:
-            events.append(astuple(decode(record.value, latest_ms=record.appended_at + max_ahead_ms)))
+            events.append(astuple(decode(value or b"", latest_ms=at + max_ahead_ms)))
         except MalformedEvent as problem:
             problems[len(events)] = problem
             events.append(_NOT_AN_EVENT)
-    columns = [*_columns(events, _EVENT_FIELDS), *_places(records), *_reasons(records, problems)]
-    arrays = [pa.array(column, type=field.type) for column, field in zip(columns, DECODED, strict=True)]
+    columns = [*_turned(events, _EVENT_FIELDS), appended_at, partitions, offsets, *_reasons(values, problems)]
+    arrays = [
+        column if isinstance(column, pa.Array) else pa.array(column, type=field.type)
+        for column, field in zip(columns, DECODED, strict=True)
+    ]
     return pa.RecordBatch.from_arrays(arrays, schema=DECODED)
 
 
-def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[Sequence[Any]]:
+def _turned(rows: Sequence[tuple[Any, ...]], width: int) -> list[Sequence[Any]]:
+    """Rows as columns."""
     return list(zip(*rows, strict=True)) if rows else [()] * width
 
 
-def _places(records: Sequence[Record]) -> list[Sequence[Any]]:
-    partitions, offsets, appended_at, _ = _columns(records, len(Record._fields))
-    return [appended_at, partitions, offsets]
-
-
-def _reasons(records: Sequence[Record], problems: dict[int, MalformedEvent]) -> list[Sequence[Any]]:
-    columns: list[list[Any]] = [[None] * len(records) for _ in range(3)]
+def _reasons(values: Sequence[bytes | None], problems: dict[int, MalformedEvent]) -> list[Sequence[Any]]:
+    columns: list[list[Any]] = [[None] * len(values) for _ in range(3)]
     for row, problem in problems.items():
         columns[0][row] = problem.reason
         columns[1][row] = problem.field
-        columns[2][row] = records[row].value
+        columns[2][row] = values[row] or b""
     return list(columns)

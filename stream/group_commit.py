@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from typing import Final
 
-from stream.log import EventLog
+from stream.log import AppendsOnLoop, EventLog
 
 __all__ = ["GroupCommit"]
 
@@ -22,7 +22,7 @@ class _Group:
 
 
 class GroupCommit:
-    """Appends to `log` from one thread of its own, so that the event loop never waits for a disk.
+    """Appends to `log` from one thread of its own, unless the log has threads itself: the event loop never waits.
 
     `appended` is called on the loop after each append that succeeded, with its records and seconds. All methods are
     called on the loop.
@@ -63,7 +63,7 @@ class GroupCommit:
         while group := self._open:
             self._open = None
             began = perf_counter()
-            append = asyncio.get_running_loop().run_in_executor(self._thread, self._log.append, group.records)
+            append = asyncio.ensure_future(self._append(group.records))
             await asyncio.wait((append,))
             self.pending -= len(group.records)
             if (error := append.exception()) is not None:
@@ -73,3 +73,8 @@ class GroupCommit:
                 self._appended(len(group.records), perf_counter() - began)
                 group.done.set_result(None)
         self._writing = None
+
+    def _append(self, records: list[tuple[str, bytes]]) -> Awaitable[None]:
+        if isinstance(self._log, AppendsOnLoop):
+            return self._log.append_on_loop(records)
+        return asyncio.get_running_loop().run_in_executor(self._thread, self._log.append, records)

@@ -133,6 +133,7 @@ class Settings:
     max_pending: int = _setting("200000", _positive, "Events that may wait for the log before posts are answered 429.")
     spark_master: str = _setting("local[*]", str, "Spark master.")
     spark_memory: str = _setting("768m", str, "Heap of the Spark driver (with a local master: of all of Spark).")
+    spark_jars: str = _setting("", str, "Jars for Spark: a folder, or files separated by commas; empty: none.")
     spark_partitions: int = _setting("2", _positive, "State partitions of the speed layer; fixed once started.")
 
     @classmethod

@@ -52,6 +52,8 @@ def start_spark(settings: Settings, name: str, *, options: Mapping[str, str] | N
     if not settings.spark_master.startswith("local["):  # whose workers are children of this process
         for variable in handed:
             builder = builder.config(f"spark.executorEnv.{variable}", os.environ[variable])
+    if settings.spark_jars:
+        builder = builder.config("spark.jars", _jars(settings.spark_jars))
     for key, value in (options or {}).items():
         builder = builder.config(key, value)
     session = builder.getOrCreate()
@@ -62,6 +64,12 @@ def start_spark(settings: Settings, name: str, *, options: Mapping[str, str] | N
 # Spark looks through the text of an error by a recursive expression, which overflows the default stack on a long one
 _DEEP = "-Xss8m"
 _QUIET = f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}"
+
+
+def _jars(named: str) -> str:
+    """The setting `spark_jars`, a folder or a list, as the list that Spark takes."""
+    folder = Path(named).expanduser()
+    return ",".join(sorted(map(str, folder.glob("*.jar")))) if folder.is_dir() else named
 
 
 def _is_here(master: str) -> bool:

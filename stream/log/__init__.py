@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from tallymark.settings import Settings
 
-__all__ = ["EventLog", "Horizon", "Positions", "Record", "open_log"]
+__all__ = ["AppendsOnLoop", "EventLog", "Horizon", "Positions", "Record", "open_log"]
 
 Positions = Mapping[int, int]  # partition → next offset
 
@@ -48,19 +48,42 @@ class EventLog(Protocol):
         """Where the log ends now, with the instant that this proves."""
         ...
 
+    def end(self) -> dict[int, int]:
+        """Where the log ends now: a cheap look, without the proof of a horizon."""
+        ...
+
     def positions_at(self, instant: datetime) -> dict[int, int]:
         """By partition, the first offset that was appended at or after `instant`."""
         ...
 
     def read(self, start: Positions, end: Positions) -> Iterator[Record]:
-        """The records from `start` (inclusive) to `end` (exclusive), ordered within each partition."""
+        """The records from `start` (inclusive) to `end` (exclusive), ordered within each partition.
+
+        A partition of `end` that `start` does not name is read from its beginning.
+        """
         ...
 
     def close(self) -> None: ...
 
 
+@runtime_checkable
+class AppendsOnLoop(Protocol):
+    """A log whose client has threads of its own, so that whoever runs an event loop needs none to append."""
+
+    async def append_on_loop(self, records: Sequence[tuple[str, bytes]]) -> None:
+        """As `EventLog.append`, without blocking the loop."""
+        ...
+
+
 def open_log(settings: Settings) -> EventLog:
-    """The log that `settings.log` names, made when it does not exist."""
+    """The log that `settings.log` names: a file is made when it does not exist, topics are not.
+
+    Raises LogUnavailable, and IncompatibleStore for topics that are missing or unfit.
+    """
+    if settings.log.startswith("kafka:"):
+        from stream.log.kafka import open_kafka_log
+
+        return open_kafka_log(settings)
     from stream.log.sqlite import SqliteLog
 
     return SqliteLog(log_path(settings))

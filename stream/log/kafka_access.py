@@ -33,6 +33,13 @@ _IN_KAFKA_PYTHON: Final = {
     "ssl.key.password": "ssl_password",
 }
 
+_SCRAM: Final = "org.apache.kafka.common.security.scram.ScramLoginModule"
+_LOGIN: Final = {
+    "PLAIN": "org.apache.kafka.common.security.plain.PlainLoginModule",
+    "SCRAM-SHA-256": _SCRAM,
+    "SCRAM-SHA-512": _SCRAM,
+}
+
 
 @dataclass(frozen=True)
 class KafkaAccess:
@@ -55,6 +62,27 @@ class KafkaAccess:
         """The same as arguments of kafka-python's clients."""
         named = {_IN_KAFKA_PYTHON[name]: value for name, value in self.security.items()}
         return {"bootstrap_servers": self.brokers.split(","), **named}
+
+    def java(self) -> dict[str, str]:
+        """The same in the names of Java's clients; certificates and keys are read, not named by their paths."""
+        given = dict(self.security)
+        named = {"bootstrap.servers": self.brokers}
+        for name in (_PROTOCOL, _MECHANISM):
+            named |= {name: given[name]} if name in given else {}
+        if _MECHANISM in given:
+            user, password = (_quoted(given[name]) for name in ("sasl.username", "sasl.password"))
+            named["sasl.jaas.config"] = f"{_LOGIN[given[_MECHANISM]]} required username={user} password={password};"
+        if "ssl.ca.location" in given:
+            named |= {"ssl.truststore.type": "PEM", "ssl.truststore.certificates": _text(given["ssl.ca.location"])}
+        if "ssl.key.location" in given:
+            named |= {
+                "ssl.keystore.type": "PEM",
+                "ssl.keystore.certificate.chain": _text(given["ssl.certificate.location"]),
+                "ssl.keystore.key": _text(given["ssl.key.location"]),
+            }
+        if "ssl.key.password" in given:
+            named["ssl.key.password"] = given["ssl.key.password"]
+        return named
 
 
 def kafka_access(settings: Settings) -> KafkaAccess:
@@ -95,6 +123,9 @@ def _contradictions(security: Mapping[str, str]) -> list[str]:
         for name, choices in _CHOICES.items()
         if security.get(name, choices[0]) not in choices
     ]
+    key, certificate = "ssl.key.location" in security, "ssl.certificate.location" in security
+    if key != certificate:
+        problems.append("ssl.key.location and ssl.certificate.location need each other")
     protocol = security.get(_PROTOCOL, "PLAINTEXT")
     needed = (_MECHANISM, "sasl.username", "sasl.password") if protocol.startswith("SASL") else ()
     problems += [f"{_PROTOCOL} {protocol} needs {name} too" for name in needed if not security.get(name)]
@@ -103,3 +134,15 @@ def _contradictions(security: Mapping[str, str]) -> list[str]:
         if named and layer.upper() not in protocol:
             problems.append(f"{named[0]} has no effect with {_PROTOCOL} {protocol}")
     return problems
+
+
+def _quoted(text: str) -> str:
+    """As a value in Java's login configuration."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError([f"{path}, named in TALLYMARK_KAFKA_PROPERTIES, cannot be read: {error}"]) from None

@@ -1,117 +1,36 @@
-"""How Spark reads the event log: decoded records as a stream, from given positions.
-
-The embedded log has a Python data source of its own, whose offsets are the log's positions. Its tasks read a range of
-offsets and decode it in one pass, so that records cross between Python and the JVM once.
-"""
+"""How Spark reads the event log: decoded records as a stream, from given positions."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from functools import lru_cache
-from itertools import islice, pairwise
-from pathlib import Path
-from typing import Final
 
-import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.datasource import DataSource, DataSourceStreamReader, InputPartition
-from pyspark.sql.streaming.datasource import ReadAllAvailable, ReadLimit, ReadMaxRows
-from pyspark.sql.types import StructType
 
-from stream.decoding import SPARK_DECODED, decode_records
-from stream.log import Positions, log_path
-from stream.log.sqlite import PARTITION, SqliteLog
+from stream.log import Positions
 from tallymark.settings import Settings
 
 __all__ = ["decoded_stream", "positions_of"]
 
-_NAME: Final = "tallymark_log"
-_TASK_ROWS: Final = 200_000  # bounds a worker's memory: about 100 MB of columns
-_SPLIT_ROWS: Final = 4_000  # fewer than this are not worth a second task
-_BATCH_ROWS: Final = 20_000
-
 
 def decoded_stream(spark: SparkSession, settings: Settings, *, start: Positions, max_rows: int) -> DataFrame:
-    """The log from `start` on as a streaming frame of `stream.decoding.DECODED`; at most `max_rows` a micro-batch."""
-    spark.dataSource.register(SqliteLogSource)
-    return (
-        spark.readStream.format(_NAME)
-        .option("path", str(log_path(settings)))
-        .option("start", json.dumps({str(k): v for k, v in start.items()}))
-        .option("maxRows", str(max_rows))
-        .option("maxAheadMs", str(round(settings.max_ahead.total_seconds() * 1000)))
-        .option("tasks", str(spark.sparkContext.defaultParallelism))
-        .load()
-    )
+    """The log from `start` on as a streaming frame of `stream.decoding.DECODED`; at most `max_rows` a micro-batch.
+
+    Partitions that `start` does not name, because the log got them later, are read from their beginning.
+    """
+    if settings.log.startswith("kafka:"):
+        from stream.log.kafka_source import decoded_from_kafka
+
+        return decoded_from_kafka(spark, settings, start=start, max_rows=max_rows)
+    from stream.log.sqlite_source import decoded_from_sqlite
+
+    return decoded_from_sqlite(spark, settings, start=start, max_rows=max_rows)
 
 
 def positions_of(offset: str) -> dict[int, int]:
-    """The log positions in a source offset, as a query's progress reports it."""
-    return {int(partition): position for partition, position in json.loads(offset).items()}
-
-
-class SqliteLogSource(DataSource):
-    """Options: path, start (JSON positions), maxRows, maxAheadMs, tasks."""
-
-    @classmethod
-    def name(cls) -> str:
-        return _NAME
-
-    def schema(self) -> str:
-        return SPARK_DECODED
-
-    def streamReader(self, schema: StructType) -> DataSourceStreamReader:  # noqa: N802 (Spark's name)
-        return _SqliteLogReader(dict(self.options))
-
-
-class OffsetRange(InputPartition):
-    """Records with start ≤ offset < end."""
-
-    def __init__(self, start: int, end: int) -> None:
-        super().__init__((start, end))
-        self.start = start
-        self.end = end
-
-
-class _SqliteLogReader(DataSourceStreamReader):
-    def __init__(self, options: Mapping[str, str]) -> None:
-        self._path = Path(options["path"])
-        self._start = json.loads(options["start"])
-        self._max_rows = int(options["maxrows"])
-        self._max_ahead_ms = int(options["maxaheadms"])
-        self._tasks = int(options["tasks"])
-
-    def initialOffset(self) -> dict[str, int]:  # noqa: N802
-        return {str(PARTITION): self._start[str(PARTITION)]}
-
-    def getDefaultReadLimit(self) -> ReadLimit:  # noqa: N802
-        return ReadMaxRows(self._max_rows)
-
-    def latestOffset(self, start: dict[str, int], limit: ReadLimit) -> dict[str, int]:  # noqa: N802
-        end = _log_at(self._path).end()
-        first = start[str(PARTITION)]
-        most = end if isinstance(limit, ReadAllAvailable) else first + self._max_rows
-        return {str(PARTITION): max(first, min(end, most))}
-
-    def partitions(self, start: dict[str, int], end: dict[str, int]) -> list[OffsetRange]:
-        """Even ranges: as many as there are cores when it pays, more when they would grow too large."""
-        first, last = start[str(PARTITION)], end[str(PARTITION)]
-        rows = last - first
-        if rows <= 0:
-            return []
-        tasks = max(min(self._tasks, rows // _SPLIT_ROWS), -(-rows // _TASK_ROWS), 1)
-        edges = [first + rows * i // tasks for i in range(tasks + 1)]
-        return [OffsetRange(a, b) for a, b in pairwise(edges)]
-
-    def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
-        assert isinstance(partition, OffsetRange)
-        records = _log_at(self._path).read({PARTITION: partition.start}, {PARTITION: partition.end})
-        while chunk := list(islice(records, _BATCH_ROWS)):
-            yield decode_records(chunk, max_ahead_ms=self._max_ahead_ms)
-
-
-@lru_cache(maxsize=1)
-def _log_at(path: Path) -> SqliteLog:
-    """A process plans every micro-batch, or reads for many tasks: it opens the log once."""
-    return SqliteLog(path)
+    """The log positions in a source offset, as a query's progress reports it: of the embedded log `{"0": 17}`, of Kafka
+    `{"topic": {"0": 17, "1": 9}}`."""
+    told = json.loads(offset)
+    for inner in told.values():
+        if isinstance(inner, dict):
+            told = inner
+    return {int(partition): position for partition, position in told.items()}

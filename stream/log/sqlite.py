@@ -68,10 +68,9 @@ class SqliteLog:
         # records of this very millisecond may still come
         return Horizon({PARTITION: end}, _EPOCH + timedelta(milliseconds=at))
 
-    def end(self) -> int:
-        """The offset that the next record will get: a cheap look, without the proof of a `horizon`."""
+    def end(self) -> dict[int, int]:
         with self._file.reading() as connection:
-            return _end(connection)
+            return {PARTITION: _end(connection)}
 
     def positions_at(self, instant: datetime) -> dict[int, int]:
         since = -((_EPOCH - instant) // timedelta(milliseconds=1))

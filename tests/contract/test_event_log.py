@@ -14,18 +14,23 @@ from itertools import pairwise
 from uuid import uuid4
 
 import pytest
+from clusters import RunningCluster
 from systems import eventually
 
 from stream.log import EventLog, Horizon, Record, open_log
 from tallymark.settings import Settings
 
-LOGS = {"sqlite": "sqlite:"}
+LOGS = ("sqlite", "kafka")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module", params=LOGS)
 def log_settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    return Settings(home=tmp_path_factory.mktemp("home"), log=LOGS[request.param])
+    home = tmp_path_factory.mktemp("home")
+    if request.param == "kafka":
+        cluster: RunningCluster = request.getfixturevalue("cluster")
+        return cluster.settings(home)
+    return Settings(home=home)
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +74,11 @@ def test_what_is_appended_is_read_back_each_once(log: EventLog, count: int) -> N
     assert sorted(record.value for record in appended(log, records)) == sorted(values(records))
 
 
+def test_where_the_log_ends_is_seen_at_a_glance(log: EventLog) -> None:
+    log.append(some(3))
+    assert log.end() == log.horizon().positions
+
+
 def test_bytes_of_any_kind_come_back_as_they_were(log: EventLog) -> None:
     odd = [b"", b"\0", bytes(range(256)), b"\xff\xfe", b'{"a": 1}\n', b"x" * 300_000]
     found = appended(log, [(str(n), value) for n, value in enumerate(odd)])
@@ -107,6 +117,16 @@ def test_a_part_of_the_log_can_be_read(log: EventLog) -> None:
         first, last = records[len(records) // 4], records[len(records) // 2]
         part = [record for record in records if first.offset <= record.offset < last.offset]
         assert list(log.read({partition: first.offset}, {partition: last.offset})) == part
+
+
+def test_a_partition_that_the_start_does_not_name_is_read_from_its_beginning(log: EventLog) -> None:
+    records = some(50)
+    log.append(records)
+    end = log.end()
+    one = min(end)
+    first = log.positions_at(EPOCH)
+    found = list(log.read({one: end[one]}, end))
+    assert len(found) == sum(end[partition] - first[partition] for partition in end if partition != one)
 
 
 def test_from_a_position_to_itself_there_is_nothing(log: EventLog) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
+from infra.jars import jars
 from stream.run import SPARK_OPTIONS
 from tallymark.settings import Settings
 from tallymark.spark import start_spark
@@ -17,7 +18,7 @@ from tallymark.spark import start_spark
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    home = Settings(home=tmp_path_factory.mktemp("spark"), spark_master="local[2]")
+    home = Settings(home=tmp_path_factory.mktemp("spark"), spark_master="local[2]", spark_jars=str(jars("spark-kafka")))
     session = start_spark(home, "tests", options=SPARK_OPTIONS)
     yield session
     session.stop()

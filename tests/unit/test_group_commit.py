@@ -55,9 +55,17 @@ def in_a_loop(log: Gated, act: Callable[[GroupCommit], Awaitable[None]], *, most
     return reported
 
 
-@pytest.fixture
-def log(tmp_path: Path) -> Gated:
-    return Gated(tmp_path / "log.sqlite")
+class GatedOnLoop(Gated):
+    """As one with threads of its own."""
+
+    async def append_on_loop(self, records: Sequence[tuple[str, bytes]]) -> None:
+        await asyncio.to_thread(self.append, records)
+
+
+@pytest.fixture(params=[Gated, GatedOnLoop])
+def log(request: pytest.FixtureRequest, tmp_path: Path) -> Gated:
+    opened: Gated = request.param(tmp_path / "log.sqlite")
+    return opened
 
 
 async def posted(writer: GroupCommit, *values: str) -> asyncio.Task[None]:

@@ -71,6 +71,33 @@ def test_a_certificate_of_our_own_reaches_both_clients(tmp_path: Path) -> None:
     assert (named["ssl_certfile"], named["ssl_keyfile"], named["ssl_password"]) == ("/c.pem", "/k.pem", "x")
 
 
+def test_properties_reach_java_with_what_their_files_hold(tmp_path: Path) -> None:
+    for name in ("ca", "certificate", "key"):
+        (tmp_path / f"{name}.pem").write_text(f"-----{name}-----")
+    found = access(
+        tmp_path,
+        SASL.replace("/etc/kafka", str(tmp_path)).replace("s=cr#t !", 's"c\\t')
+        + f"ssl.certificate.location={tmp_path}/certificate.pem\nssl.key.location={tmp_path}/key.pem\n",
+    )
+    assert found.java() == {
+        "bootstrap.servers": "one:9092,two:9093",
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "sasl.jaas.config": "org.apache.kafka.common.security.scram.ScramLoginModule required "
+        'username="tallymark" password="s\\"c\\\\t";',
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.certificates": "-----ca-----",
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.certificate.chain": "-----certificate-----",
+        "ssl.keystore.key": "-----key-----",
+    }
+
+
+def test_a_certificate_file_that_is_not_there_is_told_by_its_name(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"/etc/kafka/ca\.pem"):
+        access(tmp_path, SASL).java()
+
+
 def test_both_clients_know_every_name(tmp_path: Path) -> None:
     from confluent_kafka import Producer
     from kafka import KafkaAdminClient
@@ -95,6 +122,7 @@ def test_all_that_is_wrong_is_said_at_once_and_no_value_with_it(tmp_path: Path) 
         ("security.protocol=SASL_SSL\nsasl.mechanism=PLAIN\nsasl.username=me", "sasl.password"),
         ("security.protocol=SASL_SSL\nsasl.mechanism=GSSAPI\nsasl.username=me\nsasl.password=x", "SCRAM-SHA-256"),
         ("security.protocol=SSL\nsasl.username=me", "sasl.username has no effect"),
+        ("security.protocol=SSL\nssl.key.location=/k.pem", "need each other"),
         ("ssl.ca.location=/ca.pem", "ssl.ca.location has no effect"),
     ],
 )

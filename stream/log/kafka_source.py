@@ -1,0 +1,72 @@
+"""How Spark reads Kafka: by its own connector, whose records are then decoded as those of every log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
+from typing import Final
+
+import pyarrow as pa
+from pyspark.errors import AnalysisException
+from pyspark.sql import DataFrame, SparkSession
+
+from stream.decoding import SPARK_DECODED, decode_columns
+from stream.log import Positions, open_log
+from stream.log.kafka_access import kafka_access
+from tallymark.errors import SettingsError
+from tallymark.settings import Settings
+
+__all__ = ["decoded_from_kafka"]
+
+_EARLIEST: Final = -2  # as the connector writes it
+_TASK_ROWS: Final = 200_000  # bounds a worker's memory: about 100 MB of columns
+
+
+def decoded_from_kafka(spark: SparkSession, settings: Settings, *, start: Positions, max_rows: int) -> DataFrame:
+    """As `spark_source.decoded_stream`. What retention removed before it was read ends the query, with Spark's words.
+
+    Raises SettingsError when Spark has no connector.
+    """
+    access = kafka_access(settings)
+    reader = (
+        spark.readStream.format("kafka")
+        .options(**{f"kafka.{name}": value for name, value in access.java().items()})
+        .option("subscribe", access.topic)
+        .option("startingOffsets", json.dumps({access.topic: _starting(settings, start)}))
+        .option("maxOffsetsPerTrigger", str(max_rows))
+        .option("maxRecordsPerPartition", str(_TASK_ROWS))
+        .option("minPartitions", str(spark.sparkContext.defaultParallelism))
+        .option("failOnDataLoss", "true")
+    )
+    try:
+        records = reader.load()
+    except AnalysisException as error:
+        raise SettingsError(
+            [
+                "TALLYMARK_SPARK_JARS: Spark finds no connector to Kafka; name the folder with the jars of "
+                f"spark-sql-kafka-0-10 and what it needs (`tallymark infra env` does): {error}"
+            ]
+        ) from error
+    columns = records.selectExpr("value", "unix_millis(timestamp) AS appended_at", "partition", "offset")
+    return columns.mapInArrow(_decoding(settings.max_ahead), SPARK_DECODED)
+
+
+def _starting(settings: Settings, start: Positions) -> dict[str, int]:
+    """The connector wants to be told of every partition that there is."""
+    log = open_log(settings)
+    try:
+        return {str(partition): start.get(partition, _EARLIEST) for partition in log.end()}
+    finally:
+        log.close()
+
+
+def _decoding(max_ahead: timedelta) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    max_ahead_ms = max_ahead // timedelta(milliseconds=1)
+
+    def decode(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            values, *places = batch.columns
+            yield decode_columns(values.to_pylist(), *places, max_ahead_ms=max_ahead_ms)
+
+    return decode

@@ -1,0 +1,119 @@
+"""Spark reads a topic of Kafka as it reads the embedded log, foreign records and partitions that are added included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from clusters import RunningCluster
+from deltalake import DeltaTable
+from kafka import KafkaAdminClient
+from kafka_clients import append_foreign
+from pyspark.sql import SparkSession
+from strategies import FIRST
+from systems import eventually
+
+from stream.archive import Archive, begin_archive, start_archive
+from stream.dead_letters import dead_letters
+from stream.log import EventLog, open_log
+from stream.log.kafka_access import kafka_access
+from stream.speed import begin_epoch, start_speed
+from tallymark.buckets import Grain
+from tallymark.cells import SHARDS
+from tallymark.event import Event, encode
+from tallymark.settings import Settings
+from tallymark.sqlite_store import SqliteViewStore
+from tallymark.store import View
+
+
+@pytest.fixture
+def on_kafka(cluster: RunningCluster, tmp_path: Path) -> Settings:
+    """The log on Kafka; views and raw events in a fresh home."""
+    settings = cluster.settings(tmp_path / "home", trigger=timedelta(), archive_trigger=timedelta())
+    return replace(settings, store="sqlite:", raw="")
+
+
+@pytest.fixture
+def log(on_kafka: Settings) -> Iterator[EventLog]:
+    opened = open_log(on_kafka)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def store(on_kafka: Settings) -> SqliteViewStore:
+    return SqliteViewStore(on_kafka.home / "views.sqlite")
+
+
+def some(first: int, count: int) -> list[Event]:
+    at = FIRST * 60_000
+    return [Event(event_id=f"e{n}", type="view", video_id="v", occurred_at=at) for n in range(first, first + count)]
+
+
+def append(log: EventLog, events: list[Event]) -> None:
+    log.append([(event.event_id, encode(event)) for event in events])
+
+
+def archive(spark: SparkSession, settings: Settings, store: SqliteViewStore, log: EventLog) -> None:
+    checkpoint = begin_archive(store, log, settings)
+    query = start_archive(spark, settings, Archive(settings, store, checkpoint.number), checkpoint)
+    try:
+        query.processAllAvailable()
+    finally:
+        query.stop()
+
+
+def count(spark: SparkSession, settings: Settings, store: SqliteViewStore, log: EventLog) -> int:
+    """What the speed layer counts once it has read everything."""
+    epoch = begin_epoch(store, log, settings)
+    query = start_speed(spark, settings, epoch)
+    try:
+        query.processAllAvailable()
+    finally:
+        query.stop()
+    scans = (store.scan(View.SPEED, shard, Grain.MINUTE, version=epoch.number) for shard in range(SHARDS))
+    return sum(cell.tally.count for scan in scans for cell in scan)
+
+
+def test_records_that_are_not_ours_end_among_the_dead_letters_and_stop_nothing(
+    spark: SparkSession, on_kafka: Settings, log: EventLog, store: SqliteViewStore
+) -> None:
+    append(log, some(0, 100))
+    foreign = [None, b"", b"not json", b"\xff\x00"]
+    append_foreign(on_kafka, foreign)
+    append(log, some(100, 100))
+    archive(spark, on_kafka, store, log)
+    rows = DeltaTable(on_kafka.raw_uri).to_pyarrow_table()
+    assert sorted(rows["event_id"].to_pylist()) == sorted(event.event_id for event in some(0, 200))
+    letters = list(dead_letters(store))
+    assert sorted(letter.record for letter in letters) == sorted(value or b"" for value in foreign)
+    places = {(letter.log_partition, letter.log_offset) for letter in letters}
+    places |= set(zip(rows["log_partition"].to_pylist(), rows["log_offset"].to_pylist(), strict=True))
+    assert places == {(each, offset) for each, end in log.end().items() for offset in range(end)}
+    assert count(spark, on_kafka, store, log) == 200
+
+
+def test_layers_go_on_with_their_checkpoints_when_partitions_are_doubled(
+    spark: SparkSession, on_kafka: Settings, log: EventLog, store: SqliteViewStore
+) -> None:
+    access = kafka_access(on_kafka)
+    append(log, some(0, 200))
+    archive(spark, on_kafka, store, log)
+    assert count(spark, on_kafka, store, log) == 200
+    partitions = len(log.end())
+    admin = KafkaAdminClient(**access.kafka_python())
+    admin.create_partitions({access.topic: 2 * partitions})
+    admin.wait_for_topics([access.topic])
+    admin.close()
+    eventually(lambda: len(log.end()) == 2 * partitions, within=10)
+    fresh = open_log(on_kafka)  # a gateway that runs spreads to the new partitions within half a minute
+    append(fresh, some(150, 200))  # a quarter of them are copies, some of which meet the first in no partition
+    fresh.close()
+    archive(spark, on_kafka, store, log)
+    rows = DeltaTable(on_kafka.raw_uri).to_pyarrow_table()
+    assert rows.num_rows == 400
+    assert len(set(rows["log_partition"].to_pylist())) == 2 * partitions
+    assert count(spark, on_kafka, store, log) == 350
