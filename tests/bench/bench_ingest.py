@@ -5,17 +5,14 @@ Gateway, load and log share the machine: `python -m tests.bench.bench_ingest`.
 
 from __future__ import annotations
 
-import json
 import random
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import psutil
 
@@ -26,23 +23,16 @@ from stream.nycflights import flights
 from stream.replay import Pace, batches, replay
 from tallymark.event import encode
 from tallymark.settings import Settings
+from tests.bench.gateway_load import Load, gateway, load, shown
 from tests.bench.post_load import EVENTS_PER_POST, events
 from tests.bench.report import record
-from tests.systems import ROOT, environment, eventually, get, settings_in
+from tests.systems import settings_in
 
 ROUNDS: Final = 3
 SECONDS: Final = 4.0
 CONNECTIONS: Final = (1, 4, 16)
 APPENDS: Final = (1, 5, 20)  # posts that go to the log at once
 MADE: Final = 100_000
-
-
-class Load(NamedTuple):
-    """What one load measured; `cpu_us` is what the gateway spent on each event."""
-
-    events_per_s: float
-    post_ms: list[float]
-    cpu_us: float
 
 
 def main() -> dict[str, Any]:
@@ -53,17 +43,17 @@ def main() -> dict[str, Any]:
         for posts in APPENDS:
             appends[posts].append(_append(posts))
         with _gateway() as (settings, process):
-            _load(settings, process, 4, 1.0)  # what is measured is a warm gateway
+            load(settings, process, 4, 1.0)  # what is measured is a warm gateway
             for connections in CONNECTIONS:
-                loads[connections].append(_load(settings, process, connections, SECONDS))
+                loads[connections].append(load(settings, process, connections, SECONDS))
     with _gateway() as (settings, _):
         client, replayed = _client(settings), _replay(settings)
     most = max(CONNECTIONS)
-    over_http = median(load.events_per_s for load in loads[most])
+    over_http = median(each.events_per_s for each in loads[most])
     return {
         "events_per_post": EVENTS_PER_POST,
         "bytes_per_event": round(sum(len(encode(event)) for event in sample) / len(sample)),
-        "connections": {str(n): _shown(loads[n]) for n in CONNECTIONS},
+        "connections": {str(n): shown(loads[n]) for n in CONNECTIONS},
         "log_alone_events_per_s": {f"{n} posts an append": round(median(appends[n])) for n in APPENDS},
         "http_to_log_alone": round(over_http / max(median(rates) for rates in appends.values()), 2),
         "client_events_per_s": round(client),
@@ -71,36 +61,12 @@ def main() -> dict[str, Any]:
     }
 
 
-def _shown(loads: list[Load]) -> dict[str, Any]:
-    times = sorted(ms for load in loads for ms in load.post_ms)
-    return {
-        "events_per_s": round(median(load.events_per_s for load in loads)),
-        "rounds": [round(load.events_per_s) for load in loads],
-        "post_ms": {"p50": round(times[len(times) // 2], 2), "p99": round(times[len(times) * 99 // 100], 2)},
-        "gateway_cpu_us_per_event": round(median(load.cpu_us for load in loads), 2),
-    }
-
-
 @contextmanager
 def _gateway() -> Iterator[tuple[Settings, psutil.Process]]:
     with tempfile.TemporaryDirectory() as folder:
         settings = settings_in(Path(folder) / "home")
-        command = [sys.executable, "-m", "tallymark", "gateway"]
-        with subprocess.Popen(command, env=environment(settings), cwd=ROOT) as process:
-            try:
-                eventually(lambda: get(settings.gateway, "/readyz")[0] == 200)
-                yield settings, psutil.Process(process.pid)
-            finally:
-                process.terminate()
-
-
-def _load(settings: Settings, gateway: psutil.Process, connections: int, seconds: float) -> Load:
-    arguments = [str(settings.gateway.port), str(connections), str(seconds)]
-    command = [sys.executable, "-m", "tests.bench.post_load", *arguments]
-    before = sum(gateway.cpu_times()[:2])
-    told = json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
-    cpu = sum(gateway.cpu_times()[:2]) - before
-    return Load(told["events"] / told["seconds"], told["post_ms"], cpu / told["events"] * 1e6)
+        with gateway(settings) as process:
+            yield settings, process
 
 
 def _append(posts: int) -> float:

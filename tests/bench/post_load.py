@@ -1,7 +1,8 @@
-"""A light load: connections that post ready bodies of 200 events, each as soon as the last answer is in.
+"""A light load: connections that post ready bodies of 200 events, as soon as the last answer is in or by the clock.
 
-Run as a process of its own by `bench_ingest`: `python -m tests.bench.post_load PORT CONNECTIONS SECONDS`; prints the
-events that were accepted, the seconds that it took, and each post's milliseconds, as JSON.
+Run as a process of its own by the benchmarks: `python -m tests.bench.post_load PORT CONNECTIONS SECONDS POSTS_PER_S`
+(0: as fast as answers come); prints the events that were accepted, the seconds that it took, and each post's
+milliseconds, as JSON. By the clock, a late post counts from when it was due.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import random
 import sys
 import time
+from collections.abc import Iterator
 from itertools import count
 
 import uvloop
@@ -45,9 +47,15 @@ def request(chance: random.Random, now_ms: int) -> bytes:
     return head.encode() + b"\r\n\r\n" + body
 
 
-async def _connection(port: int, requests: list[bytes], turns: count[int], until: float, taken: list[float]) -> None:
+async def _connection(
+    port: int, requests: list[bytes], due: Iterator[float], turns: count[int], until: float, taken: list[float]
+) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    while (began := time.perf_counter()) < until:
+    for began in due:
+        if began >= until:
+            break
+        if (early := began - time.perf_counter()) > 0:
+            await asyncio.sleep(early)
         writer.write(requests[next(turns) % BODIES])
         head = await reader.readuntil(b"\r\n\r\n")
         if not head.startswith(b"HTTP/1.1 202 "):
@@ -58,18 +66,28 @@ async def _connection(port: int, requests: list[bytes], turns: count[int], until
     writer.close()
 
 
-async def load(port: int, connections: int, seconds: float) -> dict[str, object]:
+def _at_once() -> Iterator[float]:
+    while True:
+        yield time.perf_counter()
+
+
+def _by_the_clock(began: float, posts_per_s: float) -> Iterator[float]:
+    return (began + number / posts_per_s for number in count())
+
+
+async def load(port: int, connections: int, seconds: float, posts_per_s: float) -> dict[str, object]:
     chance = random.Random(7)
     now_ms = time.time_ns() // 1_000_000
     requests = [request(chance, now_ms) for _ in range(BODIES)]
     taken: list[float] = []
     turns = count()
     began = time.perf_counter()
-    posts = (_connection(port, requests, turns, began + seconds, taken) for _ in range(connections))
+    due = _by_the_clock(began, posts_per_s) if posts_per_s else _at_once()
+    posts = (_connection(port, requests, due, turns, began + seconds, taken) for _ in range(connections))
     await asyncio.gather(*posts)
     return {"events": len(taken) * EVENTS_PER_POST, "seconds": time.perf_counter() - began, "post_ms": taken}
 
 
 if __name__ == "__main__":
-    port, connections, seconds = sys.argv[1:]
-    print(json.dumps(uvloop.run(load(int(port), int(connections), float(seconds)))))
+    port, connections, seconds, posts_per_s = sys.argv[1:]
+    print(json.dumps(uvloop.run(load(int(port), int(connections), float(seconds), float(posts_per_s)))))

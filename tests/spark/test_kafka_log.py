@@ -20,6 +20,7 @@ from stream.archive import Archive, begin_archive, start_archive
 from stream.dead_letters import dead_letters
 from stream.log import EventLog, open_log
 from stream.log.kafka_access import kafka_access
+from stream.log.spark_source import positions_of
 from stream.speed import begin_epoch, start_speed
 from tallymark.buckets import Grain
 from tallymark.cells import SHARDS
@@ -62,6 +63,8 @@ def archive(spark: SparkSession, settings: Settings, store: SqliteViewStore, log
     query = start_archive(spark, settings, Archive(settings, store, checkpoint.number), checkpoint)
     try:
         query.processAllAvailable()
+        assert query.lastProgress is not None
+        assert positions_of(query.lastProgress.sources[0].endOffset) == log.end()
     finally:
         query.stop()
 
