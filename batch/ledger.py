@@ -37,7 +37,7 @@ def rows_counted(
     spans = [
         CellSpan(f"{_ID}{shard:02d}", _TYPE, span) for shard, buckets in starts.items() for span in runs(grain, buckets)
     ]
-    found = store.get(View.BATCH, spans, version=version)
+    found = store.get(View.BATCH, spans, version=version, users=False)
     return {
         (key.bucket.start, int(key.video_id.removeprefix(_ID))): tally.count
         for key, tally in found.items()

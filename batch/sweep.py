@@ -38,7 +38,7 @@ def vanished_minutes(
 ) -> Iterator[Cell]:
     """ZERO for each minute cell within the `stored` hours that was not counted."""
     spans = [CellSpan(key.video_id, key.type, _minutes(key.bucket)) for key in stored]
-    found = store.get(View.BATCH, spans, version=version) if spans else {}
+    found = store.get(View.BATCH, spans, version=version, users=False) if spans else {}
     return (Cell(*key, ZERO) for key in found if key not in counted)
 
 

@@ -11,7 +11,7 @@ from infra.part import jvm
 from infra.site import Site, run_java
 from tallymark.cells import SHARDS
 from tallymark.errors import IncompatibleStore, ProcessError
-from tallymark.hbase_layout import FAMILY, VERSIONS
+from tallymark.hbase_layout import FAMILIES, VERSIONS
 
 __all__ = ["REGIONS", "make_tables"]
 
@@ -32,14 +32,12 @@ def make_tables(prefixes: Iterable[str], at: Site, *, jars: Path, zookeeper: str
     config.mkdir(parents=True, exist_ok=True)
     (config / "hbase-site.xml").write_text(xml(client_site(zookeeper)))
     tables = [
-        f"{prefix}{name}:{versions}:{1 if name == 'meta' else regions}"
+        f"{prefix}{name}:{versions}:{1 if name == 'meta' else regions}:{b','.join(FAMILIES[name]).decode()}"
         for prefix in prefixes
         for name, versions in VERSIONS.items()
     ]
     jvm_arguments = jvm(jars, heap="128m", config=config, flags=(*FLAGS, "-XX:TieredStopAtLevel=1"))
-    done = run_java(
-        (*jvm_arguments, str(_PROGRAM), FAMILY.decode(), str(SHARDS), _CODECS, *tables), at, within=_MADE_WITHIN
-    )
+    done = run_java((*jvm_arguments, str(_PROGRAM), str(SHARDS), _CODECS, *tables), at, within=_MADE_WITHIN)
     if done.returncode == _DIFFERS:
         found = [line for line in done.stderr.splitlines() if line.startswith("differs: ")]
         raise IncompatibleStore(

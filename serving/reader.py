@@ -75,15 +75,20 @@ def look(store: ViewStore, as_of: int | None = None) -> Snapshot:
     )
 
 
-def read(question: Question, within: TimeRange, *, at: Snapshot, store: ViewStore, grains: list[Grain]) -> Cells:
-    """The cells that tile `within`: before exact_until in the fewest buckets of `grains`, from there on in minutes."""
+def read(
+    question: Question, within: TimeRange, *, at: Snapshot, store: ViewStore, grains: list[Grain], users: bool
+) -> Cells:
+    """The cells that tile `within`: before exact_until in the fewest buckets of `grains`, from there on in minutes.
+
+    `users`: whether their sketches matter.
+    """
     exact, fresh = within.cut(at.publication.boundary)
     spans = CellSpan.all(question.video_id, question.type, exact.split(grains))
-    batch = store.get(View.BATCH, spans, version=at.publication.version) if spans else {}
+    batch = store.get(View.BATCH, spans, version=at.publication.version, users=users) if spans else {}
     if at.speed_until is None:
         return Cells(batch, None)
     spans = CellSpan.all(question.video_id, question.type, fresh.split([Grain.MINUTE]))
-    speed = store.get(View.SPEED, spans, version=at.publication.epoch) if spans else {}
+    speed = store.get(View.SPEED, spans, version=at.publication.epoch, users=users) if spans else {}
     return Cells(batch, speed)
 
 

@@ -31,11 +31,12 @@ def series(
     covered = TimeRange(grain.floor(question.range.start), grain.ceil(question.range.end))
     buckets = _buckets(covered, name)
     stands = standing(question, covered, at=at, now=now, patience=patience)
-    exact = stands.exact and question.function is not Function.USERS
-    cells = read(question, covered, at=at, store=store, grains=[g for g in Grain if g <= grain])
+    users = question.function is Function.USERS
+    exact = stands.exact and not users
+    cells = read(question, covered, at=at, store=store, grains=[g for g in Grain if g <= grain], users=users)
     tallies = _by_bucket(cells, grain)
     late = _late_buckets(at.late_hours(question.video_id, stands.counted), grain)
-    exact_until = covered.start if question.function is Function.USERS else stands.counted.end
+    exact_until = covered.start if users else stands.counted.end
 
     def point(bucket: Bucket) -> Point:
         tally = Tally.total(tallies.get(bucket.start, ()))

@@ -29,7 +29,7 @@ _ALL_GRAINS = list(Grain)
 
 def answer(question: Question, *, at: Snapshot, store: ViewStore, now: datetime, patience: Patience) -> Answer:
     stands = standing(question, question.range, at=at, now=now, patience=patience)
-    counted, total = _tallies(question, at=at, store=store)
+    counted, total = _tallies(question, at=at, store=store, users=question.function is Function.USERS)
     found = reading(question.function, counted=counted, total=total, standing=stands)
     return Answer(
         **envelope(question, question.range, at=at, stands=stands, exact=_is_exact(question.function, stands)),
@@ -43,7 +43,7 @@ def answer(question: Question, *, at: Snapshot, store: ViewStore, now: datetime,
 def stats(question: Question, *, at: Snapshot, store: ViewStore, now: datetime, patience: Patience) -> Stats:
     """All functions at once, whatever the question's is."""
     stands = standing(question, question.range, at=at, now=now, patience=patience)
-    counted, total = _tallies(question, at=at, store=store)
+    counted, total = _tallies(question, at=at, store=store, users=True)
     count = reading(Function.COUNT, counted=counted, total=total, standing=stands)
     known: dict[str, Any] = dict.fromkeys(("count", "sum", "min", "max", "mean"))
     if stands.known:
@@ -78,8 +78,8 @@ def _is_exact(function: Function, stands: Standing) -> bool:
     return stands.exact and function is not Function.USERS
 
 
-def _tallies(question: Question, *, at: Snapshot, store: ViewStore) -> tuple[Tally, Tally]:
+def _tallies(question: Question, *, at: Snapshot, store: ViewStore, users: bool) -> tuple[Tally, Tally]:
     """What was recounted, and that together with the speed view's part."""
-    cells = read(question, question.range, at=at, store=store, grains=_ALL_GRAINS)
+    cells = read(question, question.range, at=at, store=store, grains=_ALL_GRAINS, users=users)
     counted = Tally.total(cells.batch.values())
     return counted, Tally.total(chain((counted,), (cells.speed or {}).values()))

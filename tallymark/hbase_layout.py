@@ -1,11 +1,14 @@
 """How cells lie in HBase: what a column, a timestamp and a value mean. Pure: bytes in, bytes out, no server.
 
-Rows are those of `tallymark.cells`; the one column family is `c`.
+Rows are those of `tallymark.cells`. Numbers are in the column family `c`, the sketches of users, a thousand times as
+long, under the same names in `u`: HBase keeps families in files of their own, and who asks for a count reads only one.
 
-    table   column                                      timestamp        versions kept
-    batch   c: offset (1 byte)                          attempt          64
-    speed   c: epoch (2 bytes, big-endian), offset (1)  micro-batch + 1  1
-    meta    c:body, row = name of the document          the server's     1
+    table   column                                         timestamp        versions kept
+    batch   c, u: offset (1 byte)                          attempt          64
+    speed   c, u: epoch (2 bytes, big-endian), offset (1)  micro-batch + 1  1
+    meta    c:body, row = name of the document             the server's     1
+
+The first byte of a number says whether a sketch was put with it: one of an older version may lie under it.
 
 So HBase itself keeps the promises of the port: an attempt is read by its timestamp, and of two puts of one epoch the
 later micro-batch wins, whoever comes last. A stored document begins with one byte that is no part of it: to HBase's
@@ -25,7 +28,9 @@ from tallymark.tally import Tally
 
 __all__ = [
     "BODY",
-    "FAMILY",
+    "FAMILIES",
+    "NUMBERS",
+    "USERS",
     "VERSIONS",
     "Chunk",
     "Columns",
@@ -45,10 +50,14 @@ __all__ = [
     "timestamp",
 ]
 
-FAMILY: Final = b"c"
+NUMBERS: Final = b"c"
+USERS: Final = b"u"
+FAMILIES: Final = {"speed": (NUMBERS, USERS), "batch": (NUMBERS, USERS), "meta": (NUMBERS,)}
 BODY: Final = b"c:body"
 VERSIONS: Final = {"speed": 1, "batch": 64, "meta": 1}
 _MARK: Final = b"\x01"
+_ALONE: Final = b"\x00"
+_WITH_USERS: Final = b"\x01"
 _SPEED: Final = struct.Struct(">HB")
 _NEWEST_EPOCH: Final = 0xFFFF
 _SHORTEST_ROW: Final = (60, 1440, 28 * 1440, 365 * 1440)  # in minutes, by grain
@@ -92,11 +101,11 @@ def chunks(cells: Iterable[Cell], *, version: Attempt | Stamp, most_bytes: int) 
     epoch = version.epoch if isinstance(version, Stamp) else None
     for cell in cells:
         row_start, offset = place(cell.bucket)
-        value = cell.tally.to_bytes()
-        row = row_key(cell.video_id, cell.type, cell.bucket.grain, row_start)
-        rows.setdefault(row, {})[_column(epoch, offset)] = value
+        columns = rows.setdefault(row_key(cell.video_id, cell.type, cell.bucket.grain, row_start), {})
+        added = _columns(_qualifier(epoch, offset), cell.tally)
+        columns.update(added)
         count += 1
-        size += len(value) + _OVERHEAD
+        size += sum(map(len, added.values())) + _OVERHEAD
         if size >= most_bytes:
             yield Chunk(rows, count)
             rows = {}
@@ -143,17 +152,17 @@ def found_in(
     newest = _newest(view, columns, version)
     for asked, first, last in wanted:
         video_id, type_, span = asked
-        for offset, value in newest.items():
+        for offset, qualifier in newest.items():
             if first <= offset <= last:
                 bucket = bucket_at(span.grain, row_start, offset)
-                yield CellKey(video_id, type_, bucket), Tally.from_bytes(value)
+                yield CellKey(video_id, type_, bucket), _tally(columns, qualifier)
 
 
 def cells_in(view: View, row: bytes, columns: Columns, *, version: int) -> Iterator[Cell]:
     """All cells of one row in order, each with the newest version ≤ `version`. Raises ValueError when it is no row."""
     at = row_of(row)
-    for offset, value in sorted(_newest(view, columns, version).items()):
-        yield Cell(at.video_id, at.type, bucket_at(at.grain, at.start, offset), Tally.from_bytes(value))
+    for offset, qualifier in sorted(_newest(view, columns, version).items()):
+        yield Cell(at.video_id, at.type, bucket_at(at.grain, at.start, offset), _tally(columns, qualifier))
 
 
 def grain_filter(grain: Grain) -> bytes:
@@ -180,18 +189,32 @@ def body_of(columns: Columns) -> bytes:
     return columns[BODY].removeprefix(_MARK)
 
 
-def _column(epoch: int | None, offset: int) -> bytes:
+def _qualifier(epoch: int | None, offset: int) -> bytes:
     if epoch is None:
-        return b"c:%c" % offset
+        return bytes((offset,))
     if not 0 <= epoch <= _NEWEST_EPOCH:
         raise ValueError(f"epoch {epoch} does not fit the two bytes that a column has for it; start a new store")
-    return b"c:" + _SPEED.pack(epoch, offset)
+    return _SPEED.pack(epoch, offset)
+
+
+def _columns(qualifier: bytes, tally: Tally) -> dict[bytes, bytes]:
+    if tally.users is None:
+        return {b"c:" + qualifier: _ALONE + tally.to_bytes()}
+    return {b"c:" + qualifier: _WITH_USERS + tally.to_bytes(), b"u:" + qualifier: tally.users.to_bytes()}
+
+
+def _tally(columns: Columns, qualifier: bytes) -> Tally:
+    """With its sketch, if that was put with it and was asked for."""
+    numbers = columns[b"c:" + qualifier]
+    users = columns.get(b"u:" + qualifier) if numbers[:1] == _WITH_USERS else None
+    return Tally.from_bytes(numbers[1:], users)
 
 
 def _newest(view: View, columns: Columns, version: int) -> dict[int, bytes]:
-    """By offset, the stored tally that a reader of `version` sees."""
-    if view is View.BATCH:
-        return {column[2]: value for column, value in columns.items()}
-    # in this order a newer epoch comes later, so that the dict keeps it
-    newest = b"c:" + _SPEED.pack(min(version, _NEWEST_EPOCH), 0xFF)
-    return {column[4]: columns[column] for column in sorted(columns) if column <= newest}
+    """By offset, the qualifier of the cell that a reader of `version` sees."""
+    qualifiers = [column[2:] for column in columns if column[:2] == b"c:"]
+    if view is View.SPEED:
+        # in this order a newer epoch comes later, so that the dict keeps it
+        newest = _SPEED.pack(min(version, _NEWEST_EPOCH), 0xFF)
+        qualifiers = sorted(qualifier for qualifier in qualifiers if qualifier <= newest)
+    return {qualifier[-1]: qualifier for qualifier in qualifiers}

@@ -34,6 +34,8 @@ _ROWS_BY_NAME: Final = 50  # a span of more rows is scanned: as fast where they 
 _PAGE_BYTES: Final = 1_000_000  # of one page of a scan, about
 _FIRST_PAGE: Final = 100  # rows
 _LONGEST_PAGE: Final = 2_000
+_NUMBERS: Final = (layout.NUMBERS,)
+_ALL: Final = (layout.NUMBERS, layout.USERS)
 
 
 class HBaseViewStore:
@@ -70,25 +72,27 @@ class HBaseViewStore:
             count += chunk.cells
         return count
 
-    def get(self, view: View, spans: Iterable[CellSpan], *, version: int) -> dict[CellKey, Tally]:
+    def get(self, view: View, spans: Iterable[CellSpan], *, version: int, users: bool = True) -> dict[CellKey, Tally]:
         table, before = self._tables.holding(view), layout.read_before(view, version)
+        families = _ALL if users else _NUMBERS
         found: dict[CellKey, Tally] = {}
         by_name: list[CellSpan] = []
         for asked in spans:
             if layout.most_rows(asked) <= _ROWS_BY_NAME:
                 by_name.append(asked)
                 continue
-            for row, columns in self._walk(table, *layout.row_range(asked), before=before):
+            for row, columns in self._walk(table, *layout.row_range(asked), families=families, before=before):
                 found.update(layout.found_in(view, row, columns, [layout.piece_of(asked, row)], version=version))
         wanted = layout.pieces(by_name)
-        for row, columns in self._rows(table, wanted, before=before):
+        for row, columns in self._rows(table, wanted, families=families, before=before):
             found.update(layout.found_in(view, row, columns, wanted[row], version=version))
         return found
 
     def scan(self, view: View, shard: int, grain: Grain, *, version: int) -> Iterator[Cell]:
         table, before = self._tables.holding(view), layout.read_before(view, version)
         of_shard = bytes((shard,)), bytes((shard + 1,))
-        rows = self._walk(table, *of_shard, before=before, only=layout.grain_filter(grain), within=_WORK_SECONDS)
+        of_grain = layout.grain_filter(grain)
+        rows = self._walk(table, *of_shard, families=_ALL, before=before, only=of_grain, within=_WORK_SECONDS)
         for row, columns in rows:
             if row[-5] == grain:
                 yield from layout.cells_in(view, row, columns, version=version)
@@ -98,7 +102,7 @@ class HBaseViewStore:
 
     def read_documents(self, names: Sequence[str]) -> list[bytes | None]:
         keys = [name.encode() for name in names]
-        found = dict(self._rows(self._tables.meta, keys))
+        found = dict(self._rows(self._tables.meta, keys, families=_NUMBERS))
         return [layout.body_of(found[key]) if key in found else None for key in keys]
 
     def write_document(self, name: str, body: bytes) -> None:
@@ -126,25 +130,28 @@ class HBaseViewStore:
     def list_documents(self, prefix: str, *, after: str = "") -> list[tuple[str, bytes]]:
         # U+10FFFF sorts after every character that a name holds
         start, stop = max(prefix.encode(), layout.after(after.encode())), f"{prefix}\U0010ffff".encode()
-        rows = self._walk(self._tables.meta, start, stop) if start < stop else ()
+        rows = self._walk(self._tables.meta, start, stop, families=_NUMBERS) if start < stop else ()
         return [(row.decode(), layout.body_of(columns)) for row, columns in rows]
 
     def close(self) -> None:
         self._pool.close()
 
     def _document(self, link: Link, name: str) -> bytes | None:
-        found = link.rows(self._tables.meta, [name.encode()])
+        found = link.rows(self._tables.meta, [name.encode()], families=_NUMBERS)
         return layout.body_of(found[0][1]) if found else None
 
     def _swap(self, link: Link, name: str, expected: bytes | None, body: bytes) -> bool:
         before = None if expected is None else layout.stored(expected)
         return link.swap(self._tables.meta, name.encode(), layout.BODY, expected=before, value=layout.stored(body))
 
-    def _rows(self, table: bytes, keys: Iterable[bytes], *, before: int | None = None) -> Iterator[Row]:
+    def _rows(
+        self, table: bytes, keys: Iterable[bytes], *, families: Sequence[bytes], before: int | None = None
+    ) -> Iterator[Row]:
         """Those of the rows that exist: one round trip, unless there are hundreds."""
         remaining = iter(keys)
         while some := list(islice(remaining, _ROWS_AT_ONCE)):
-            yield from self._pool.call(partial(Link.rows, table=table, keys=some, before=before), within=_READ_SECONDS)
+            rows = partial(Link.rows, table=table, keys=some, families=families, before=before)
+            yield from self._pool.call(rows, within=_READ_SECONDS)
 
     def _walk(
         self,
@@ -152,6 +159,7 @@ class HBaseViewStore:
         start: bytes,
         stop: bytes,
         *,
+        families: Sequence[bytes],
         before: int | None = None,
         only: bytes | None = None,
         within: float = _READ_SECONDS,
@@ -159,7 +167,7 @@ class HBaseViewStore:
         """The rows in [start, stop) in order, page by page: a server that dies meanwhile costs one page."""
         most = _FIRST_PAGE
         while True:
-            page = Page(start, stop, most, before, only)
+            page = Page(start, stop, most, families, before, only)
             rows = self._pool.call(partial(Link.page, table=table, page=page), within=within)
             yield from rows
             if len(rows) < most:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from tallymark.cells import SHARDS
 from tallymark.errors import IncompatibleStore
-from tallymark.hbase_layout import FAMILY, VERSIONS
+from tallymark.hbase_layout import FAMILIES, VERSIONS
 from tallymark.hbase_thrift import Link
 from tallymark.store import View
 
@@ -34,14 +35,13 @@ def verify(link: Link, tables: Tables) -> None:
     """Raises IncompatibleStore when a table is missing, or was made with other settings."""
     for kind, table in zip(Tables._fields, tables, strict=True):
         found = _families(link, table)
-        wanted = VERSIONS[kind]
+        wanted = dict.fromkeys(FAMILIES[kind], VERSIONS[kind])
         if found is None:
             raise IncompatibleStore(f"HBase has no table {table.decode()}; {_remedy(kind, table)}")
-        if found.get(FAMILY) != wanted:
-            has = ", ".join(f"family {name.decode()} with {n} versions" for name, n in found.items()) or "no family"
+        if found != found | wanted:
             raise IncompatibleStore(
-                f"the HBase table {table.decode()} has {has}, this Tallymark needs family {FAMILY.decode()} with "
-                f"{wanted}; name other tables by ?prefix= in TALLYMARK_STORE, or {_remedy(kind, table)}"
+                f"the HBase table {table.decode()} has {_shown(found)}, this Tallymark needs {_shown(wanted)}; "
+                f"name other tables by ?prefix= in TALLYMARK_STORE, or {_remedy(kind, table)}"
             )
 
 
@@ -52,9 +52,14 @@ def _families(link: Link, table: bytes) -> dict[bytes, int] | None:
         return None
 
 
+def _shown(families: Mapping[bytes, int]) -> str:
+    return ", ".join(f"family {name.decode()} with {n} versions" for name, n in families.items()) or "no family"
+
+
 def _remedy(kind: str, table: bytes) -> str:
     splits = "" if kind == "meta" else f", SPLITS => (1..{SHARDS - 1}).map {{ |shard| [shard].pack('C') }}"
+    families = ", ".join(f"{{NAME => '{name.decode()}', VERSIONS => {VERSIONS[kind]}}}" for name in FAMILIES[kind])
     return (
         f"make it by `tallymark infra up` or, in the shell of a managed HBase: "
-        f"create '{table.decode()}', {{NAME => '{FAMILY.decode()}', VERSIONS => {VERSIONS[kind]}}}{splits}"
+        f"create '{table.decode()}', {families}{splits}"
     )

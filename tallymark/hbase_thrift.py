@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 from tallymark.errors import IncompatibleStore
-from tallymark.hbase_layout import FAMILY
 from tallymark.settings import Address
 
 __all__ = ["Broken", "Link", "Page", "Refused", "Row"]
@@ -36,11 +35,12 @@ class Refused(Exception):
 
 
 class Page(NamedTuple):
-    """A stretch of a table: up to `most` rows in [start, stop), with cells older than timestamp `before`."""
+    """A stretch of a table: up to `most` rows in [start, stop), with cells of `families` older than `before`."""
 
     start: bytes
     stop: bytes
     most: int
+    families: Sequence[bytes]
     before: int | None = None
     filter: bytes | None = None
 
@@ -76,20 +76,21 @@ class Link:
         """How long the server may be silent in the calls that follow."""
         self._socket.settimeout(seconds)
 
-    def rows(self, table: bytes, keys: Sequence[bytes], *, before: int | None = None) -> list[Row]:
-        """Those of the rows that exist, with cells older than timestamp `before`, in one round trip.
+    def rows(
+        self, table: bytes, keys: Sequence[bytes], *, families: Sequence[bytes], before: int | None = None
+    ) -> list[Row]:
+        """Those of the rows that have cells in `families`, older than timestamp `before`, in one round trip.
 
         One row is asked for by itself: the server answers that in half the time of a multi-get.
         """
-        one = keys[0] if len(keys) == 1 else None
+        one = len(keys) == 1
         with self._explained():
             if before is None:
-                found = self._client.getRow(table, one, {}) if one else self._client.getRows(table, keys, {})
-            # without the family the server forgets the timestamp
-            elif one:
-                found = self._client.getRowWithColumnsTs(table, one, [FAMILY], before, {})
+                get = self._client.getRowWithColumns if one else self._client.getRowsWithColumns
+                found = get(table, keys[0] if one else keys, families, {})
             else:
-                found = self._client.getRowsWithColumnsTs(table, keys, [FAMILY], before, {})
+                get = self._client.getRowWithColumnsTs if one else self._client.getRowsWithColumnsTs
+                found = get(table, keys[0] if one else keys, families, before, {})
         return _plain(found)
 
     def page(self, table: bytes, page: Page) -> list[Row]:
@@ -98,6 +99,7 @@ class Link:
             startRow=page.start,
             stopRow=page.stop,
             timestamp=page.before,
+            columns=page.families,
             caching=page.most,
             filterString=page.filter,
         )

@@ -21,25 +21,27 @@ from tallymark.tally import Tally
 
 __all__ = ["SqliteViewStore"]
 
-_LAYOUT: Final = 1
+_LAYOUT: Final = 2
 _CELLS: Final = """
 CREATE TABLE IF NOT EXISTS {view} (
     row BLOB NOT NULL, offset INTEGER NOT NULL, version INTEGER NOT NULL, micro_batch INTEGER NOT NULL,
-    tally BLOB NOT NULL, PRIMARY KEY (row, offset, version)
+    tally BLOB NOT NULL, users BLOB, PRIMARY KEY (row, offset, version)
 ) WITHOUT ROWID
 """
 _DOCUMENTS: Final = "CREATE TABLE IF NOT EXISTS documents (name TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID"
 _PUT: Final = """
-INSERT INTO {view} VALUES (?, ?, ?, ?, ?) ON CONFLICT (row, offset, version) DO UPDATE
-SET tally = excluded.tally, micro_batch = excluded.micro_batch WHERE excluded.micro_batch >= {view}.micro_batch
+INSERT INTO {view} VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (row, offset, version) DO UPDATE
+SET tally = excluded.tally, users = excluded.users, micro_batch = excluded.micro_batch
+WHERE excluded.micro_batch >= {view}.micro_batch
 """
-# the last version of a cell comes last, so that a dict built in this order keeps it
+# the last version of a cell comes last, so that a dict built in this order keeps it; `users` is the last column, and
+# SQLite does not turn the pages of a sketch that is not asked for
 _GET: Final = """
-SELECT row, offset, tally FROM {view}
+SELECT row, offset, tally, {users} FROM {view}
 WHERE (row, offset) >= (?, ?) AND (row, offset) <= (?, ?) AND version <= ? ORDER BY row, offset, version
 """
 _SCAN: Final = """
-SELECT row, offset, tally, max(version) FROM {view}
+SELECT row, offset, tally, users, max(version) FROM {view}
 WHERE row >= ? AND row < ? AND version <= ? AND substr(row, -5, 1) = ? GROUP BY row, offset ORDER BY row, offset
 """
 
@@ -54,19 +56,19 @@ class SqliteViewStore:
 
     def put(self, view: View, cells: Iterable[Cell], *, version: Attempt | Stamp) -> int:
         number, micro_batch = version if isinstance(version, Stamp) else (version.number, 0)
-        rows = [(*_address(cell), number, micro_batch, cell.tally.to_bytes()) for cell in cells]
+        rows = [(*_address(cell), number, micro_batch, *_stored(cell.tally)) for cell in cells]
         with self._file.writing() as connection:
             connection.executemany(_PUT.format(view=view), rows)
         return len(rows)
 
-    def get(self, view: View, spans: Iterable[CellSpan], *, version: int) -> dict[CellKey, Tally]:
+    def get(self, view: View, spans: Iterable[CellSpan], *, version: int, users: bool = True) -> dict[CellKey, Tally]:
+        query = _GET.format(view=view, users="users" if users else "NULL")
         found: dict[CellKey, Tally] = {}
         # sqlite3 lets go of the interpreter at every row: threads that read at once would fight for it row by row, and
         # a burst of readers, once there, would take five times the work and never clear
         with self._turn, self._file.reading() as connection:
             for asked in spans:
-                rows = connection.execute(_GET.format(view=view), (*_bounds(asked), version))
-                found.update(_cells_of(asked, rows))
+                found.update(_cells_of(asked, connection.execute(query, (*_bounds(asked), version))))
         return found
 
     def scan(self, view: View, shard: int, grain: Grain, *, version: int) -> Iterator[Cell]:
@@ -74,9 +76,9 @@ class SqliteViewStore:
         bounds = (bytes((shard,)), bytes((shard + 1,)), version, bytes((grain,)))
         with self._file.reading() as connection:
             found = connection.execute(_SCAN.format(view=view), bounds).fetchall()
-        for row, offset, tally, _ in found:
+        for row, offset, tally, users, _ in found:
             at = row_of(row)
-            yield Cell(at.video_id, at.type, bucket_at(at.grain, at.start, offset), Tally.from_bytes(tally))
+            yield Cell(at.video_id, at.type, bucket_at(at.grain, at.start, offset), Tally.from_bytes(tally, users))
 
     def read_document(self, name: str) -> bytes | None:
         return self.read_documents([name])[0]
@@ -138,8 +140,15 @@ def _bounds(asked: CellSpan) -> tuple[bytes, int, bytes, int]:
     return at_row(first_row), first, at_row(last_row), last
 
 
-def _cells_of(asked: CellSpan, rows: Iterable[tuple[bytes, int, bytes]]) -> Iterator[tuple[CellKey, Tally]]:
-    grain = asked.span.grain
-    for row, offset, tally in rows:
-        row_start = int.from_bytes(row[-4:], "big")
-        yield CellKey(asked.video_id, asked.type, bucket_at(grain, row_start, offset)), Tally.from_bytes(tally)
+def _stored(tally: Tally) -> tuple[bytes, bytes | None]:
+    return tally.to_bytes(), None if tally.users is None else tally.users.to_bytes()
+
+
+def _cells_of(
+    asked: CellSpan, rows: Iterable[tuple[bytes, int, bytes, bytes | None]]
+) -> Iterator[tuple[CellKey, Tally]]:
+    video_id, type_, (grain, _, _) = asked
+    newest = {(row[-4:], offset): (tally, users) for row, offset, tally, users in rows}
+    for (row_start, offset), stored in newest.items():
+        bucket = bucket_at(grain, int.from_bytes(row_start, "big"), offset)
+        yield CellKey(video_id, type_, bucket), Tally.from_bytes(*stored)

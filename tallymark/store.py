@@ -47,9 +47,10 @@ class ViewStore(Protocol):
         one. A Stamp of a lower micro-batch than the stored one changes nothing."""
         ...
 
-    def get(self, view: View, spans: Iterable[CellSpan], *, version: int) -> dict[CellKey, Tally]:
+    def get(self, view: View, spans: Iterable[CellSpan], *, version: int, users: bool = True) -> dict[CellKey, Tally]:
         """The cells in `spans` that exist, each with the newest version ≤ `version` (an attempt, or an epoch), in one
-        round trip. A ZERO that was put is returned as ZERO."""
+        round trip. A ZERO that was put is returned as ZERO. With users=False the sketches, which are most of the bytes,
+        are neither read nor returned."""
         ...
 
     def scan(self, view: View, shard: int, grain: Grain, *, version: int) -> Iterator[Cell]:

@@ -9,7 +9,6 @@ roll-up from hours to months, and by an answer that spans both views. (The idea 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import islice
 from typing import Final
 
 import msgspec
@@ -19,7 +18,7 @@ from tallymark.sketch import Sketch, Uniques
 
 __all__ = ["ZERO", "Tally"]
 
-_FORMAT: Final = 1
+_FORMAT: Final = b"\x02"
 
 
 class Tally(msgspec.Struct, frozen=True, gc=False):
@@ -64,60 +63,35 @@ class Tally(msgspec.Struct, frozen=True, gc=False):
         return self.users.estimate() if self.users else Uniques(0.0, 0.0, 0.0)
 
     def to_bytes(self) -> bytes:
-        """Stored form: format byte, varint count, then (unless it is 0) zigzag sum, zigzag min, varint max - min,
-        and the sketch to the end. One view of value 1 by nobody is 5 bytes: 01 01 02 02 00."""
-        out = bytearray((_FORMAT,))
-        _put_varint(out, self.count)
-        if self.min is not None and self.max is not None:
-            _put_varint(out, _zigzag(self.sum))
-            _put_varint(out, _zigzag(self.min))
-            _put_varint(out, self.max - self.min)
-            out += self.users.to_bytes() if self.users else b""
-        return bytes(out)
+        """Stored form of the numbers: a format byte, then MessagePack [count, sum, min, max]. One view of value 1 is
+        six bytes: 02 94 01 01 01 01. Stores keep the sketch, which may be a thousand times as long, beside it: who
+        asks for a count need not read it."""
+        total = self.sum if -(2**63) <= self.sum < 2**64 else str(self.sum)
+        return _FORMAT + _encode(_Numbers(self.count, total, self.min, self.max))
 
     @classmethod
-    def from_bytes(cls, stored: bytes) -> Tally:
-        """Raises ValueError for a format this code does not know."""
-        if not stored or stored[0] != _FORMAT:
-            raise ValueError(f"a tally stored in format {stored[:1].hex() or 'nothing'}; this code reads {_FORMAT}")
-        # one loop, no calls: an answer over ten years decodes hundreds of these
-        numbers: list[int] = []
-        number = shift = 0
-        at = 1
-        for byte in islice(stored, 1, None):
-            at += 1
-            if byte > 0x7F:
-                number |= (byte & 0x7F) << shift
-                shift += 7
-                continue
-            numbers.append(number | byte << shift)
-            if len(numbers) == 4:
-                break
-            number = shift = 0
-        if len(numbers) < 4:
-            if numbers == [0]:
-                return ZERO
-            raise ValueError("a tally that ends in the middle of a number: the stored value is cut short")
-        smallest = _unzigzag(numbers[2])
-        users = Sketch(stored[at:]) if at < len(stored) else None
-        return cls(numbers[0], _unzigzag(numbers[1]), smallest, smallest + numbers[3], users)
+    def from_bytes(cls, stored: bytes, users: bytes | None = None) -> Tally:
+        """`users`: the bytes of the sketch, None of no user or when they do not matter. Raises ValueError for a format
+        this code does not know."""
+        if stored[:1] != _FORMAT:
+            raise ValueError(
+                f"a tally stored in format {stored[:1].hex() or 'nothing'}; this code reads {_FORMAT.hex()}"
+            )
+        try:
+            numbers = _decode(stored[1:])
+        except msgspec.DecodeError as error:
+            raise ValueError(f"a stored tally that was cut short, or something else was put there: {error}") from error
+        sketch = None if users is None else Sketch(users)
+        return cls(numbers.count, int(numbers.sum), numbers.min, numbers.max, sketch)
 
 
+class _Numbers(msgspec.Struct, array_like=True, gc=False):
+    count: int
+    sum: int | str  # its digits, past 64 bits
+    min: int | None
+    max: int | None
+
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(_Numbers).decode
 ZERO: Final = Tally(0, 0, None, None)
-
-
-def _zigzag(number: int) -> int:
-    """0, -1, 1, -2 … → 0, 1, 2, 3 …, so that small negative numbers stay short."""
-    return number << 1 if number >= 0 else ((-number) << 1) - 1
-
-
-def _unzigzag(code: int) -> int:
-    return code >> 1 if code & 1 == 0 else -((code + 1) >> 1)
-
-
-def _put_varint(out: bytearray, number: int) -> None:
-    """Seven bits a byte, least significant first, the high bit says that more follow (as in Protocol Buffers)."""
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)

@@ -88,11 +88,11 @@ def logs(draw: st.DrawFn, start: int = FIRST, length: int = 180, most: int = 60)
 
 @st.composite
 def tallies(draw: st.DrawFn) -> Tally:
-    """Tallies as they come from events, and some with numbers past 64 bits."""
+    """Tallies as they come from events, and some with sums past 64 bits."""
     if draw(st.booleans()):
         return Tally.total(Tally.of(event) for event in draw(st.lists(events(), max_size=5)))
     low = draw(values)
-    count = draw(st.integers(1, 2**70))
+    count = draw(st.integers(1, 2**62))
     sketch = Sketch.of(f"u{n}" for n in range(draw(st.integers(0, 1) | st.integers(0, 900))))
     return Tally(count, draw(st.integers(-(2**80), 2**80)), low, low + draw(st.integers(0, 2**41)), sketch)
 

@@ -24,13 +24,13 @@ import org.apache.hadoop.hbase.util.CompressionTest;
  * Makes tables that are split by the first byte of the row key, which Thrift cannot. Tables that are there are kept if
  * they would do, all at once:
  *
- *   java -cp 'conf:jars/*' CreateTables.java FAMILY SHARDS CODEC,CODEC,… NAME:VERSIONS:REGIONS…
+ *   java -cp 'conf:jars/*' CreateTables.java SHARDS CODEC,CODEC,… NAME:VERSIONS:REGIONS:FAMILY,FAMILY…
  *
  * Ends with 3 when a table is there that would not do; each is a line on standard error that begins with "differs: ".
  */
 public class CreateTables {
 
-    record Wanted(TableName name, int versions, byte[][] splits) {
+    record Wanted(TableName name, int versions, byte[][] splits, List<String> families) {
 
         static Wanted parse(String text, int shards) {
             String[] parts = text.split(":");
@@ -39,25 +39,24 @@ public class CreateTables {
             for (int n = 1; n < regions; n++) {
                 splits[n - 1] = new byte[] {(byte) (n * shards / regions)};
             }
-            return new Wanted(TableName.valueOf(parts[0]), Integer.parseInt(parts[1]), splits);
+            return new Wanted(TableName.valueOf(parts[0]), Integer.parseInt(parts[1]), splits, List.of(parts[3].split(",")));
         }
     }
 
     public static void main(String[] arguments) throws Exception {
-        byte[] family = Bytes.toBytes(arguments[0]);
-        int shards = Integer.parseInt(arguments[1]);
-        Compression.Algorithm codec = firstThatWorks(arguments[2].split(","));
+        int shards = Integer.parseInt(arguments[0]);
+        Compression.Algorithm codec = firstThatWorks(arguments[1].split(","));
         boolean differs = false;
         try (var connection = ConnectionFactory.createConnection(HBaseConfiguration.create());
                 Admin admin = connection.getAdmin()) {
             Map<Wanted, Future<Void>> made = new LinkedHashMap<>();
             List<Wanted> there = new ArrayList<>();
-            for (int n = 3; n < arguments.length; n++) {
+            for (int n = 2; n < arguments.length; n++) {
                 Wanted wanted = Wanted.parse(arguments[n], shards);
                 if (admin.tableExists(wanted.name())) {
                     there.add(wanted);
                 } else {
-                    made.put(wanted, create(admin, wanted, family, codec));
+                    made.put(wanted, create(admin, wanted, codec));
                 }
             }
             for (var each : made.entrySet()) {
@@ -66,7 +65,7 @@ public class CreateTables {
                 }
             }
             for (Wanted wanted : there) {
-                for (String difference : differences(admin, wanted, family)) {
+                for (String difference : differences(admin, wanted)) {
                     System.err.println("differs: " + wanted.name() + " " + difference);
                     differs = true;
                 }
@@ -89,15 +88,17 @@ public class CreateTables {
         return Compression.Algorithm.NONE;
     }
 
-    static Future<Void> create(Admin admin, Wanted wanted, byte[] family, Compression.Algorithm codec)
-            throws IOException {
-        ColumnFamilyDescriptor column = ColumnFamilyDescriptorBuilder.newBuilder(family)
-                .setMaxVersions(wanted.versions())
-                .setBloomFilterType(BloomType.ROW)
-                .setCompressionType(codec)
-                .setDataBlockEncoding(DataBlockEncoding.FAST_DIFF)
-                .build();
-        var table = TableDescriptorBuilder.newBuilder(wanted.name()).setColumnFamily(column).build();
+    static Future<Void> create(Admin admin, Wanted wanted, Compression.Algorithm codec) throws IOException {
+        var builder = TableDescriptorBuilder.newBuilder(wanted.name());
+        for (String family : wanted.families()) {
+            builder.setColumnFamily(ColumnFamilyDescriptorBuilder.newBuilder(Bytes.toBytes(family))
+                    .setMaxVersions(wanted.versions())
+                    .setBloomFilterType(BloomType.ROW)
+                    .setCompressionType(codec)
+                    .setDataBlockEncoding(DataBlockEncoding.FAST_DIFF)
+                    .build());
+        }
+        var table = builder.build();
         return wanted.splits().length == 0
                 ? admin.createTableAsync(table)
                 : admin.createTableAsync(table, wanted.splits());
@@ -117,13 +118,16 @@ public class CreateTables {
     }
 
     /** What is wrong with a table that is there. One that has split further is as good. */
-    static List<String> differences(Admin admin, Wanted wanted, byte[] family) throws IOException {
+    static List<String> differences(Admin admin, Wanted wanted) throws IOException {
         List<String> found = new ArrayList<>();
-        ColumnFamilyDescriptor column = admin.getDescriptor(wanted.name()).getColumnFamily(family);
-        if (column == null) {
-            found.add("has no column family " + Bytes.toString(family));
-        } else if (column.getMaxVersions() != wanted.versions()) {
-            found.add("keeps " + column.getMaxVersions() + " versions of a cell instead of " + wanted.versions());
+        var table = admin.getDescriptor(wanted.name());
+        for (String family : wanted.families()) {
+            ColumnFamilyDescriptor column = table.getColumnFamily(Bytes.toBytes(family));
+            if (column == null) {
+                found.add("has no column family " + family);
+            } else if (column.getMaxVersions() != wanted.versions()) {
+                found.add("keeps " + column.getMaxVersions() + " versions of a cell instead of " + wanted.versions());
+            }
         }
         List<RegionInfo> regions = admin.getRegions(wanted.name());
         for (byte[] split : wanted.splits()) {

@@ -92,6 +92,23 @@ def test_users_come_back_as_they_were_put(store: ViewStore, video: str) -> None:
     assert found(store, View.BATCH, video, version=1) == [crowd]
 
 
+@pytest.mark.parametrize("view", View)
+def test_a_count_is_read_without_the_users_who_are_not_asked_for(store: ViewStore, video: str, view: View) -> None:
+    with_users = Tally(3, 3, 1, 1, Sketch.of(["ann", "bob", "cy"]))
+    store.put(view, [minute(video, NOON, with_users)], version=Attempt(1) if view is View.BATCH else Stamp(1, 1))
+    read = {users: store.get(view, hour_of_minutes(video), version=1, users=users) for users in (True, False)}
+    assert list(read[True].values()) == [with_users]
+    assert list(read[False].values()) == [Tally(3, 3, 1, 1)]
+
+
+def test_users_of_an_older_version_are_not_those_of_a_newer_one_without(store: ViewStore, video: str) -> None:
+    known = Tally(2, 2, 1, 1, Sketch.of(["ann", "bob"]))
+    store.put(View.BATCH, [minute(video, NOON, known)], version=Attempt(1))
+    store.put(View.BATCH, [minute(video, NOON, tally(1))], version=Attempt(2))
+    assert found(store, View.BATCH, video, version=1) == [known]
+    assert found(store, View.BATCH, video, version=2) == [tally(1)]
+
+
 @pytest.mark.parametrize("grain", Grain)
 def test_a_span_over_row_borders_is_read_to_its_ends_and_no_further(store: ViewStore, video: str, grain: Grain) -> None:
     start = grain.floor(NOON)

@@ -17,12 +17,13 @@ from tallymark.errors import Unavailable
 from tallymark.settings import Settings
 from tallymark.sqlite_store import SqliteViewStore
 from tallymark.store import View
+from tallymark.tally import Tally
 from tallymark.wiring import open_store
 
 
-def all_cells(store: SqliteViewStore, version: int) -> dict[object, bytes]:
+def all_cells(store: SqliteViewStore, version: int) -> dict[object, Tally]:
     return {
-        cell.key: cell.tally.to_bytes()
+        cell.key: cell.tally
         for grain in Grain
         for shard in range(SHARDS)
         for cell in store.scan(View.BATCH, shard, grain, version=version)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tallymark import hbase_layout as layout
 from tallymark.buckets import Bucket, Grain, Span
 from tallymark.cells import Cell, CellKey, CellSpan, bucket_at, place, row_key
+from tallymark.sketch import Sketch
 from tallymark.store import Attempt, Stamp, View
 from tallymark.tally import Tally
 
@@ -50,7 +51,7 @@ def view_of(version: Attempt | Stamp) -> View:
 def test_a_cell_comes_back_from_its_columns(cell: Cell, version: Attempt | Stamp) -> None:
     view, table = view_of(version), Table()
     put(table, [cell], version)
-    ((row, _),) = table
+    (row,) = {row for row, _ in table}
     number = version.epoch if isinstance(version, Stamp) else version.number
     for asked, seen in ((number, [cell]), (number + 1, [cell]), (number - 1, [])):
         if asked >= 0:
@@ -127,7 +128,7 @@ def test_the_filter_of_hours_keeps_out_minutes_of_this_century() -> None:
 def test_cells_are_put_in_chunks_grouped_by_row() -> None:
     cells = [Cell("v", "view", Bucket(Grain.MINUTE, NOON + n), Tally(1, 1, 1, 1)) for n in range(120)]
     chunks = list(layout.chunks(cells, version=Attempt(1), most_bytes=1_000))
-    assert [chunk.cells for chunk in chunks] == [29, 29, 29, 29, 4]
+    assert [chunk.cells for chunk in chunks] == [28, 28, 28, 28, 8]
     assert [len(chunk.rows) for chunk in chunks] == [1, 1, 2, 1, 1]
     whole = list(layout.chunks(cells, version=Attempt(1), most_bytes=1_000_000))
     assert [(chunk.cells, len(chunk.rows)) for chunk in whole] == [(120, 2)]
@@ -149,3 +150,18 @@ def test_a_century_of_minutes_is_measured_without_walking_it() -> None:
 def test_a_stored_document_is_never_empty_and_comes_back(body: bytes) -> None:
     assert layout.stored(body)
     assert layout.body_of({layout.BODY: layout.stored(body)}) == body
+
+
+def test_a_sketch_of_an_older_version_is_not_taken_for_one_of_the_newer() -> None:
+    table: Table = {}
+    bucket = Bucket(Grain.MINUTE, NOON)
+    known, unknown = Tally(2, 2, 1, 1, Sketch.of(["a", "b"])), Tally(1, 1, 1, 1)
+    put(table, [Cell("v", "view", bucket, known)], Attempt(1))
+    put(table, [Cell("v", "view", bucket, unknown)], Attempt(2))
+    row = row_key("v", "view", Grain.MINUTE, NOON)
+    for asked, seen in ((1, known), (2, unknown)):
+        columns = row_at(table, row, layout.read_before(View.BATCH, asked))
+        assert [cell.tally for cell in layout.cells_in(View.BATCH, row, columns, version=asked)] == [seen]
+        numbers = {column: value for column, value in columns.items() if column.startswith(b"c:")}
+        (cell,) = layout.cells_in(View.BATCH, row, numbers, version=asked)
+        assert (cell.tally.count, cell.tally.users) == (seen.count, None)

@@ -121,9 +121,9 @@ class CountsItsReads:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    def get(self, view: View, spans: list[CellSpan], *, version: int) -> Any:
+    def get(self, view: View, spans: list[CellSpan], *, version: int, users: bool) -> Any:
         self.asked.append((view, len(spans)))
-        return self._store.get(view, spans, version=version)
+        return self._store.get(view, spans, version=version, users=users)
 
 
 def test_ten_years_are_one_read_of_each_view_and_a_handful_of_spans(store: SqliteViewStore) -> None:
