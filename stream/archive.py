@@ -20,7 +20,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from stream.checkpoint import Checkpoint, resume_or_begin
 from stream.log import EventLog, Positions
-from stream.log.spark_source import decoded_stream
+from stream.log.spark_source import undecoded_stream
 from stream.progress import ARCHIVE, read_progress
 from stream.raw_commits import RawCommits
 from stream.raw_files import WRITTEN, RawFile, Written, writing
@@ -51,7 +51,7 @@ def start_archive(spark: SparkSession, settings: Settings, archive: Archive, che
     """Start archiving. What ends the query is in `archive.trouble`; its micro-batch is archived after a restart."""
     spark.sparkContext.setLocalProperty("spark.scheduler.pool", "archive")
     return (
-        decoded_stream(spark, settings, start=checkpoint.start, max_rows=_MAX_ROWS)
+        undecoded_stream(spark, settings, start=checkpoint.start, max_rows=_MAX_ROWS)
         .writeStream.queryName("archive")
         .trigger(processingTime=f"{settings.archive_trigger // timedelta(milliseconds=1)} milliseconds")
         .option("checkpointLocation", str(checkpoint.folder))
@@ -88,7 +88,7 @@ class Archive:
             _log.warning("the archive starts without its table: %s", trouble)
 
     def commit(self, records: DataFrame, micro_batch: int) -> None:
-        """Archive the decoded `records` of a micro-batch; nothing when that is done already."""
+        """Archive the `records` of a micro-batch, undecoded; nothing when that is done already."""
         for pause in _pauses():
             try:
                 self._commit(records, micro_batch)

@@ -1,4 +1,4 @@
-"""The executors' half of the archive: decoded records become Parquet files; the driver then commits them all at once.
+"""The executors' half of the archive: records become Parquet files; the driver then commits them all at once.
 
 A file holds the rows of one day and shard, sorted by occurred_at, so that the min/max of a row group picks out an
 hour. Names are unique to the attempt that wrote them: what a crashed attempt left behind is never referenced.
@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from stream.dead_letters import DeadLetter, bury
 from stream.decoding import DECODED
+from stream.log.spark_source import decoding
 from stream.raw_place import RawPlace, raw_place
 from tallymark.cells import SHARDS, shard_of
 from tallymark.errors import TallymarkError
@@ -64,10 +65,12 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
 def writing(
     settings: Settings, *, late_before_ms: int
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """A function for mapInArrow over decoded records: writes what decodes, buries what does not."""
+    """A function for mapInArrow over undecoded records: writes what decodes, buries what does not."""
+
+    decode = decoding(settings)
 
     def write(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        report = _write(settings, batches, late_before_ms)
+        report = _write(settings, decode(batches), late_before_ms)
         yield pa.RecordBatch.from_pydict({"report": [msgspec.json.encode(report).decode()]})
 
     return write

@@ -11,20 +11,22 @@ import pyarrow as pa
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 
-from stream.decoding import SPARK_DECODED, decode_columns
+from stream.decoding import decode_columns
 from stream.log import Positions, open_log
 from stream.log.kafka_access import kafka_access
 from tallymark.errors import SettingsError
 from tallymark.settings import Settings
 
-__all__ = ["decoded_from_kafka"]
+__all__ = ["columns_decoded", "columns_from_kafka"]
 
 _EARLIEST: Final = -2  # as the connector writes it
 _TASK_ROWS: Final = 200_000  # bounds a worker's memory: about 100 MB of columns
 
 
-def decoded_from_kafka(spark: SparkSession, settings: Settings, *, start: Positions, max_rows: int) -> DataFrame:
-    """As `spark_source.decoded_stream`. What retention removed before it was read ends the query, with Spark's words.
+def columns_from_kafka(spark: SparkSession, settings: Settings, *, start: Positions, max_rows: int) -> DataFrame:
+    """As `spark_source.undecoded_stream`: value, appended_at, partition, offset.
+
+    What retention removed before it was read ends the query, with Spark's words.
 
     Raises SettingsError when Spark has no connector.
     """
@@ -48,8 +50,7 @@ def decoded_from_kafka(spark: SparkSession, settings: Settings, *, start: Positi
                 f"spark-sql-kafka-0-10 and what it needs (`tallymark infra env` does): {error}"
             ]
         ) from error
-    columns = records.selectExpr("value", "unix_millis(timestamp) AS appended_at", "partition", "offset")
-    return columns.mapInArrow(_decoding(settings.max_ahead), SPARK_DECODED)
+    return records.selectExpr("value", "unix_millis(timestamp) AS appended_at", "partition", "offset")
 
 
 def _starting(settings: Settings, start: Positions) -> dict[str, int]:
@@ -61,8 +62,9 @@ def _starting(settings: Settings, start: Positions) -> dict[str, int]:
         log.close()
 
 
-def _decoding(max_ahead: timedelta) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    max_ahead_ms = max_ahead // timedelta(milliseconds=1)
+def columns_decoded(settings: Settings) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """A function for mapInArrow over these columns: decodes them, as `stream.decoding.DECODED`."""
+    max_ahead_ms = settings.max_ahead // timedelta(milliseconds=1)
 
     def decode(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:

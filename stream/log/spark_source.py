@@ -1,26 +1,56 @@
-"""How Spark reads the event log: decoded records as a stream, from given positions."""
+"""How Spark reads the event log: as a stream from given positions, decoded or not yet.
+
+Records that are written away where they are decoded need not pass through the JVM: the archive decodes in the worker
+that writes. The speed layer's are counted by Spark, and come to it decoded.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable, Iterator
 
+import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
+from stream.decoding import SPARK_DECODED
 from stream.log import Positions
 from tallymark.settings import Settings
 
-__all__ = ["decoded_stream", "positions_of"]
+__all__ = ["Decode", "decoded_stream", "decoding", "positions_of", "undecoded_stream"]
+
+Decode = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 
-def decoded_stream(spark: SparkSession, settings: Settings, *, start: Positions, max_rows: int) -> DataFrame:
-    """The log from `start` on as a streaming frame of `stream.decoding.DECODED`; at most `max_rows` a micro-batch.
+def undecoded_stream(spark: SparkSession, settings: Settings, *, start: Positions, max_rows: int) -> DataFrame:
+    """The log from `start` on, as rows of which `decoding` makes records; at most `max_rows` records a micro-batch.
 
     Partitions that `start` does not name, because the log got them later, are read from their beginning.
     """
-    if settings.log.startswith("kafka:"):
-        from stream.log.kafka_source import decoded_from_kafka
+    if _is_kafka(settings):
+        from stream.log.kafka_source import columns_from_kafka
 
-        return decoded_from_kafka(spark, settings, start=start, max_rows=max_rows)
+        return columns_from_kafka(spark, settings, start=start, max_rows=max_rows)
+    from stream.log.sqlite_source import ranges_from_sqlite
+
+    return ranges_from_sqlite(spark, settings, start=start, max_rows=max_rows)
+
+
+def decoding(settings: Settings) -> Decode:
+    """A function for mapInArrow over `undecoded_stream`: its records as `stream.decoding.DECODED`."""
+    if _is_kafka(settings):
+        from stream.log.kafka_source import columns_decoded
+
+        return columns_decoded(settings)
+    from stream.log.sqlite_source import ranges_decoded
+
+    return ranges_decoded(settings)
+
+
+def decoded_stream(spark: SparkSession, settings: Settings, *, start: Positions, max_rows: int) -> DataFrame:
+    """As `undecoded_stream`, its records as `stream.decoding.DECODED`."""
+    if _is_kafka(settings):
+        columns = undecoded_stream(spark, settings, start=start, max_rows=max_rows)
+        return columns.mapInArrow(decoding(settings), SPARK_DECODED)
     from stream.log.sqlite_source import decoded_from_sqlite
 
     return decoded_from_sqlite(spark, settings, start=start, max_rows=max_rows)
@@ -34,3 +64,7 @@ def positions_of(offset: str) -> dict[int, int]:
         if isinstance(inner, dict):
             told = inner
     return {int(partition): position for partition, position in told.items()}
+
+
+def _is_kafka(settings: Settings) -> bool:
+    return settings.log.startswith("kafka:")

@@ -1,13 +1,15 @@
-"""How Spark reads the embedded log: by a Python data source, whose offsets are the log's positions.
+"""How Spark reads the embedded log: by Python data sources, whose offsets are the log's positions.
 
-Its tasks read a range of offsets and decode it in one pass, so that records cross between Python and the JVM once.
+One of them reads a range of offsets and decodes it in one pass, so that records cross between Python and the JVM once.
+The other names the ranges only, for who reads, decodes and writes in one place: then no record crosses at all.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import timedelta
+from functools import lru_cache, partial
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Final
@@ -23,9 +25,9 @@ from stream.log import Positions, log_path
 from stream.log.sqlite import PARTITION, SqliteLog
 from tallymark.settings import Settings
 
-__all__ = ["decoded_from_sqlite"]
+__all__ = ["RANGES", "decoded_from_sqlite", "ranges_decoded", "ranges_from_sqlite"]
 
-_NAME: Final = "tallymark_log"
+RANGES: Final = "first bigint, next bigint"  # records with first ≤ offset < next
 _TASK_ROWS: Final = 200_000  # bounds a worker's memory: about 100 MB of columns
 _SPLIT_ROWS: Final = 4_000  # fewer than this are not worth a second task
 _BATCH_ROWS: Final = 20_000
@@ -33,30 +35,68 @@ _BATCH_ROWS: Final = 20_000
 
 def decoded_from_sqlite(spark: SparkSession, settings: Settings, *, start: Positions, max_rows: int) -> DataFrame:
     """As `spark_source.decoded_stream`."""
-    spark.dataSource.register(SqliteLogSource)
+    return _load(DecodedSource, spark, settings, start=start, max_rows=max_rows)
+
+
+def ranges_from_sqlite(spark: SparkSession, settings: Settings, *, start: Positions, max_rows: int) -> DataFrame:
+    """As `spark_source.undecoded_stream`: RANGES, one row a task."""
+    return _load(RangeSource, spark, settings, start=start, max_rows=max_rows)
+
+
+def ranges_decoded(settings: Settings) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """A function for mapInArrow over RANGES: reads and decodes them, as `stream.decoding.DECODED`."""
+    path, max_ahead_ms = log_path(settings), _ms(settings.max_ahead)
+
+    def decode(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for each in batch.to_pylist():
+                yield from _decoded(OffsetRange(each["first"], each["next"]), path=path, max_ahead_ms=max_ahead_ms)
+
+    return decode
+
+
+def _load(
+    source: type[DataSource], spark: SparkSession, settings: Settings, *, start: Positions, max_rows: int
+) -> DataFrame:
+    spark.dataSource.register(source)
     return (
-        spark.readStream.format(_NAME)
+        spark.readStream.format(source.name())
         .option("path", str(log_path(settings)))
         .option("start", json.dumps({str(k): v for k, v in start.items()}))
         .option("maxRows", str(max_rows))
-        .option("maxAheadMs", str(round(settings.max_ahead.total_seconds() * 1000)))
+        .option("maxAheadMs", str(_ms(settings.max_ahead)))
         .option("tasks", str(spark.sparkContext.defaultParallelism))
         .load()
     )
 
 
-class SqliteLogSource(DataSource):
+class DecodedSource(DataSource):
     """Options: path, start (JSON positions), maxRows, maxAheadMs, tasks."""
 
     @classmethod
     def name(cls) -> str:
-        return _NAME
+        return "tallymark_log"
 
     def schema(self) -> str:
         return SPARK_DECODED
 
     def streamReader(self, schema: StructType) -> DataSourceStreamReader:  # noqa: N802 (Spark's name)
-        return _SqliteLogReader(dict(self.options))
+        path, max_ahead_ms = Path(self.options["path"]), int(self.options["maxaheadms"])
+        return _Reader(dict(self.options), partial(_decoded, path=path, max_ahead_ms=max_ahead_ms))
+
+
+class RangeSource(DataSource):
+    """Options: as DecodedSource's."""
+
+    @classmethod
+    def name(cls) -> str:
+        return "tallymark_log_ranges"
+
+    def schema(self) -> str:
+        return RANGES
+
+    def streamReader(self, schema: StructType) -> DataSourceStreamReader:  # noqa: N802
+        return _Reader(dict(self.options), _named)
 
 
 class OffsetRange(InputPartition):
@@ -68,12 +108,12 @@ class OffsetRange(InputPartition):
         self.end = end
 
 
-class _SqliteLogReader(DataSourceStreamReader):
-    def __init__(self, options: Mapping[str, str]) -> None:
+class _Reader(DataSourceStreamReader):
+    def __init__(self, options: Mapping[str, str], read: Callable[[OffsetRange], Iterator[pa.RecordBatch]]) -> None:
+        self._read = read
         self._path = Path(options["path"])
         self._start = json.loads(options["start"])
         self._max_rows = int(options["maxrows"])
-        self._max_ahead_ms = int(options["maxaheadms"])
         self._tasks = int(options["tasks"])
 
     def initialOffset(self) -> dict[str, int]:  # noqa: N802
@@ -100,9 +140,21 @@ class _SqliteLogReader(DataSourceStreamReader):
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
         assert isinstance(partition, OffsetRange)
-        records = _log_at(self._path).read({PARTITION: partition.start}, {PARTITION: partition.end})
-        while chunk := list(islice(records, _BATCH_ROWS)):
-            yield decode_records(chunk, max_ahead_ms=self._max_ahead_ms)
+        return self._read(partition)
+
+
+def _decoded(within: OffsetRange, *, path: Path, max_ahead_ms: int) -> Iterator[pa.RecordBatch]:
+    records = _log_at(path).read({PARTITION: within.start}, {PARTITION: within.end})
+    while chunk := list(islice(records, _BATCH_ROWS)):
+        yield decode_records(chunk, max_ahead_ms=max_ahead_ms)
+
+
+def _named(within: OffsetRange) -> Iterator[pa.RecordBatch]:
+    yield pa.RecordBatch.from_pydict({"first": [within.start], "next": [within.end]})
+
+
+def _ms(duration: timedelta) -> int:
+    return duration // timedelta(milliseconds=1)
 
 
 @lru_cache(maxsize=1)
