@@ -30,6 +30,7 @@ from tallymark.wiring import open_store
 def streaming(settings: Settings, *, within: float = 240) -> Iterator[subprocess.Popen[bytes]]:
     """`tallymark stream` while inside, from when it is ready; its words are in `words_of(settings)`."""
     settings.home.mkdir(parents=True, exist_ok=True)
+    (settings.home / "run" / "stream.ready").unlink(missing_ok=True)  # of one that was killed
     with _words(settings).open("ab") as words, _started(settings, words.fileno()) as process:
         try:
             eventually(lambda: _is_ready(settings, process), within=within)
