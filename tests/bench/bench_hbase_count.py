@@ -62,7 +62,7 @@ def scanned(store: ViewStore, grain: Grain) -> int:
 
 
 def gets(store: ViewStore, day: int) -> dict[str, float]:
-    """Medians of one get by what it spans, in milliseconds."""
+    """Medians of one get for a count by what it spans, in milliseconds."""
     month = Grain.MONTH.floor(day)
     asked = {
         "one hour of minutes": Span(Grain.MINUTE, day, day + 60),
@@ -78,7 +78,7 @@ def gets(store: ViewStore, day: int) -> dict[str, float]:
 
 
 def one(store: ViewStore, span: Span, number: int) -> None:
-    store.get(View.BATCH, [CellSpan(HOT[number % len(HOT)], "view", span)], version=1)
+    store.get(View.BATCH, [CellSpan(HOT[number % len(HOT)], "view", span)], version=1, users=False)
 
 
 if __name__ == "__main__":
