@@ -134,7 +134,8 @@ def _shards(videos: pa.ChunkedArray) -> np.ndarray:
     """The shard of each video."""
     encoded = pc.dictionary_encode(videos.combine_chunks())
     shards = np.array([shard_of(video) for video in encoded.dictionary.to_pylist()], dtype=np.int64)
-    return shards[encoded.indices.to_numpy()]
+    of_each: np.ndarray = shards[encoded.indices.to_numpy()]
+    return of_each
 
 
 def _put(place: RawPlace, late_before_ms: int, piece: tuple[int, pa.Table]) -> RawFile:
