@@ -17,6 +17,7 @@ from serving.examples import EXAMPLES
 from serving.metrics import AnswerMetrics
 from serving.models import Answer, Answers, Series, Stats, Versions
 from serving.routes import query_routes
+from serving.store_metrics import watch_servers
 from tallymark import publication
 from tallymark.errors import StoreUnavailable
 from tallymark.publication import Publication
@@ -66,6 +67,7 @@ def create_app(settings: Settings, *, store: ViewStore, now: Callable[[], dateti
             return str(error)
         return None
 
+    watch_servers(registry, store)
     answer_problems(app)
     app.include_router(query_routes(settings, store=store, now=now, metrics=AnswerMetrics(registry)))
     add_probes(app, registry, missing)

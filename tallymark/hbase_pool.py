@@ -69,10 +69,12 @@ class Pool:
     def call(self, work: Callable[[Link], T], *, within: float, patience: float = 0.0) -> T:
         """What `work` returns. A server may be silent for `within` seconds at a time.
 
-        Each server is tried, a single one twice; then all again and again until `patience` seconds are over. Raises
+        Each server is tried, a single one twice, but of those that are silent no third one: who has no patience is not
+        kept for more than about 2 × `within`. Then all again and again until `patience` seconds are over. Raises
         StoreUnavailable, which says what became of each server, and at once while all circuits are open.
         """
-        deadline = self._clock() + patience
+        began = self._clock()
+        deadline = began + patience
         tried: list[Server] = []
         for attempt in count():
             server = self._enter(tried)
@@ -80,8 +82,9 @@ class Pool:
                 tried.append(server)
                 with suppress(Broken, Refused):
                     return server.answer(work, within=within)
-            enough = server is None or len(tried) >= max(2, len(self._servers))
-            if enough and self._clock() >= deadline:
+            now = self._clock()
+            enough = server is None or len(tried) >= max(2, len(self._servers)) or now >= began + 2 * within
+            if enough and now >= deadline:
                 break
             longest = min(self._limits.longest_pause, self._limits.first_pause * 2 ** min(attempt, 16))
             self._pause(self._chance() * longest)

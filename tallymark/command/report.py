@@ -16,6 +16,7 @@ from tallymark.command.ports import answers
 from tallymark.command.sessions import members, memory
 from tallymark.command.show import ago
 from tallymark.command.state import ProcessState, SystemState, read_state
+from tallymark.command.store_servers import ServerReport, servers_of_the_store
 from tallymark.errors import TallymarkError
 from tallymark.publication import Progress, Publication
 from tallymark.settings import Address, Settings
@@ -59,6 +60,7 @@ class SystemReport(msgspec.Struct, frozen=True, kw_only=True):
     gateway: str
     supervisor: int | None
     processes: list[ProcessReport]
+    store_servers: list[ServerReport]
     archive: LayerReport | None
     speed: LayerReport | None
     publication: Publication | None
@@ -84,6 +86,8 @@ def report(settings: Settings) -> SystemReport:
     problems = [] if supervisor is not None else [f"nothing runs in {home.root}: `tallymark up` starts it"]
     problems += [f"{process.name} is {process.doing}" for process in processes if process.doing != "ready"]
     problems += [kept.problem] if kept.problem else []
+    servers = servers_of_the_store(settings, api=state.api if state else settings.api.url)
+    problems += [server.problem for server in servers if server.problem]
     if supervisor is not None:
         problems += _lags(kept, settings)
     return SystemReport(
@@ -95,6 +99,7 @@ def report(settings: Settings) -> SystemReport:
         gateway=state.gateway if state else settings.gateway.url,
         supervisor=supervisor,
         processes=processes,
+        store_servers=servers,
         archive=kept.archive,
         speed=kept.speed,
         publication=kept.publication,

@@ -54,6 +54,9 @@ def _show(found: SystemReport) -> None:
     say(f"events     {found.gateway}")
     say(f"questions  {found.api}")
     say(f"logs       {found.home}/logs")
+    if found.store_servers:
+        shown = (f"{s.address} {'answers' if s.problem is None else 'is not used'}" for s in found.store_servers)
+        say(f"store      {', '.join(shown)}")
     for name, layer in (("archive", found.archive), ("speed", found.speed)):
         if layer is not None:
             say(f"{name:9}  includes all that was appended before {layer.included_until:%F %T}, {ago(layer.lag_s)} ago")
