@@ -5,9 +5,10 @@ Reads the log twice (each layer with its own checkpoint), and keeps both layers'
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from typing import Final
 
@@ -15,13 +16,14 @@ from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from stream.archive import Archive, begin_archive, start_archive
+from stream.catch_up import CatchUp
 from stream.checkpoint import Checkpoint
-from stream.log import Horizon, Positions, open_log
+from stream.log import EventLog, Horizon, Positions, open_log
 from stream.log.spark_source import positions_of
 from stream.progress import ARCHIVE, SPEED, ProgressTracker, has_passed, read_progress
 from stream.speed import begin_epoch, start_speed
 from tallymark import publication
-from tallymark.errors import TallymarkError
+from tallymark.errors import TallymarkError, Unavailable
 from tallymark.lease import holding
 from tallymark.settings import Settings
 from tallymark.spark import start_spark
@@ -31,6 +33,7 @@ from tallymark.wiring import open_store
 __all__ = ["SPARK_OPTIONS", "finished_by", "run_stream"]
 
 _TICK: Final = timedelta(milliseconds=500)
+_log = logging.getLogger(__name__)
 SPARK_OPTIONS: Final = {
     "spark.scheduler.mode": "FAIR",  # a long archive commit does not hold up the speed layer
     "spark.sql.streaming.stateStore.providerClass": (
@@ -67,18 +70,21 @@ def run_stream(
     with closing(store), closing(log), holding(store, "archive", wait=True, stop=stop) as lease:
         checkpoint, epoch = begin_archive(store, log, settings), begin_epoch(store, log, settings)
         archive = Archive(settings, store, checkpoint.number, lease=lease, stop=stop)
-        end = log.horizon().positions
+        end = log.end()
         session = spark or start_spark(settings, "stream", options=SPARK_OPTIONS)
         try:
             layers = [
                 _archive(store, checkpoint, archive, start_archive(session, settings, archive, checkpoint)),
-                _speed(store, epoch, start_speed(session, settings, epoch), caught_up_at=end),
+                _speed(store, epoch, _catching_up(session, settings, epoch, store=store, log=log), caught_up_at=end),
             ]
             ready()
             while not stop.wait(_TICK.total_seconds()):
-                horizon = log.horizon()
+                horizon = None
+                with _asking_again():
+                    horizon = log.horizon()
                 for follow in layers:
-                    follow(horizon)
+                    with _asking_again():
+                        follow(horizon)
         finally:
             stop.set()  # an archive that waits for its storage would never end
             # a micro-batch that is interrupted runs again after the start: what Spark says about it now is no news
@@ -89,7 +95,16 @@ def run_stream(
                 session.stop()
 
 
-_Follow = Callable[[Horizon], None]
+@contextmanager
+def _asking_again() -> Iterator[None]:
+    """What does not answer now is asked at the next tick. Until then nothing new is proven, and readers are told so."""
+    try:
+        yield
+    except Unavailable as trouble:
+        _log.warning("no progress can be told: %s", trouble)
+
+
+_Follow = Callable[[Horizon | None], None]  # None: only see whether the query runs
 
 
 def _archive(store: ViewStore, checkpoint: Checkpoint, archive: Archive, query: StreamingQuery) -> _Follow:
@@ -97,29 +112,49 @@ def _archive(store: ViewStore, checkpoint: Checkpoint, archive: Archive, query: 
     known = read_progress(store, ARCHIVE)
     tracker = ProgressTracker(store, ARCHIVE, known.positions if known else checkpoint.start)
 
-    def follow(horizon: Horizon) -> None:
+    def follow(horizon: Horizon | None) -> None:
         if archive.trouble is not None:
             raise archive.trouble
-        tracker.update(horizon, finished_by(query))
+        finished = finished_by(query)
+        if horizon is not None:
+            tracker.update(horizon, finished)
 
     return follow
 
 
-def _speed(store: ViewStore, epoch: Checkpoint, query: StreamingQuery, *, caught_up_at: Positions) -> _Follow:
-    """Publishes the epoch once it has caught up with the log as it was at the start, and from then on its progress."""
-    known = read_progress(store, SPEED)
-    ours = known is not None and publication.current(store).epoch == epoch.number
-    finished: dict[int, int] = dict(known.positions if known is not None and ours else epoch.start)
-    tracker = ProgressTracker(store, SPEED, finished)
+def _catching_up(
+    session: SparkSession, settings: Settings, epoch: Checkpoint, *, store: ViewStore, log: EventLog
+) -> CatchUp:
+    """The speed layer's query, begun where its epoch left off."""
 
-    def follow(horizon: Horizon) -> None:
-        nonlocal ours
-        finished.update(finished_by(query) or {})
-        if not ours and has_passed(finished, caught_up_at):
+    def start(longer: timedelta) -> StreamingQuery:
+        return start_speed(session, settings, epoch, longer=longer)
+
+    return CatchUp(start, log, _counted(store, epoch), max_ahead=settings.max_ahead)
+
+
+def _counted(store: ViewStore, epoch: Checkpoint) -> dict[int, int]:
+    """What is known to be in the speed view of `epoch`; before it is published, only where it began."""
+    known = read_progress(store, SPEED)
+    ours = publication.current(store).epoch == epoch.number
+    return {**epoch.start, **(known.positions if known is not None and ours else {})}
+
+
+def _speed(store: ViewStore, epoch: Checkpoint, catch_up: CatchUp, *, caught_up_at: Positions) -> _Follow:
+    """Publishes the epoch once it has caught up with the log as it was at the start, and from then on its progress."""
+    finished = _counted(store, epoch)
+    tracker = ProgressTracker(store, SPEED, finished)
+    published = publication.current(store).epoch == epoch.number
+
+    def follow(horizon: Horizon | None) -> None:
+        nonlocal published
+        finished.update(finished_by(catch_up.query) or {})
+        if not published and has_passed(finished, caught_up_at):
             publication.publish_epoch(store, epoch.number)
-            ours = True
-        if ours:
+            published = True
+        if published and horizon is not None:
             tracker.update(horizon, finished)
+        catch_up.follow(finished)
 
     return follow
 

@@ -2,7 +2,8 @@
 
 Its error is one by design, and the audit measures it: events that come later than the watermark are not counted. A
 copy of an event that was counted is either remembered, or as late as that; only a copy that names another occurred_at
-is taken for an event of its own, until the recount.
+is taken for an event of its own, until the recount. What is caught up on is counted as it would have been live: see
+`catch_up`.
 """
 
 from __future__ import annotations
@@ -89,16 +90,26 @@ def begin_epoch(store: ViewStore, log: EventLog, settings: Settings) -> Checkpoi
     return resume_or_begin(store, "speed", settings.home, begin_at)
 
 
-def start_speed(spark: SparkSession, settings: Settings, epoch: Checkpoint) -> StreamingQuery:
-    """Start counting. What goes wrong in a micro-batch ends the query; it is counted again after a restart."""
+def start_speed(
+    spark: SparkSession,
+    settings: Settings,
+    epoch: Checkpoint,
+    *,
+    longer: timedelta = timedelta(),
+    max_rows: int = _MAX_ROWS,
+) -> StreamingQuery:
+    """Start counting. What goes wrong in a micro-batch ends the query; it is counted again after a restart.
+
+    `longer`: what to add to the lateness, which may be another one after each restart. `max_rows`: of a micro-batch.
+    """
 
     def put(cells: DataFrame, micro_batch: int) -> None:
         cells.mapInArrow(putting(settings, Stamp(epoch.number, micro_batch)), PUT).collect()
 
     spark.sparkContext.setLocalProperty("spark.scheduler.pool", "speed")
-    records = decoded_stream(spark, settings, start=epoch.start, max_rows=_MAX_ROWS)
+    records = decoded_stream(spark, settings, start=epoch.start, max_rows=max_rows)
     return (
-        speed(countable(records), lateness=settings.lateness)
+        speed(countable(records), lateness=settings.lateness + longer)
         .writeStream.queryName("speed")
         .outputMode("update")
         .trigger(processingTime=_interval(settings.trigger))

@@ -83,7 +83,8 @@ def _of_s3(uri: str, text: str) -> RawRefused | RawUnavailable | None:
     if _SILENT.search(text):
         return RawUnavailable(
             f"{server} does not answer for the raw table {uri}{f' ({says})' if says else ''}: see whether that server "
-            f"runs and AWS_ENDPOINT_URL names it; until then events wait in the log, and none is lost"
+            f"runs, has room, and is the one that AWS_ENDPOINT_URL names; until then events wait in the log, and none "
+            f"is lost"
         )
     return None
 
