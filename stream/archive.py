@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import chain, repeat
@@ -78,6 +79,7 @@ class Archive:
     ) -> None:
         self.trouble: TallymarkError | None = None
         self._settings = settings
+        self._behind = False
         self._stop = stop or threading.Event()
         self._commits = RawCommits(
             settings.raw_uri, store, application=f"archive-{number}", lateness=settings.lateness, lease=lease
@@ -89,6 +91,7 @@ class Archive:
 
     def commit(self, records: DataFrame, micro_batch: int) -> None:
         """Archive the `records` of a micro-batch, undecoded; nothing when that is done already."""
+        began = time.monotonic()
         for pause in _pauses():
             try:
                 self._commit(records, micro_batch)
@@ -100,14 +103,20 @@ class Archive:
             except TallymarkError as trouble:
                 self.trouble = trouble
                 raise
+        self._behind = time.monotonic() - began > self._settings.archive_trigger.total_seconds()
 
     def _commit(self, records: DataFrame, micro_batch: int) -> None:
         if self._commits.has(micro_batch):
             return
         write = writing(self._settings, late_before_ms=self._commits.sealable_before_ms)
-        rows = records.mapInArrow(write, WRITTEN).collect()
+        rows = records.coalesce(self._tasks(records)).mapInArrow(write, WRITTEN).collect()
         files = _files([msgspec.json.decode(row.report, type=Written) for row in rows])
         self._commits.add(files, micro_batch)
+
+    def _tasks(self, records: DataFrame) -> int:
+        """While it keeps up, half of the cores: the rest are for the speed layer, whose readers wait."""
+        cores = records.sparkSession.sparkContext.defaultParallelism
+        return cores if self._behind else max(1, cores // 2)
 
 
 def _files(reports: Sequence[Written]) -> list[RawFile]:

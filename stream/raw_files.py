@@ -35,7 +35,7 @@ RAW: Final = pa.schema([*_FILE_COLUMNS, ("day", pa.string()), ("shard", pa.int32
 WRITTEN: Final = "report string"  # a row a task: one Written, as JSON
 _DAY_MS: Final = 86_400_000
 _HOUR_MS: Final = 3_600_000
-_ROWS_AT_ONCE: Final = 500_000  # bounds a worker's memory, where a task brings more
+_ROWS_AT_ONCE: Final = 250_000  # bounds a worker's memory, where a task brings more
 _REPEATING: Final = ["type", "video_id", "user_id", "producer_id", "log_partition"]
 
 
