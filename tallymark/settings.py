@@ -65,8 +65,26 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _share(text: str) -> float:
+    if not re.fullmatch(r"0(\.\d+)?|1(\.0+)?", text):
+        raise ValueError(f"{text!r} is not a share from 0 to 1; write for example 0.01")
+    return float(text)
+
+
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.replace(",", " ").split())
+
+
+def _at_most_60(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 60:
+        raise ValueError(f"{text!r} is not a whole number from 1 to 60")
+    return int(text)
+
+
+def _optional_url(text: str) -> str:
+    if text and not re.fullmatch(r"https?://[^/\s]+(/\S*)?", text):
+        raise ValueError(f"{text!r} is not an address to post to; write for example https://chat.example/hooks/1")
+    return text
 
 
 def _path(text: str) -> Path:
@@ -117,7 +135,7 @@ class Settings:
     )
     raw: str = _setting("", str, "Raw events: a folder or `s3://bucket/path`; empty: `raw` in home.")
     lateness: timedelta = _setting(
-        "2m",
+        "30s",
         parse_duration,
         "How late an event may come and still be counted by the speed layer, which is also how long it remembers ids.",
     )
@@ -125,12 +143,23 @@ class Settings:
     archive_trigger: timedelta = _setting("30s", parse_duration, "How often raw events are committed.")
     max_age: timedelta | None = _setting("none", _optional_duration, "Events older than this are refused.")
     max_ahead: timedelta = _setting("5m", parse_duration, "How far in the future a producer's clock may be.")
+    audit_budget: float = _setting(
+        "0.01", _share, "Part of a count that the speed layer may miss before the audit warns: 0.01 is 1 %."
+    )
     api: Address = _setting("127.0.0.1:8400", _address, "Where the query API listens.")
     gateway: Address = _setting("127.0.0.1:8401", _address, "Where the gateway listens for events.")
+    stream_metrics: Address = _setting("127.0.0.1:8402", _address, "Where the stream tells Prometheus of its work.")
     tokens: frozenset[str] = _setting("", _words, "Bearer tokens that may send and ask; empty: everybody.")
     max_body: int = _setting("8000000", _positive, "Largest body of a post, in bytes, after decompression.")
     max_batch: int = _setting("10000", _positive, "Most events in one post.")
     max_pending: int = _setting("200000", _positive, "Events that may wait for the log before posts are answered 429.")
+    keep: timedelta = _setting(
+        "7d", parse_duration, "How long `maintain` keeps speed minutes and raw files that no version needs any more."
+    )
+    keep_versions: int = _setting(
+        "48", _at_most_60, "Versions that stay readable by as_of and rollback; `maintain` forgets older ones."
+    )
+    alert_webhook: str = _setting("", _optional_url, "Where alerts are posted, as JSON with a `text`; empty: nowhere.")
     spark_master: str = _setting("local[*]", str, "Spark master.")
     spark_memory: str = _setting("768m", str, "Heap of the Spark driver (with a local master: of all of Spark).")
     spark_jars: str = _setting("", str, "Jars for Spark: a folder, or files separated by commas; empty: none.")

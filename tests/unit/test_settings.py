@@ -29,7 +29,7 @@ def problems(environment: dict[str, str], file: Path | None = None) -> list[str]
 
 def test_nothing_set_gives_the_defaults() -> None:
     assert Settings.load({}) == Settings()
-    assert Settings().lateness == timedelta(minutes=2)
+    assert Settings().lateness == timedelta(seconds=30)
     assert Settings().api == ("127.0.0.1", 8400)
     assert Settings().raw_uri == str(Path.home() / ".tallymark" / "raw")
     assert not Settings().tokens_required
@@ -74,7 +74,7 @@ def test_everything_that_is_wrong_is_said_at_once_with_where_it_stands(tmp_path:
     assert "'2 weeks' is not a duration; write for example 90s" in by_place["TALLYMARK_LATENESS"]
     assert "host:port" in by_place["TALLYMARK_API"]
     assert "write sqlite:, sqlite:/path or kafka://host:port,…/topic" in by_place["TALLYMARK_LOG"]
-    assert "there is no such setting; the settings are api, archive_trigger" in by_place["TALLYMARK_X"]
+    assert "there is no such setting; the settings are alert_webhook, api, archive_trigger" in by_place["TALLYMARK_X"]
 
 
 def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
