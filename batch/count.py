@@ -23,7 +23,7 @@ from tallymark.sketch import Sketch
 from tallymark.storage_errors import explaining
 from tallymark.tally import ZERO, Tally
 
-__all__ = ["Counted", "count", "rows_by_hour"]
+__all__ = ["Counted", "count", "rows_by_hour", "scan"]
 
 _ROW: Final = {
     **dict.fromkeys(("event_id", "type", "video_id", "user_id"), pl.String),
@@ -99,7 +99,7 @@ def _read(files: Sequence[str], hours: Sequence[int]) -> pl.DataFrame:
     start_ms, end_ms = min(hours) * _MINUTE_MS, (max(hours) + 60) * _MINUTE_MS
     minute = pl.col("occurred_at") // _MINUTE_MS
     rows = (
-        _scan(files)
+        scan(files)
         .filter(pl.col("occurred_at").is_between(start_ms, end_ms, closed="left"))  # skips row groups
         .with_columns(minute=minute, hour=minute - minute % 60)
         .filter(pl.col("hour").is_in(hours))
@@ -109,7 +109,8 @@ def _read(files: Sequence[str], hours: Sequence[int]) -> pl.DataFrame:
         return rows.collect()
 
 
-def _scan(files: Sequence[str], **options: Any) -> pl.LazyFrame:
+def scan(files: Sequence[str], **options: Any) -> pl.LazyFrame:
+    """The rows of at least one file, read when they are collected (under `storage_errors.explaining`)."""
     storage = S3.of(os.environ).for_polars() if is_s3(files[0]) else None
     return pl.scan_parquet(list(files), hive_partitioning=False, glob=False, storage_options=storage, **options)
 
@@ -142,7 +143,7 @@ def rows_by_hour(files: Sequence[RawFile]) -> Counter[tuple[int, int]]:
 def _rows_of(uris: list[str]) -> pl.DataFrame:
     """(file, hour start, rows)."""
     hour = pl.col("occurred_at") // (60 * _MINUTE_MS) * 60
-    rows = _scan(uris, include_file_paths="uri").group_by("uri", hour).len()
+    rows = scan(uris, include_file_paths="uri").group_by("uri", hour).len()
     with explaining(_table_of(uris)):
         return rows.collect()
 

@@ -1,32 +1,64 @@
-"""The value of one function, and the bounds that the truth cannot lie outside of.
+"""The value of one function, and the bounds that the truth cannot lie outside of, or seldom does.
 
 What was recounted stands: the first copy of an event counts, so events that come later can add to a count, push a
-minimum down or a maximum up, and nothing else. Of the speed view's part no bound is known (it misses events that came
-too late for it, and may count one twice that was sent again much later), so a side that it could move is None.
+minimum down or a maximum up, and nothing else. The speed view misses events that came too late for it, and may count
+one twice that was sent again. How far that goes is known of counts, from the evidence of the audit, with a confidence;
+without evidence, a side that it could move is None.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
 from math import ceil, floor
 from typing import NamedTuple
 
 from serving.models import Interval, Number
 from serving.questions import Function
+from serving.reader import Cells
 from serving.standing import Standing
+from tallymark.buckets import minute_of
+from tallymark.evidence import Evidence, Growth
 from tallymark.tally import Tally
 
-__all__ = ["Reading", "reading", "users_of", "value_of"]
+__all__ = ["Outlook", "Reading", "outlook", "reading", "users_of", "value_of"]
 
 
 class Reading(NamedTuple):
-    """lower ≤ truth ≤ upper; None on a side where nothing can be said."""
+    """lower ≤ truth ≤ upper; None on a side where nothing can be said. `confidence`: None when it is certain."""
 
     value: Number
     lower: Number
     upper: Number
+    confidence: float | None = None
 
 
-def reading(function: Function, *, counted: Tally, total: Tally, standing: Standing) -> Reading:
+class Outlook(NamedTuple):
+    """By evidence, `expected` is what the count will come to; `growth` says how far off that may be."""
+
+    growth: Growth
+    expected: float
+    confidence: float
+
+
+def outlook(type: str, cells: Cells, *, evidence: Evidence | None, standing: Standing, now: datetime) -> Outlook | None:
+    """What the cells of an answer will come to; None where evidence says nothing of it.
+
+    It speaks of answers as readers usually get them: from both views, of what has happened, with nothing lacking.
+    """
+    growth = evidence and evidence.of(type, now)
+    if not evidence or not growth or standing.fresh.start >= standing.fresh.end or standing.degraded:
+        return None
+    minute = minute_of(now)
+    expected = growth.expected(
+        batch=[(minute - key.bucket.end, tally.count) for key, tally in cells.batch.items()],
+        speed=[(minute - key.bucket.start - 1, tally.count) for key, tally in (cells.speed or {}).items()],
+    )
+    return None if expected is None else Outlook(growth, expected, evidence.confidence)
+
+
+def reading(
+    function: Function, *, counted: Tally, total: Tally, standing: Standing, outlook: Outlook | None = None
+) -> Reading:
     """`counted`: the tally of what was recounted; `total`: that and the speed view's part."""
     if function is Function.USERS:
         users = users_of(total, standing)
@@ -36,6 +68,9 @@ def reading(function: Function, *, counted: Tally, total: Tally, standing: Stand
     value = value_of(function, total)
     if standing.exact:
         return Reading(value, value, value)
+    if function is Function.COUNT and outlook:
+        lower, upper = outlook.growth.interval(total.count, outlook.expected)
+        return Reading(value, max(lower, counted.count), upper, outlook.confidence)
     return Reading(value, *_bounds(function, counted, standing))
 
 

@@ -28,7 +28,7 @@ _ENVELOPE: dict[str, Any] = {
     "late_pending": 0,
     "degraded": (),
 }
-_ANSWER = Answer(**_ENVELOPE, function=Function.COUNT, value=1204, lower=1101, upper=None)
+_ANSWER = Answer(**_ENVELOPE, function=Function.COUNT, value=1204, lower=1204, upper=1251, confidence=0.95)
 _PUBLICATION = Publication(
     version=17,
     exact_until=_EXACT_UNTIL,
@@ -46,8 +46,9 @@ _STATS = Stats(
     max=4502,
     mean=647.01,
     users=Interval(611, 600, 623),
-    lower=1101,
-    upper=None,
+    lower=1204,
+    upper=1251,
+    confidence=0.95,
 )
 _POINTS = (Point(_EXACT_UNTIL - timedelta(hours=1), 58, True), Point(_EXACT_UNTIL, 49, False))
 _SERIES = Series(**_ENVELOPE, function=Function.COUNT, grain=GrainName.HOUR, points=_POINTS)

@@ -100,6 +100,13 @@ _Late = Annotated[
 ]
 _Lower = Annotated[Number, Meta(description="The truth is at least this; null: not known.")]
 _Upper = Annotated[Number, Meta(description="The truth is at most this; null: not known.")]
+_Confidence = Annotated[
+    float | None,
+    Meta(
+        description="How often, by the evidence of the audit, the exact count comes to lie from lower to upper; null: "
+        "no evidence was needed, or there is not enough."
+    ),
+]
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +132,7 @@ class Answer(Envelope, frozen=True, kw_only=True):
     value: Annotated[Number, Meta(description="null: not known, or min, max or mean of no events.")]
     lower: _Lower
     upper: _Upper
+    confidence: _Confidence = None
 
 
 class Interval(msgspec.Struct, frozen=True):
@@ -136,8 +144,8 @@ class Interval(msgspec.Struct, frozen=True):
 
 
 class Stats(Envelope, frozen=True, kw_only=True):
-    """All functions of one video's events at once. `lower` and `upper` are bounds of `count`; `exact` is about all
-    but `users`."""
+    """All functions of one video's events at once. `lower`, `upper` and `confidence` are about `count`; `exact` is
+    about all but `users`."""
 
     count: int | None
     sum: int | None
@@ -147,6 +155,7 @@ class Stats(Envelope, frozen=True, kw_only=True):
     users: Interval
     lower: _Lower
     upper: _Upper
+    confidence: _Confidence = None
 
 
 class Point(msgspec.Struct, frozen=True):

@@ -17,6 +17,7 @@ from serving.questions import Question
 from tallymark import publication
 from tallymark.buckets import Grain, TimeRange
 from tallymark.cells import CellKey, CellSpan, shard_of
+from tallymark.evidence import DOCUMENT, Evidence
 from tallymark.publication import Progress, Publication
 from tallymark.store import View, ViewStore
 from tallymark.tally import Tally
@@ -33,12 +34,14 @@ class Snapshot(NamedTuple):
 
     `speed_until`: every event that the log took before it is in the speed view; None when readers have no speed view.
     `archive_until`: the same of the raw events. `pending`: late rows in raw commits that `publication` did not count.
+    `evidence`: how far counts grow, where the audit knows it; None of an older version.
     """
 
     publication: Publication
     speed_until: datetime | None
     archive_until: datetime | None
     pending: Pending
+    evidence: Evidence | None = None
 
     def late_hours(self, video_id: str, within: TimeRange) -> list[tuple[int, int]]:
         """(hour start in epoch minutes, rows) that came late to the hours of `within`, in the shard of the video."""
@@ -72,6 +75,7 @@ def look(store: ViewStore, as_of: int | None = None) -> Snapshot:
         speed_until=speed.included_until if speed else None,
         archive_until=archive.included_until if archive else None,
         pending=[_late_rows(body) for _, body in newer],
+        evidence=_evidence(store.read_document(DOCUMENT) if as_of is None else None),
     )
 
 
@@ -96,6 +100,12 @@ def read(
 def _late_rows(body: bytes) -> dict[int, dict[int, int]]:
     """Between two recounts hundreds of commits may bring late rows; each request meets the same documents again."""
     return _commits.decode(body)
+
+
+@lru_cache(maxsize=4)
+def _evidence(body: bytes | None) -> Evidence | None:
+    """The audit writes it once an hour or so; each request meets the same document again."""
+    return None if body is None else Evidence.from_json(body)
 
 
 def _progress(store: ViewStore, name: str) -> Progress | None:

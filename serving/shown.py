@@ -16,13 +16,13 @@ def answer_lines(answer: Answer) -> Iterator[str]:
     yield f"{_number(answer.value)}   {answer.function} of {answer.type} events of {answer.video_id}"
     yield from _standing(answer)
     if not answer.exact:
-        yield f"  bounds  {_bounds(answer.lower, answer.upper)}"
+        yield f"  bounds  {_bounds(answer.lower, answer.upper)}{_confidence(answer.confidence)}"
     yield from _lacks(answer)
 
 
 def stats_lines(stats: Stats) -> Iterator[str]:
     yield f"{stats.type} events of {stats.video_id}"
-    bounds = "" if stats.exact else f"   {_bounds(stats.lower, stats.upper)}"
+    bounds = "" if stats.exact else f"   {_bounds(stats.lower, stats.upper)}{_confidence(stats.confidence)}"
     yield f"  count   {_number(stats.count)}{bounds}"
     for name, value in (("sum", stats.sum), ("min", stats.min), ("max", stats.max), ("mean", stats.mean)):
         yield f"  {name:<6}  {_number(value)}"
@@ -61,6 +61,10 @@ def _bounds(lower: Number, upper: Number) -> str:
     if lower is None:
         return f"at most {_number(upper)}, no lower bound is known"
     return f"at least {_number(lower)}, at most {_number(upper)}"
+
+
+def _confidence(confidence: float | None) -> str:
+    return "" if confidence is None else f", in {confidence * 100:g} of 100 cases"
 
 
 def _number(value: Number) -> str:

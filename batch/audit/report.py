@@ -1,0 +1,188 @@
+"""The report: one page of HTML that holds all it needs, to be looked at on a screen, a phone, or paper."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from html import escape
+from pathlib import Path
+from typing import Final
+
+from batch.audit.figures import AuditRecord, Difference, HourFigures
+from batch.audit.plots import bars, line
+from tallymark.buckets import instant
+
+__all__ = ["page"]
+
+_STYLE: Final = Path(__file__).parent / "page.css"
+_MOST_POINTS: Final = 300
+_SAYS: Final = {
+    "passed": "Everything that is expected holds.",
+    "warned": "Some of what is expected does not hold, and each case is explained.",
+    "failed": "Something does not hold that has no explanation, or must never happen. Look into it.",
+    "nothing": "There was nothing to compare.",
+}
+
+
+def page(record: AuditRecord, earlier: Sequence[AuditRecord]) -> str:
+    """The report of `record`, all of whose hours are in by_hour; `earlier` audits lengthen the plot over time."""
+    title = f"Audit {record.number}"
+    body = [
+        f'<h1>{title}<span class="badge {record.verdict}">{record.verdict}</span></h1>',
+        f"<p>{_SAYS[record.verdict]}</p>",
+        f'<p class="soft">The speed view against version {record.version}, hours from {_time(record.start)} to '
+        f"{_time(record.until)} UTC. Made {_time(record.finished_at)} UTC.</p>",
+        _tiles(record),
+        *(f'<p class="warn">Not compared: {escape(one)}.</p>' for one in record.not_compared),
+        "<h2>What is expected</h2>",
+        _expectations(record),
+        "<h2>Where the error lies</h2>",
+        _plots(record, earlier),
+        "<h2>By type</h2>",
+        _by_type(record),
+        "<h2>The cells that differ most</h2>",
+        _worst(record.worst),
+        "<h2>Bounds of answers</h2>",
+        f"<p>{escape(record.bounds[:1].upper() + record.bounds[1:])}.</p>",
+        '<p class="soft">Missing: events that the recount counts and the speed view does not. Late: they came behind '
+        "the watermark. Duplicate: a copy with another time was taken for an event of its own. Lost: nothing of the "
+        "cell is stored, or the speed view began anew within the hour. What else there is has no explanation.</p>",
+    ]
+    head = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{title}: {record.verdict}</title><style>{_STYLE.read_text()}</style></head><body>"
+    )
+    return "\n".join([head, *body, "</body></html>\n"])
+
+
+def _tiles(record: AuditRecord) -> str:
+    of = record.figures
+    agree = of.equal / of.cells if of.cells else 0.0
+    tiles = [
+        (f"{record.hours:,}", "hours compared" + (f", {record.empty:,} without events" if record.empty else "")),
+        (f"{of.cells:,}", f"cells, {agree:.2%} equal"),
+        (f"{of.batch:,}", "events by the recount"),
+        (f"{of.missing_share:.3%}", f"missing in speed: {of.under:,}"),
+        (f"{of.over:,}", "events too many in speed"),
+        (f"{record.causes.unexplained:,}", "unexplained"),
+    ]
+    return '<div class="tiles">' + "".join(f'<div class="tile"><b>{n}</b>{s}</div>' for n, s in tiles) + "</div>"
+
+
+def _expectations(record: AuditRecord) -> str:
+    rows = []
+    for one in record.expectations:
+        word, mark = ("holds", "good") if one.holds else ("fails", "bad") if one.fails else ("warns", "warn")
+        rows.append([f'<span class="{mark}">{word}</span>', escape(one.says), f'<span class="soft">{one.seen}</span>'])
+    return _table(["", "expectation", "seen"], rows, style="words")
+
+
+def _plots(record: AuditRecord, earlier: Sequence[AuditRecord]) -> str:
+    known = {one.hour: one for audit in (*earlier, record) for one in audit.by_hour}
+    hours = [known[hour] for hour in sorted(known)]
+    budget = record.budget
+    late = list(record.lateness.items())
+    figures = [
+        (
+            "Missing over time",
+            line(_over_time(hours), says="share missing over time", x=_hour, y=_share, limit=budget),
+            f"The part of the count that the speed view missed, dashed: the budget, {budget:.2%}.",
+        ),
+        (
+            "By hour of the day",
+            bars(_by_hour_of_day(hours), says="share missing by hour of the day", y=_share, every=4, limit=budget),
+            "UTC, all hours of the plot above.",
+        ),
+        (
+            "Worst videos",
+            bars(_by_video(record.worst), says="missing events by video", y=_count),
+            "Events by which the views differ, of the cells that differ most.",
+        ),
+        (
+            "How late events came",
+            bars(late, says="raw rows by lateness", y=_count),
+            "Rows of the hours that differ, by how far they came behind the newest event before them.",
+        ),
+    ]
+    cards = (f"<figure><h3>{h}</h3>{svg}<figcaption>{text}</figcaption></figure>" for h, svg, text in figures)
+    return f'<div class="plots">{"".join(cards)}</div>'
+
+
+def _over_time(hours: Sequence[HourFigures]) -> list[tuple[float, float]]:
+    """(hour, share missing), neighbours together where there are many."""
+    step = -(-len(hours) // _MOST_POINTS) or 1
+    groups = [hours[at : at + step] for at in range(0, len(hours), step)]
+    return [(group[0].hour, _missing(group)) for group in groups]
+
+
+def _by_hour_of_day(hours: Sequence[HourFigures]) -> list[tuple[str, float]]:
+    return [
+        (f"{of_day:02d}", _missing([one for one in hours if one.hour // 60 % 24 == of_day])) for of_day in range(24)
+    ]
+
+
+def _missing(hours: Sequence[HourFigures]) -> float:
+    return sum(one.under for one in hours) / max(1, sum(one.batch for one in hours))
+
+
+def _by_video(worst: Sequence[Difference]) -> list[tuple[str, float]]:
+    found: Counter[str] = Counter()
+    for one in worst:
+        found[one.cell.video_id] += abs(one.missing)
+    return [(_short(video), events) for video, events in found.most_common(6)]
+
+
+def _by_type(record: AuditRecord) -> str:
+    head = ["type", "events", "missing", "share", "too many", "late", "duplicates", "lost", "unexplained"]
+    rows = [
+        [
+            escape(one.type),
+            *(f"{n:,}" for n in (one.figures.batch, one.figures.under)),
+            f"{one.figures.missing_share:.3%}",
+            *(f"{n:,}" for n in (one.figures.over, one.causes.late, one.causes.duplicates, one.causes.lost)),
+            f"{one.causes.unexplained:,}",
+        ]
+        for one in record.by_type
+    ]
+    return _table(head, rows)
+
+
+def _worst(worst: Sequence[Difference]) -> str:
+    rows = [
+        [
+            f'<div class="id">{escape(one.cell.video_id)}</div>',
+            escape(one.cell.type),
+            _time(instant(one.cell.hour)),
+            *("none" if n is None else f"{n:,}" for n in (one.batch, one.speed)),
+        ]
+        for one in worst
+    ]
+    return _table(["video", "type", "hour", "recount", "speed"], rows) if rows else "<p>All cells are equal.</p>"
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]], style: str = "") -> str:
+    top = "".join(f"<th>{one}</th>" for one in head)
+    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    return f'<div class="scroll"><table class="{style}"><tr>{top}</tr>{body}</table></div>'
+
+
+def _time(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def _hour(minute: float) -> str:
+    return f"{instant(int(minute)):%m-%d %H:%M}"
+
+
+def _share(value: float) -> str:
+    return f"{value:.3g}" if value > 1 else f"{value * 100:.3g} %"
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}" if value < 10_000 else f"{value / 1000:,.0f} k"
+
+
+def _short(video_id: str) -> str:
+    return video_id if len(video_id) <= 9 else f"{video_id[:8]}…"

@@ -1,0 +1,126 @@
+"""The audit from end to end: which hours, compared, explained, judged, kept, shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from batch.audit import record as records
+from batch.audit.expectations import decide
+from batch.audit.figures import AuditRecord, Expected
+from batch.audit.place import put, reports_uri
+from batch.audit.record import Last
+from batch.audit.renew import in_words, renew
+from batch.audit.report import page
+from batch.audit.scope import Scope, scope
+from batch.audit.survey import Survey, survey, versions_table
+from batch.raw import RawTable, RawVersion
+from tallymark import publication
+from tallymark.buckets import instant
+from tallymark.errors import NothingToRecount
+from tallymark.evidence import Evidence
+from tallymark.settings import Settings
+from tallymark.store import ViewStore
+
+__all__ = ["audit"]
+
+_HOURS_KEPT: Final = 24 * 14
+_WORST: Final = 20
+_HISTORY: Final = 60
+_NO_RAW: Final = RawVersion(-1, (), None)
+
+
+def audit(
+    store: ViewStore,
+    settings: Settings,
+    *,
+    now: Callable[[], datetime],
+    start: datetime | None = None,
+    until: datetime | None = None,
+) -> AuditRecord:
+    """Audit what was sealed or reopened since the last audit, or the hours of the asked range.
+
+    Where there is nothing to compare, nothing is kept and the number is 0. Raises StoreUnavailable, RawRefused or
+    RawUnavailable; what was found until then is not kept, and the next audit finds it again.
+    """
+    started = now()
+    last = records.last_audit(store)
+    within = scope(store, last, start=start, until=until)
+    raw = _pinned(settings)
+    evidence = renew(store, raw, lateness=settings.lateness, now=now())
+    found = survey(store, within, raw.files, lateness=settings.lateness)
+    history = publication.history(store)
+    expectations = []
+    if found.figures:
+        tables = {**found.tables(), "versions": versions_table(history)}
+        expectations = decide(tables, budget=settings.audit_budget, docs=settings.home / "audit" / "data-docs")
+    record = _record(within, found, expectations, settings, started=started, finished=now(), evidence=evidence)
+    if found.figures:
+        record = _put_report(store, records.keep(store, record), found, settings)
+    if start is None and until is None and within.at.version:
+        number = record.number or (last.number if last else 0)
+        records.move_on(store, Last(number, within.at.version, within.within.end))
+    return record
+
+
+def _pinned(settings: Settings) -> RawVersion:
+    try:
+        return RawTable(settings.raw_uri).pin()
+    except NothingToRecount:  # then there are no cells either, or they are beyond the ledger
+        return _NO_RAW
+
+
+def _record(
+    within: Scope,
+    found: Survey,
+    expectations: list[Expected],
+    settings: Settings,
+    *,
+    started: datetime,
+    finished: datetime,
+    evidence: Evidence,
+) -> AuditRecord:
+    worst = sorted(found.differences, key=lambda one: (-abs(one.missing), one.cell))[:_WORST]
+    return AuditRecord(
+        number=0,
+        verdict=_verdict(expectations),
+        started_at=started,
+        finished_at=finished,
+        start=instant(min(found.hours, default=within.within.start)),
+        until=instant(within.within.end),
+        version=within.at.version,
+        epoch=max(within.by_epoch, default=0),
+        budget=settings.audit_budget,
+        hours=len(found.hours),
+        empty=within.empty,
+        not_compared=[*within.not_compared, *found.not_compared],
+        figures=found.total,
+        causes=found.all_causes,
+        by_type=found.by_type(),
+        by_hour=found.by_hour()[-_HOURS_KEPT:],
+        worst=worst,
+        lateness=dict(found.explained.lateness),
+        expectations=expectations,
+        bounds=in_words(evidence),
+    )
+
+
+def _verdict(expectations: Sequence[Expected]) -> str:
+    broken = [one for one in expectations if not one.holds]
+    if not expectations:
+        return "nothing"
+    return "failed" if any(one.fails for one in broken) else "warned" if broken else "passed"
+
+
+def _put_report(store: ViewStore, record: AuditRecord, found: Survey, settings: Settings) -> AuditRecord:
+    uri = reports_uri(settings)
+    name = f"audit-{record.number:08d}"
+    whole = msgspec.structs.replace(record, by_hour=found.by_hour())
+    put(uri, f"{name}.json", msgspec.json.format(msgspec.json.encode(whole)).decode())
+    earlier = [one for one in records.latest(store, _HISTORY) if one.number < record.number]
+    record = msgspec.structs.replace(record, report=put(uri, f"{name}.html", page(whole, earlier)))
+    records.replace(store, record)
+    return record
