@@ -1,6 +1,7 @@
-"""A steady stream into the embedded log, with probes that are looked for in the view store.
+"""A steady stream into the event log, with probes that are looked for in the view store.
 
-Run as a process of its own: `python -m tests.bench.speed_load HOME RATE SECONDS WARM_UP`. Every event is new: ids do
+Run as a process of its own: `python -m tests.bench.speed_load RATE SECONDS WARM_UP`; log and store are those of the
+settings. Every event is new: ids do
 not repeat, videos follow a Pareto law, events occur up to three seconds before they are sent. Five times a second one
 of them is a probe, an event of a video of its own. Prints {"sent", "unseen", "latencies"} as JSON: seconds from the
 write to the first read that sees it, of the probes that were sent after WARM_UP.
@@ -9,18 +10,19 @@ write to the first read that sees it, of the probes that were sent after WARM_UP
 from __future__ import annotations
 
 import json
+import os
 import random
 import sys
 import time
-from pathlib import Path
 from typing import NamedTuple
 
-from stream.log.sqlite import SqliteLog
+from stream.log import open_log
 from tallymark.buckets import Grain, Span
 from tallymark.cells import CellSpan
 from tallymark.event import Event, encode
-from tallymark.sqlite_store import SqliteViewStore
+from tallymark.settings import Settings
 from tallymark.store import View
+from tallymark.wiring import open_store
 
 VARIETY = 100_000
 PROBE_EVERY = 0.2
@@ -45,8 +47,8 @@ def templates() -> list[bytes]:
     ]
 
 
-def drive(home: Path, *, rate: int, seconds: float, warm_up: float) -> dict[str, object]:
-    log, store = SqliteLog(home / "log.sqlite"), SqliteViewStore(home / "views.sqlite")
+def drive(settings: Settings, *, rate: int, seconds: float, warm_up: float) -> dict[str, object]:
+    log, store = open_log(settings), open_store(settings)
     made = templates()
     waiting: list[Probe] = []
     latencies: list[float] = []
@@ -55,7 +57,7 @@ def drive(home: Path, *, rate: int, seconds: float, warm_up: float) -> dict[str,
     while (now := time.time()) - began < seconds:
         due = int((now - began) * rate)
         now_ms = int(now * 1000)
-        batch = [("", made[n % VARIETY] % (n, now_ms - n % 3000)) for n in range(sent, due)]
+        batch = [(str(n), made[n % VARIETY] % (n, now_ms - n % 3000)) for n in range(sent, due)]
         sent = due
         if now >= next_probe:
             next_probe += PROBE_EVERY
@@ -65,7 +67,7 @@ def drive(home: Path, *, rate: int, seconds: float, warm_up: float) -> dict[str,
         log.append(batch)
         for probe in list(waiting):
             span = CellSpan(probe.video_id, "view", Span(Grain.MINUTE, probe.minute, probe.minute + 1))
-            if store.get(View.SPEED, [span], version=NEWEST_EPOCH):
+            if store.get(View.SPEED, [span], version=NEWEST_EPOCH, users=False):
                 waiting.remove(probe)
                 if probe.sent_at - began >= warm_up:
                     latencies.append(time.time() - probe.sent_at)
@@ -74,5 +76,6 @@ def drive(home: Path, *, rate: int, seconds: float, warm_up: float) -> dict[str,
 
 
 if __name__ == "__main__":
-    folder, rate, seconds, warm_up = sys.argv[1:]
-    json.dump(drive(Path(folder), rate=int(rate), seconds=float(seconds), warm_up=float(warm_up)), sys.stdout)
+    rate, seconds, warm_up = sys.argv[1:]
+    settings = Settings.load(os.environ)
+    json.dump(drive(settings, rate=int(rate), seconds=float(seconds), warm_up=float(warm_up)), sys.stdout)
