@@ -4,16 +4,19 @@ SHELL := bash
 BIN := .venv/bin
 export PYTHON
 
-.PHONY: help setup demo test bench lint format clean
+.PHONY: help setup demo demo-cluster test bench lint format clean
 
 help: ## Show this.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Make .venv with everything, and see to a Java for Spark.
 	@infra/setup.sh
 
 demo: setup ## A year of real events, counted twice and compared with the truth (ARGS=--keep leaves it running).
 	@$(BIN)/tallymark demo $(ARGS)
+
+demo-cluster: setup ## The same over Kafka, HBase and S3, which it starts on this machine without containers.
+	@$(BIN)/tallymark demo --cluster $(ARGS)
 
 test: setup ## All tests (ARGS="tests/unit -k sketch" runs some).
 	@$(BIN)/python -m pytest $(ARGS)

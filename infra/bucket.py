@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any, Final
 
-__all__ = ["REGION", "make_bucket", "s3_client"]
+__all__ = ["REGION", "make_bucket", "remove_bucket", "s3_client"]
 
 REGION: Final = "us-east-1"
 
@@ -22,6 +22,18 @@ def make_bucket(bucket: str, client: Any = None) -> None:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] != HTTPStatus.NOT_FOUND:
             raise
         client.create_bucket(Bucket=bucket)
+
+
+def remove_bucket(bucket: str, client: Any) -> None:
+    """With all objects in it, unless there is no such bucket."""
+    try:
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+            objects = [{"Key": each["Key"]} for each in page.get("Contents", [])]
+            if objects:
+                client.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
+        client.delete_bucket(Bucket=bucket)
+    except client.exceptions.NoSuchBucket:
+        return
 
 
 def s3_client(endpoint: str, key: str, secret: str) -> Any:

@@ -16,9 +16,11 @@ from infra.contents import make, makers, variables
 from infra.jars import PARTS, jars
 from infra.kinds import parts_of
 from infra.launch import launch
+from infra.machine import require_machine
 from infra.part import Part
 from infra.ports import choose, require_free
 from infra.process import end, noted, process_of
+from infra.removal import drop
 from infra.shape import OURS, Names, Shape, read_shape
 from infra.site import site
 from infra.tables import REGIONS
@@ -54,6 +56,7 @@ class Cluster:
         """
         given = {"partitions": partitions, "retention": retention, "thrift_servers": thrift_servers}
         changes = {name: value for name, value in given.items() if value is not None}
+        require_machine()
         for part in PARTS:
             jars(part)
         with self._alone():
@@ -69,6 +72,10 @@ class Cluster:
     def make(self, *names: Names, regions: int = REGIONS) -> None:
         """Make a topic, tables and a bucket for each of `names`, side by side. Raises as `up` does."""
         make(names, self._shape(), site(self.home), regions=regions)
+
+    def drop(self, names: Names) -> None:
+        """Take away what was made for `names`, with all that is kept in it. Raises as `up` does."""
+        drop(names, self._shape(), self.home.root)
 
     def down(self, *, grace: float = _GRACE) -> list[str]:
         """End what runs, the Thrift servers before HBase, and return their names. What they keep stays.

@@ -17,7 +17,7 @@ from infra.site import Site
 from infra.tables import REGIONS, make_tables
 from tallymark.settings import Settings
 
-__all__ = ["make", "makers", "variables"]
+__all__ = ["endpoint", "log", "make", "makers", "variables"]
 
 _AT_ONCE: Final = 4
 
@@ -48,11 +48,11 @@ def variables(shape: Shape, root: Path, names: Names) -> dict[str, str]:
     thrift = ",".join(f"{HOST}:{shape.ports[name]}" for name in shape.thrift_names)
     keys = keys_in(root / "s3")
     return {
-        "TALLYMARK_LOG": _log(shape, names),
+        "TALLYMARK_LOG": log(shape, names),
         "TALLYMARK_STORE": f"hbase://{thrift}?prefix={names.prefix}",
         "TALLYMARK_RAW": f"s3://{names.bucket}/raw",
         "TALLYMARK_SPARK_JARS": str(place("spark-kafka")),
-        "AWS_ENDPOINT_URL": _endpoint(shape),
+        "AWS_ENDPOINT_URL": endpoint(shape),
         "AWS_ALLOW_HTTP": "true",
         "AWS_ACCESS_KEY_ID": keys.id,
         "AWS_SECRET_ACCESS_KEY": keys.secret,
@@ -66,7 +66,7 @@ def variables(shape: Shape, root: Path, names: Names) -> dict[str, str]:
 def _make_topic(shape: Shape, root: Path, names: Names) -> None:
     # by name, as `tallymark` loads the layers' commands: this package does not depend on them
     create_topic = import_module("stream.log.kafka_admin").create_topic
-    settings = Settings(home=root, log=_log(shape, names))
+    settings = Settings(home=root, log=log(shape, names))
     create_topic(settings, partitions=shape.partitions, retention=shape.retention)
 
 
@@ -77,12 +77,14 @@ def _make_tables(names: Sequence[Names], shape: Shape, at: Site, regions: int) -
 
 def _make_bucket(shape: Shape, root: Path, names: Names) -> None:
     keys = keys_in(root / "s3")
-    make_bucket(names.bucket, s3_client(_endpoint(shape), keys.id, keys.secret))
+    make_bucket(names.bucket, s3_client(endpoint(shape), keys.id, keys.secret))
 
 
-def _log(shape: Shape, names: Names) -> str:
+def log(shape: Shape, names: Names) -> str:
+    """The setting `log`."""
     return f"kafka://{HOST}:{shape.ports['kafka']}/{names.topic}"
 
 
-def _endpoint(shape: Shape) -> str:
+def endpoint(shape: Shape) -> str:
+    """Where S3 is."""
     return f"http://{HOST}:{shape.ports['s3']}"

@@ -13,7 +13,7 @@ from typing import Final
 from tallymark.command.java import find_java
 from tallymark.errors import ProcessError
 
-__all__ = ["PARTS", "jars", "place"]
+__all__ = ["PARTS", "jars", "place", "require_maven"]
 
 PARTS: Final = ("kafka", "hbase", "s3proxy", "spark-kafka")
 _POMS: Final = Path(__file__).with_name("jars")
@@ -36,6 +36,13 @@ def place(part: str) -> Path:
     folder, and nothing ever changes inside one."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "tallymark" / "jars"
     return cache / f"{part}-{sha256(_pom(part).read_bytes()).hexdigest()[:12]}"
+
+
+def require_maven() -> None:
+    """Raises ProcessError when there are jars to fetch, and no Maven."""
+    missing = [part for part in PARTS if not place(part).is_dir()]
+    if missing:
+        _maven(", ".join(missing))
 
 
 def _pom(part: str) -> Path:
@@ -62,14 +69,19 @@ def _fetch(part: str, folder: Path) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _run_maven(part: str, folder: Path) -> None:
+def _maven(what: str) -> str:
+    """The program that fetches the jars of `what`. Raises ProcessError."""
     maven = shutil.which("mvn")
     if maven is None:
         raise ProcessError(
-            f"the jars of {part} come by Maven, and there is no `mvn`; install it (sudo apt-get install maven, "
+            f"the jars of {what} come by Maven, and there is no `mvn`; install it (sudo apt-get install maven, "
             "or brew install maven) and try again"
         )
-    command = (maven, "-B", "-q", "-f", _pom(part), "dependency:copy-dependencies", "-DincludeScope=runtime")
+    return maven
+
+
+def _run_maven(part: str, folder: Path) -> None:
+    command = (_maven(part), "-B", "-q", "-f", _pom(part), "dependency:copy-dependencies", "-DincludeScope=runtime")
     java = find_java(os.environ)
     environment = {**os.environ, "JAVA_HOME": str(java.home)} if java else os.environ
     try:

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from tallymark.command.home import Home
-from tallymark.command.java import find_java, how_to_install
+from tallymark.command.java import Java, find_java, how_to_install
 from tallymark.errors import ProcessError
 
-__all__ = ["Site", "run_java", "site"]
+__all__ = ["Site", "require_java", "run_java", "site"]
 
 _OUTER: Final = ("TALLYMARK_", "LIFELINE_FD", "KAFKA_", "HBASE_", "CLASSPATH", "JAVA_TOOL_OPTIONS")
 
@@ -24,12 +24,18 @@ class Site(NamedTuple):
     environment: Mapping[str, str]
 
 
-def site(home: Home) -> Site:
-    """Raises ProcessError when there is no Java that the servers run on."""
+def require_java() -> Java:
+    """The Java that the servers run on. Raises ProcessError that says how to install one."""
     java = find_java(os.environ)
     if java is None or not java.supported:
         found = f"the one found is {java.version} in {java.home}" if java else "no Java was found"
         raise ProcessError(f"Kafka and HBase need Java 17 or 21, {found}; install it: {how_to_install()}")
+    return java
+
+
+def site(home: Home) -> Site:
+    """Raises ProcessError as `require_java` does."""
+    java = require_java()
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_OUTER)}
     return Site(home, str(java.home / "bin" / "java"), {**kept, "JAVA_HOME": str(java.home)})
 

@@ -1,4 +1,4 @@
-"""Makes the topics of a log on Kafka. Used where an installation is set up, never by what runs on it."""
+"""Makes and deletes the topics of a log on Kafka. Used where an installation is set up, never by what runs on it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from datetime import timedelta
 from typing import Final
 
 from kafka import KafkaAdminClient
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
 
 from stream.log.kafka_access import kafka_access
 from tallymark.errors import LogUnavailable
 from tallymark.settings import Settings
 
-__all__ = ["create_topic"]
+__all__ = ["create_topic", "delete_topic"]
 
 _ANSWER_WITHIN_MS: Final = 10_000
 
@@ -44,6 +44,26 @@ def create_topic(
     except KafkaError as error:
         raise LogUnavailable(
             f"Kafka at {access.brokers} did not make the topic {access.topic}: {error}; see that the brokers run"
+        ) from error
+
+
+def delete_topic(settings: Settings) -> None:
+    """Delete the topic that `settings.log` names, with its events, and its clock, unless they are gone already.
+
+    Raises LogUnavailable.
+    """
+    access = kafka_access(settings)
+    try:
+        admin = KafkaAdminClient(**access.kafka_python(), bootstrap_timeout_ms=_ANSWER_WITHIN_MS)
+        try:
+            for name in (access.topic, access.clock_topic):
+                with suppress(UnknownTopicOrPartitionError):
+                    admin.delete_topics([name])
+        finally:
+            admin.close()
+    except KafkaError as error:
+        raise LogUnavailable(
+            f"Kafka at {access.brokers} did not delete the topic {access.topic}: {error}; see that the brokers run"
         ) from error
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import IO, Any, Final
@@ -35,11 +34,11 @@ class Sent(msgspec.Struct, frozen=True):
 
 
 class Driver:
-    """Runs commands on the system of `settings`."""
+    """Runs commands on the system of `settings`, with all else from `environment`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, environment: Mapping[str, str]) -> None:
         self._settings = settings
-        self._environment = child_environment(settings, os.environ)
+        self._environment = child_environment(settings, environment)
 
     def call(self, *arguments: str) -> Any:
         """Run a command to its end and return the JSON document that it prints. Raises ProcessError with its words."""

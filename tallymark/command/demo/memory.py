@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, Self
 
@@ -18,10 +19,10 @@ _SETTLED: Final = 5.0  # seconds; a process that was just forked still has the e
 
 
 class MemoryWatch:
-    """While inside `with`, looks at all processes of the system in `home` every second. `peak` in bytes."""
+    """While inside `with`, looks at all processes of the systems in `homes` every second. `peak` in bytes."""
 
-    def __init__(self, home: Path) -> None:
-        self._home = str(home)
+    def __init__(self, homes: Iterable[Path]) -> None:
+        self._homes = frozenset(map(str, homes))
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="memory", daemon=True)
         self._ours: dict[int, psutil.Process] = {}
@@ -41,13 +42,13 @@ class MemoryWatch:
             self.peak = max(self.peak, memory([psutil.Process(), *self._processes()]))
 
     def _processes(self) -> list[psutil.Process]:
-        """Those whose environment names this home: all that the supervisor and the commands have started."""
+        """Those whose environment names one of the homes: all that the supervisor and the commands have started."""
         now = set(psutil.pids())
         self._others &= now
         for pid in now - self._others - set(self._ours):
             try:
                 process = psutil.Process(pid)
-                if process.environ().get("TALLYMARK_HOME") == self._home:
+                if process.environ().get("TALLYMARK_HOME") in self._homes:
                     self._ours[pid] = process
                 elif time.time() - process.create_time() > _SETTLED:
                     self._others.add(pid)

@@ -6,7 +6,9 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from json import dumps as json_text
@@ -19,6 +21,7 @@ import typer
 from rich.console import Console
 
 from tallymark.command.demo.drive import Driver
+from tallymark.command.demo.ground import Ground, choose_ground
 from tallymark.command.demo.memory import MemoryWatch
 from tallymark.command.demo.results import Account
 from tallymark.command.demo.stage import Stage
@@ -35,40 +38,47 @@ __all__ = ["demo"]
 _YEAR: Final = 365
 _Keep = Annotated[bool, typer.Option("--keep", help="Leave the system running at the end.")]
 _Days = Annotated[int, typer.Option(min=4, max=_YEAR, help="Replay only so many days of the year.")]
+_Cluster = Annotated[
+    bool, typer.Option("--cluster", help="On Kafka, HBase and S3, which are started for it, instead of on files.")
+]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON document; all else goes to standard error.")]
 
 
-def demo(keep: _Keep = False, days: _Days = _YEAR, json: _Json = False) -> None:
+def demo(keep: _Keep = False, days: _Days = _YEAR, cluster: _Cluster = False, json: _Json = False) -> None:
     """Count a year of real events twice, fresh and exact, and compare with the truth.
 
     All flights that left New York in 2013 are sent over HTTP as events, as late as they were and some of them twice,
-    to a system that is started for it in the folder `demo` of home. It asks while they arrive, recounts twice, and
-    checks every exact answer against a plain loop over the file. Ends with 1 when one differs by one event.
+    to a system that is started for it in the folder `demo` of home (`demo-cluster` with --cluster). It asks while they
+    arrive, recounts twice, and checks every exact answer against a plain loop over the file. Ends with 1 when one
+    differs by one event.
 
     Example: `tallymark demo --keep`
     """
     began = time.monotonic()
     signal.signal(signal.SIGTERM, _end)
     stage = Stage(Console(stderr=json))
-    settings = _settings(Settings.load(os.environ), stage)
-    driver = Driver(settings)
-    _clear(settings, driver)
-    with MemoryWatch(settings.home) as memory:
-        try:
+    given = Settings.load(os.environ)
+    ground = choose_ground(given.home, cluster=cluster)
+    _clear(ground, given)
+    with MemoryWatch(ground.homes) as memory, ExitStack() as running:
+        running.callback(ground.put_away)
+        environment = ground.prepare(stage)
+        settings = _settings(Settings.load(environment), ground.home, stage)
+        driver = Driver(settings, environment)
+        running.callback(driver.call, "down")
+        with _told_where(settings.home):
             account = _run(settings, driver, days=days, stage=stage)
-        except BaseException as error:
-            driver.call("down")
-            if isinstance(error, TallymarkError):
-                raise ProcessError(f"{error}\nthe demo's logs are in {Home(settings.home).log('').parent}") from error
-            raise
-    if not keep:
-        with stage.waiting("stopping"):
-            driver.call("down")
-        shutil.rmtree(settings.home)
+        if keep:
+            running.pop_all()
+        else:
+            with stage.waiting("stopping"):
+                running.close()
+            shutil.rmtree(settings.home)
     took = time.monotonic() - began
     stage.say(f"\nIn all {took:.0f} s, at most {megabytes(memory.peak)} of memory with everything that was started.")
     if keep:
-        _show_where(settings, _keep_settings(settings), stage)
+        _show_where(settings, stage)
+        ground.keep(_keep_settings(settings), stage)
     if json:
         measured = {"wall_s": round(took, 1), "peak_memory_bytes": memory.peak}
         typer.echo(msgspec.json.encode(msgspec.to_builtins(account) | measured))
@@ -79,6 +89,15 @@ def demo(keep: _Keep = False, days: _Days = _YEAR, json: _Json = False) -> None:
 def _end(number: int, _: FrameType | None) -> None:
     """A demo that is told to end takes its system along, as with Ctrl-C."""
     raise SystemExit(128 + number)
+
+
+@contextmanager
+def _told_where(home: Path) -> Iterator[None]:
+    """What goes wrong is told with where to look."""
+    try:
+        yield
+    except TallymarkError as error:
+        raise ProcessError(f"{error}\nthe demo's logs are in {Home(home).log('').parent}") from error
 
 
 def _run(settings: Settings, driver: Driver, *, days: int, stage: Stage) -> Account:
@@ -93,24 +112,21 @@ def _run(settings: Settings, driver: Driver, *, days: int, stage: Stage) -> Acco
     stage.say(
         f"ready in {time.monotonic() - began:.1f} s; events to {settings.gateway.url}, questions to {settings.api.url}"
     )
-    account = Story(settings, flights, days=days, stage=stage).tell()
+    account = Story(settings, flights, driver=driver, days=days, stage=stage).tell()
     stage.act("What speed said, what batch says, and the truth")
     stage.comparison(account)
     return account
 
 
-def _settings(given: Settings, stage: Stage) -> Settings:
-    """A system of its own, embedded, that takes events of 2013 and waits an hour for late ones."""
+def _settings(given: Settings, home: Path, stage: Stage) -> Settings:
+    """Those of a system of its own, that takes events of 2013 and waits an hour for late ones."""
     api, gateway = free_address(given.api), free_address(given.gateway)
     for name, wanted, taken in (("API", given.api, api), ("gateway", given.gateway, gateway)):
         if wanted != taken:
             stage.say(f"port {wanted.port} is in use, so the demo's {name} listens on {taken.port}")
     return replace(
         given,
-        home=given.home / "demo",
-        log="sqlite:",
-        store="sqlite:",
-        raw="",
+        home=home,
         api=api,
         gateway=gateway,
         lateness=timedelta(hours=1),
@@ -119,14 +135,16 @@ def _settings(given: Settings, stage: Stage) -> Settings:
     )
 
 
-def _clear(settings: Settings, driver: Driver) -> None:
+def _clear(ground: Ground, given: Settings) -> None:
     """End and remove what an earlier demo left."""
-    if not settings.home.exists():
+    home = ground.home
+    if not home.exists():
         return
-    if not Home(settings.home).lock.exists():
-        raise ProcessError(f"{settings.home} is not from a demo; remove it, or set TALLYMARK_HOME to another folder")
-    driver.call("down")
-    shutil.rmtree(settings.home)
+    if not any(Home(folder).lock.exists() for folder in (home, home / "infra")):
+        raise ProcessError(f"{home} is not from a demo; remove it, or set TALLYMARK_HOME to another folder")
+    Driver(replace(given, home=home), os.environ).call("down")
+    ground.clear()
+    shutil.rmtree(home)
 
 
 def _keep_settings(settings: Settings) -> Path:
@@ -142,11 +160,8 @@ def _keep_settings(settings: Settings) -> Path:
     return file
 
 
-def _show_where(settings: Settings, file: Path, stage: Stage) -> None:
+def _show_where(settings: Settings, stage: Stage) -> None:
     api = settings.api.url
     year = "start=2013-01-01T00:00:00Z&end=2014-01-01T00:00:00Z"
     stage.say(f"It still runs; questions to {api}, described at {api}/docs, for example")
     stage.say(f"  curl '{api}/v1/series?video_id=ATL&{year}&grain=month'")
-    stage.say("Commands find it, and the last one ends it, with")
-    stage.say(f"  export TALLYMARK_CONFIG={file}")
-    stage.say("  tallymark status; tallymark versions; tallymark down")

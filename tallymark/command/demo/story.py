@@ -25,10 +25,10 @@ _SHOWN: Final = 8
 class Story:
     """`flights`, the truth about what is sent, are those delivered in the `days` days from the first of January."""
 
-    def __init__(self, settings: Settings, flights: Truth, *, days: int, stage: Stage) -> None:
+    def __init__(self, settings: Settings, flights: Truth, *, driver: Driver, days: int, stage: Stage) -> None:
         self._flights = flights
         self._stage = stage
-        self._driver = Driver(settings)
+        self._driver = driver
         self._api = Api(settings)
         self._lateness = settings.lateness
         self._end = BEGIN + timedelta(days=days)
