@@ -27,13 +27,13 @@ __all__ = ["LAGS", "Explained", "Pair", "attribute", "explain"]
 Pair = tuple[int, int]  # (hour start in epoch minutes, shard)
 _CELL: Final = ["video_id", "type", "hour"]
 LAGS: Final = {
-    "in order": 0,
-    "to 10 s": 10,
-    "to 1 min": 60,
-    "to 2 min": 120,
-    "to 10 min": 600,
-    "to 1 h": 3600,
-    "to 6 h": 21_600,
+    "none": 0,
+    "≤ 10 s": 10,
+    "≤ 1 m": 60,
+    "≤ 2 m": 120,
+    "≤ 10 m": 600,
+    "≤ 1 h": 3600,
+    "≤ 6 h": 21_600,
     "more": None,
 }
 

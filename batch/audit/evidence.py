@@ -113,7 +113,7 @@ def _reads(rows: pl.DataFrame, shown: Sequence[Shown], since: int, until: int, r
     """Reads that meet at least one event, of a video each as likely as any other."""
     minute, appended = rows["minute"].to_numpy(), rows["appended_at"].to_numpy()
     late = rows["late"].to_numpy()
-    videos = rows["video_id"].rle().struct.field("len").to_numpy().cumsum()
+    videos = rows["video_id"].rle().struct.field("len").cast(pl.Int64).to_numpy().cumsum()
     starts = np.concatenate(([0], videos[:-1]))
     seen, exact = [], []
     for _ in range(_READS):

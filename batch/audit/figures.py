@@ -115,7 +115,8 @@ class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     `verdict` is `passed`, `warned`, `failed`, or `nothing` when there was no hour to compare. `hours` were compared,
     `empty` had no events; `not_compared` says in words what could not be looked at. `by_hour` holds the last hours,
-    `worst` the cells that differ most, `lateness` how many raw rows of the hours looked into came how late.
+    `worst` the cells that differ most, `videos` those that do with how many events, `lateness` how many raw rows of the
+    hours looked into came how late.
     """
 
     number: int
@@ -135,6 +136,7 @@ class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
     by_type: list[TypeFigures]
     by_hour: list[HourFigures]
     worst: list[Difference]
+    videos: list[tuple[str, int]]
     lateness: dict[str, int]
     expectations: list[Expected]
     bounds: str

@@ -1,6 +1,6 @@
 """Plots as inline SVG: text that a page holds, without scripts and without anything to load.
 
-Drawn on 480 × 240 with letters of 14, so that they can be read at the width of a phone. Colours are the page's.
+Drawn on 480 × 240 with letters of 15, so that they can be read at the width of a phone. Colours are the page's.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 8, 14, 34
 _WIDE: Final = _WIDTH - _LEFT - _RIGHT
 _HIGH: Final = _HEIGHT - _TOP - _BOTTOM
 _BAR: Final = 0.78  # of the room that a bar has
+_BROADEST: Final = 56
 Shown = Callable[[float], str]
 
 
@@ -58,13 +59,13 @@ def bars(
     room = _WIDE / len(values)
     body = [*_grid(top, y)]
     for number, (name, value) in enumerate(values):
-        left, height = _LEFT + room * (number + (1 - _BAR) / 2), _HIGH * value / top
+        middle, broad, height = _LEFT + room * (number + 0.5), min(_BROADEST, room * _BAR), _HIGH * value / top
         body.append(
-            f'<rect class="bar" x="{left:.1f}" y="{_TOP + _HIGH - height:.1f}" width="{room * _BAR:.1f}" '
+            f'<rect class="bar" x="{middle - broad / 2:.1f}" y="{_TOP + _HIGH - height:.1f}" width="{broad:.1f}" '
             f'height="{height:.1f}" rx="1.5"><title>{escape(name)}: {escape(y(value))}</title></rect>'
         )
         if number % every == 0:
-            body.append(_label(_LEFT + room * (number + 0.5), name, "middle"))
+            body.append(_label(middle, name, "middle"))
     if limit is not None:
         body.append(f'<path class="limit" d="M{_LEFT},{_y(limit, top):.1f}h{_WIDE}"/>')
     return _svg(says, body)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from html import escape
@@ -97,8 +96,8 @@ def _plots(record: AuditRecord, earlier: Sequence[AuditRecord]) -> str:
         ),
         (
             "Worst videos",
-            bars(_by_video(record.worst), says="missing events by video", y=_count),
-            "Events by which the views differ, of the cells that differ most.",
+            bars([(_short(name), events) for name, events in record.videos], says="missing events by video", y=_count),
+            "Events by which the views differ, hour by hour.",
         ),
         (
             "How late events came",
@@ -125,13 +124,6 @@ def _by_hour_of_day(hours: Sequence[HourFigures]) -> list[tuple[str, float]]:
 
 def _missing(hours: Sequence[HourFigures]) -> float:
     return sum(one.under for one in hours) / max(1, sum(one.batch for one in hours))
-
-
-def _by_video(worst: Sequence[Difference]) -> list[tuple[str, float]]:
-    found: Counter[str] = Counter()
-    for one in worst:
-        found[one.cell.video_id] += abs(one.missing)
-    return [(_short(video), events) for video, events in found.most_common(6)]
 
 
 def _by_type(record: AuditRecord) -> str:

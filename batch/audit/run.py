@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
@@ -29,6 +30,7 @@ __all__ = ["audit"]
 
 _HOURS_KEPT: Final = 24 * 14
 _WORST: Final = 20
+_VIDEOS: Final = 6
 _HISTORY: Final = 60
 _NO_RAW: Final = RawVersion(-1, (), None)
 
@@ -102,10 +104,18 @@ def _record(
         by_type=found.by_type(),
         by_hour=found.by_hour()[-_HOURS_KEPT:],
         worst=worst,
+        videos=_videos(found),
         lateness=dict(found.explained.lateness),
         expectations=expectations,
         bounds=in_words(evidence),
     )
+
+
+def _videos(found: Survey) -> list[tuple[str, int]]:
+    events: Counter[str] = Counter()
+    for one in found.differences:
+        events[one.cell.video_id] += abs(one.missing)
+    return events.most_common(_VIDEOS)
 
 
 def _verdict(expectations: Sequence[Expected]) -> str:
