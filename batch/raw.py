@@ -1,19 +1,23 @@
 """The raw table as a recount sees it: one pinned version and its files, known from the table's log alone.
 
-The only module of the batch layer that imports deltalake. Access to `s3://` is by the usual AWS_* variables.
+In the batch layer only this module and `batch.raw_upkeep` import deltalake. Access to `s3://` is by the usual AWS_*
+variables.
 """
 
 from __future__ import annotations
 
 import os
 from datetime import date
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tallymark.errors import IncompatibleStore, NothingToRecount
 from tallymark.s3 import S3, is_s3
 from tallymark.storage_errors import explaining
 
-__all__ = ["RawFile", "RawTable", "RawVersion"]
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+__all__ = ["RawFile", "RawTable", "RawVersion", "open_table"]
 
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _DAY = 1440
@@ -56,19 +60,7 @@ class RawTable:
         Raises NothingToRecount when there is no table, IncompatibleStore when its log does not tell what is in a file,
         RawRefused or RawUnavailable when the storage does not give it.
         """
-        # here, since workers that only read files load this module too
-        from deltalake import DeltaTable
-        from deltalake.exceptions import TableNotFoundError
-
-        options = S3.of(os.environ).for_delta() if is_s3(self.uri) else None
-        try:
-            with explaining(self.uri):
-                table = DeltaTable(self.uri, storage_options=options)
-        except TableNotFoundError:
-            raise NothingToRecount(
-                f"there are no raw events in {self.uri} yet: start `tallymark up`, send events, wait for the archive "
-                f"to commit them (setting archive_trigger) and recompute again"
-            ) from None
+        table = open_table(self.uri)
         actions = table.get_add_actions(flatten=True)
         told = {name: actions.column(name).to_pylist() for name in actions.schema.names if name in _TOLD}
         if not told["path"]:
@@ -84,6 +76,23 @@ class RawTable:
             for path, day, shard, rows, first, last in zip(*(told[name] for name in _TOLD), strict=True)
         )
         return RawVersion(table.version(), tuple(sorted(files)), max(told["max.occurred_at"]))
+
+
+def open_table(uri: str) -> DeltaTable:
+    """The table as it is now. Raises NothingToRecount when there is none, RawRefused or RawUnavailable."""
+    # here, since workers that only read files load this module too
+    from deltalake import DeltaTable
+    from deltalake.exceptions import TableNotFoundError
+
+    options = S3.of(os.environ).for_delta() if is_s3(uri) else None
+    try:
+        with explaining(uri):
+            return DeltaTable(uri, storage_options=options)
+    except TableNotFoundError:
+        raise NothingToRecount(
+            f"there are no raw events in {uri} yet: start `tallymark up`, send events, wait for the archive "
+            f"to commit them (setting archive_trigger) and recompute again"
+        ) from None
 
 
 def _start_of(day: str) -> int:

@@ -1,7 +1,8 @@
 """The raw table as the archive writes it: files that are there already become part of it, a micro-batch per commit.
 
-The table has one writer, which holds the lease of the archive. That is confirmed before each commit: a commit is a
-conditional put, but some S3 servers carry out both of two that meet, and the earlier one's rows would be gone.
+The table has one archive, which holds the lease of that name, and it takes turns with compaction. Both are confirmed
+before each commit: a commit is a conditional put, but some S3 servers carry out both of two that meet, and the earlier
+one's rows would be gone. In its turn the archive also knows the number that its commit will have.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from tallymark.lease import Lease
 from tallymark.s3 import S3, is_s3
 from tallymark.storage_errors import explaining
 from tallymark.store import ViewStore
+from tallymark.turn import RAW_COMMIT, taking_turn
 
 __all__ = ["RawCommits"]
 
@@ -71,22 +73,23 @@ class RawCommits:
     def add(self, files: Sequence[RawFile], micro_batch: int) -> None:
         """Commit `files`, which need not be any; nothing when the micro-batch is committed by now.
 
-        Raises LeaseHeld when another archive has taken over.
+        Raises LeaseHeld when another archive has taken over, Unavailable when its turn to commit does not come.
         """
-        table = self.open()
-        if self._is_in(table, micro_batch):
-            return
-        self._note_late(files, table.version() + 1)
-        if self._lease is not None:
-            self._lease.confirm()
-        with explaining(self._uri):
-            table.create_write_transaction(
-                [_add_action(file) for file in files],
-                mode="append",
-                schema=RAW,
-                partition_by=_PARTITIONS,
-                commit_properties=CommitProperties(app_transactions=[Transaction(self._application, micro_batch)]),
-            )
+        with taking_turn(self._store, RAW_COMMIT) as turn:
+            table = self.open()
+            if self._is_in(table, micro_batch):
+                return
+            self._note_late(files, table.version() + 1)
+            for lease in filter(None, (self._lease, turn)):
+                lease.confirm()
+            with explaining(self._uri):
+                table.create_write_transaction(
+                    [_add_action(file) for file in files],
+                    mode="append",
+                    schema=RAW,
+                    partition_by=_PARTITIONS,
+                    commit_properties=CommitProperties(app_transactions=[Transaction(self._application, micro_batch)]),
+                )
         self._newest_ms = max(self._newest_ms, *(file.occurred[1] for file in files), 0)
 
     def _is_in(self, table: DeltaTable, micro_batch: int) -> bool:

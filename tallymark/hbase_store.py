@@ -97,6 +97,13 @@ class HBaseViewStore:
             if row[-5] == grain:
                 yield from layout.cells_in(view, row, columns, version=version)
 
+    def remove(self, view: View, shard: int, grain: Grain, *, before: int) -> int:
+        table, of_grain = self._tables.holding(view), layout.grain_filter(grain)
+        of_shard = bytes((shard,)), bytes((shard + 1,))
+        rows = self._walk(table, *of_shard, families=_NUMBERS, only=of_grain, within=_WORK_SECONDS)
+        old = (row for row, _ in rows if row[-5] == grain and int.from_bytes(row[-4:], "big") < before)
+        return self._remove(table, old, families=_ALL)
+
     def read_document(self, name: str) -> bytes | None:
         return self.read_documents([name])[0]
 
@@ -133,8 +140,19 @@ class HBaseViewStore:
         rows = self._walk(self._tables.meta, start, stop, families=_NUMBERS) if start < stop else ()
         return [(row.decode(), layout.body_of(columns)) for row, columns in rows]
 
+    def remove_documents(self, names: Iterable[str]) -> None:
+        self._remove(self._tables.meta, (name.encode() for name in names), families=_NUMBERS)
+
     def close(self) -> None:
         self._pool.close()
+
+    def _remove(self, table: bytes, rows: Iterator[bytes], *, families: Sequence[bytes]) -> int:
+        count = 0
+        while some := list(islice(rows, _ROWS_AT_ONCE)):
+            remove = partial(Link.remove, table=table, rows=some, families=families)
+            self._pool.call(remove, within=_WORK_SECONDS, patience=_PATIENCE_SECONDS)
+            count += len(some)
+        return count
 
     def _document(self, link: Link, name: str) -> bytes | None:
         found = link.rows(self._tables.meta, [name.encode()], families=_NUMBERS)

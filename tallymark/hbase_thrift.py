@@ -119,6 +119,14 @@ class Link:
         with self._explained():
             self._client.mutateRowsTs(table, batch, timestamp, {})
 
+    def remove(self, table: bytes, rows: Sequence[bytes], *, families: Sequence[bytes]) -> None:
+        """Remove whole rows, as they are now by the server's clock: cells of a lower timestamp stay hidden for long."""
+        mutation, of_row = self._types.Mutation, self._types.BatchMutation
+        # a column without a qualifier is its whole family
+        batch = [of_row(row, [mutation(True, family, None, True) for family in families]) for row in rows]
+        with self._explained():
+            self._client.mutateRows(table, batch, {})
+
     def swap(self, table: bytes, row: bytes, column: bytes, *, expected: bytes | None, value: bytes) -> bool:
         """Put the cell, at the server's time, if it still is `expected`; None: if it does not exist."""
         change = self._types.Mutation(False, column, value, True)

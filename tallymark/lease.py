@@ -30,7 +30,7 @@ import psutil
 from tallymark.errors import LeaseHeld, Unavailable
 from tallymark.store import ViewStore
 
-__all__ = ["LENGTH", "Lease", "holding"]
+__all__ = ["LENGTH", "Lease", "held_since", "holding"]
 
 LENGTH: Final = timedelta(seconds=60)
 _FREE: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -177,6 +177,12 @@ def holding(
         renewing.join()
         with suppress(Unavailable, LeaseHeld):  # it runs out by itself, or somebody has it
             lease.give_back()
+
+
+def held_since(store: ViewStore, work: str) -> datetime | None:
+    """Since when somebody does that work, by that process's clock; None when nobody does."""
+    held = _decoded(store.read_document(f"lease/{work}"))
+    return None if held is None or held.is_gone() else held.since or _FREE
 
 
 def _renew(lease: Lease, length: timedelta, done: threading.Event) -> None:

@@ -7,6 +7,7 @@ that is not named here does not exist for readers.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Final, Self
 
@@ -16,7 +17,17 @@ from tallymark.buckets import minute_of
 from tallymark.errors import PublicationConflict, UnknownVersion
 from tallymark.store import ViewStore
 
-__all__ = ["NOTHING_PUBLISHED", "Progress", "Publication", "current", "history", "publish", "publish_epoch", "version"]
+__all__ = [
+    "NOTHING_PUBLISHED",
+    "Progress",
+    "Publication",
+    "current",
+    "forget",
+    "history",
+    "publish",
+    "publish_epoch",
+    "version",
+]
 
 _CURRENT: Final = "publication"
 _HISTORY: Final = "published/"
@@ -119,6 +130,19 @@ def version(store: ViewStore, number: int) -> Publication:
     if number not in published:
         raise UnknownVersion(number, sorted(published))
     return msgspec.structs.replace(published[number], epoch=current(store).epoch)
+
+
+def forget(store: ViewStore, versions: Collection[int]) -> None:
+    """Take versions out of the history: they can be read and published no more.
+
+    Raises PublicationConflict when one of them is the current version, or became it meanwhile.
+    """
+    seen = [(name, Publication.from_json(body).version) for name, body in store.list_documents(_HISTORY)]
+    store.remove_documents([name for name, number in seen if number in versions])
+    if (at := current(store)).version in versions:
+        raise PublicationConflict(
+            f"version {at.version}, which was to be forgotten, was published meanwhile; try again"
+        )
 
 
 def _history_name(publication: Publication) -> str:

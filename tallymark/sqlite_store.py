@@ -44,6 +44,10 @@ _SCAN: Final = """
 SELECT row, offset, tally, users, max(version) FROM {view}
 WHERE row >= ? AND row < ? AND version <= ? AND substr(row, -5, 1) = ? GROUP BY row, offset ORDER BY row, offset
 """
+_OLD_ROWS: Final = """
+SELECT DISTINCT row FROM {view} WHERE row >= ? AND row < ? AND substr(row, -5, 1) = ? AND substr(row, -4) < ?
+"""
+_ROWS_AT_ONCE: Final = 1000  # of one transaction: whoever puts cells meanwhile waits for it
 
 
 class SqliteViewStore:
@@ -80,6 +84,15 @@ class SqliteViewStore:
             at = row_of(row)
             yield Cell(at.video_id, at.type, bucket_at(at.grain, at.start, offset), Tally.from_bytes(tally, users))
 
+    def remove(self, view: View, shard: int, grain: Grain, *, before: int) -> int:
+        bounds = (bytes((shard,)), bytes((shard + 1,)), bytes((grain,)), before.to_bytes(4, "big"))
+        with self._file.reading() as connection:
+            old = connection.execute(_OLD_ROWS.format(view=view), bounds).fetchall()
+        for first in range(0, len(old), _ROWS_AT_ONCE):
+            with self._file.writing() as connection:
+                connection.executemany(f"DELETE FROM {view} WHERE row = ?", old[first : first + _ROWS_AT_ONCE])
+        return len(old)
+
     def read_document(self, name: str) -> bytes | None:
         return self.read_documents([name])[0]
 
@@ -106,6 +119,10 @@ class SqliteViewStore:
         # U+10FFFF sorts after every character that a name holds
         with self._file.reading() as connection:
             return connection.execute(query, (prefix, after, prefix + "\U0010ffff")).fetchall()
+
+    def remove_documents(self, names: Iterable[str]) -> None:
+        with self._file.writing() as connection:
+            connection.executemany("DELETE FROM documents WHERE name = ?", [(name,) for name in names])
 
     def close(self) -> None:
         self._file.close()

@@ -57,6 +57,12 @@ class ViewStore(Protocol):
         """All cells of one shard and grain, in the order of their row keys, each as `get` would return it."""
         ...
 
+    def remove(self, view: View, shard: int, grain: Grain, *, before: int) -> int:
+        """Remove all cells of one shard and grain in rows that start before epoch minute `before`, the start of a row,
+        and return how many rows those were. For cells that nobody reads or puts any more: one that is put there again
+        may or may not be found. It may be removed again, when it was cut short."""
+        ...
+
     def read_document(self, name: str) -> bytes | None: ...
 
     def read_documents(self, names: Sequence[str]) -> list[bytes | None]:
@@ -74,6 +80,10 @@ class ViewStore(Protocol):
 
     def list_documents(self, prefix: str, *, after: str = "") -> list[tuple[str, bytes]]:
         """(name, body) of the documents whose name starts with `prefix` and is greater than `after`, by name."""
+        ...
+
+    def remove_documents(self, names: Iterable[str]) -> None:
+        """Remove the documents of these names, whether or not they exist. For names that are never used again."""
         ...
 
     def close(self) -> None: ...
