@@ -42,7 +42,8 @@ def compare(batch: Iterable[Cell], speed: Iterable[Cell], hours: Collection[int]
         found[cell.hour, cell.type] += figures
         events[cell.hour] += figures.batch
         if not figures.equal:
-            differences.append(Difference(cell, truth and truth.count, seen and seen.count))
+            events_by = (None if tally is None else tally.count for tally in (truth, seen))
+            differences.append(Difference(cell, *events_by))
     return Comparison(dict(found), dict(events), differences)
 
 
