@@ -18,6 +18,7 @@ from serving.metrics import AnswerMetrics
 from serving.models import Answer, Answers, Series, Stats, Versions
 from serving.routes import query_routes
 from serving.store_metrics import watch_servers
+from serving.system_metrics import watch_system
 from tallymark import publication
 from tallymark.errors import StoreUnavailable
 from tallymark.publication import Publication
@@ -70,6 +71,7 @@ def create_app(settings: Settings, *, store: ViewStore, now: Callable[[], dateti
     watch_servers(registry, store)
     answer_problems(app)
     app.include_router(query_routes(settings, store=store, now=now, metrics=AnswerMetrics(registry)))
+    watch_system(registry, store, now=now)
     add_probes(app, registry, missing)
     limit_body(app, settings.max_body)
     _show_page(app)

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from tallymark import publication
+from tallymark.canary import CanaryRound, read_rounds
 from tallymark.command.home import Home
 from tallymark.command.lock import holder
 from tallymark.command.ports import answers
@@ -27,6 +28,7 @@ __all__ = ["LayerReport", "ProcessReport", "StoreReport", "SystemReport", "repor
 
 _LEAST_PATIENCE: Final = timedelta(seconds=5)
 _TRIGGERS: Final = 5
+_SILENT: Final = timedelta(minutes=3)  # without a round, a canary that runs is not well
 
 
 class ProcessReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +67,7 @@ class SystemReport(msgspec.Struct, frozen=True, kw_only=True):
     speed: LayerReport | None
     publication: Publication | None
     last_attempt: int | None
+    canaries: list[CanaryRound]
 
 
 class StoreReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +77,7 @@ class StoreReport(msgspec.Struct, frozen=True, kw_only=True):
     speed: LayerReport | None = None
     publication: Publication | None = None
     last_attempt: int | None = None
+    canaries: list[CanaryRound] = []
     problem: str | None = None
 
 
@@ -90,6 +94,7 @@ def report(settings: Settings) -> SystemReport:
     problems += [server.problem for server in servers if server.problem]
     if supervisor is not None:
         problems += _lags(kept, settings)
+        problems += _canaries(kept, supervised=any(process.name == "canary" for process in processes))
     return SystemReport(
         well=not problems,
         running=supervisor is not None,
@@ -104,6 +109,7 @@ def report(settings: Settings) -> SystemReport:
         speed=kept.speed,
         publication=kept.publication,
         last_attempt=kept.last_attempt,
+        canaries=kept.canaries,
     )
 
 
@@ -153,6 +159,7 @@ def stored(settings: Settings) -> StoreReport:
             speed=_layer(store, "progress/speed"),
             publication=now if now.version else None,
             last_attempt=int(attempts[-1][0].rpartition("/")[2]) if attempts else None,
+            canaries=read_rounds(store),
         )
     except TallymarkError as error:
         return StoreReport(problem=str(error))
@@ -177,3 +184,13 @@ def _lags(kept: StoreReport, settings: Settings) -> list[str]:
         for name, layer, trigger in layers
         if layer is not None and layer.lag_s > max(_LEAST_PATIENCE, _TRIGGERS * trigger).total_seconds()
     ]
+
+
+def _canaries(kept: StoreReport, *, supervised: bool) -> list[str]:
+    """What fresh rounds found; an old one says nothing about now."""
+    now = datetime.now(UTC)
+    fresh = [found for found in kept.canaries if now - found.at < _SILENT]
+    problems = [f"canary {found.name}: {found.part}: {found.trouble}" for found in fresh if not found.well]
+    if supervised and kept.canaries and not fresh:
+        problems.append("the canary has not been heard of for minutes; see its log")
+    return problems

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
@@ -65,6 +66,10 @@ def _show(found: SystemReport) -> None:
     else:
         at = found.publication
         say(f"published  version {at.version}, exact until {at.exact_until:%F %H:%M}, at {at.published_at:%F %T} UTC")
+    for canary in found.canaries:
+        heard = ago((datetime.now(UTC) - canary.at).total_seconds())
+        took = "failing" if canary.latency_ms is None else f"counted {canary.latency_ms / 1000:.1f} s after sending"
+        say(f"canary     {canary.name}, {heard} ago: {took}")
     for problem in found.problems:
         say(f"problem    {problem}")
     if found.well:

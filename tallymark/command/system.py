@@ -20,10 +20,12 @@ from tallymark.settings import Settings
 __all__ = ["child_environment", "clear_leftovers", "plans", "running", "tallymark_command"]
 
 
-def plans(settings: Settings) -> tuple[Plan, ...]:
+def plans(settings: Settings, *, canary: bool = False) -> tuple[Plan, ...]:
     """The processes in the order in which they end: no events come in while the rest still reads them."""
     home = Home(settings.home)
+    watching = (Plan("canary", tallymark_command("canary"), lambda: True),) if canary else ()
     return (
+        *watching,
         Plan("gateway", tallymark_command("gateway"), lambda: answers(settings.gateway)),
         Plan(
             "stream",

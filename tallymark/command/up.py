@@ -33,6 +33,7 @@ _Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 def up(
     foreground: Annotated[bool, typer.Option("--foreground", help="Stay here; Ctrl-C stops everything.")] = False,
+    canary: Annotated[bool, typer.Option("--canary", help="Send canary events too, and alert when they fail.")] = False,
     json: _Json = False,
 ) -> None:
     """Start the gateway, the stream and the API, and wait until they can do their work.
@@ -45,11 +46,11 @@ def up(
     settings = Settings.load(os.environ)
     home = Home(settings.home)
     if foreground:
-        _run_here(settings, home)
+        _run_here(settings, home, canary=canary)
         return
     home.prepare()
     ran_already = holder(home.lock) is not None
-    supervisor = None if ran_already else _launch(settings, home)
+    supervisor = None if ran_already else _launch(settings, home, canary=canary)
     state = _wait_until_ready(home, supervisor, quiet=json)
     if json:
         typer.echo(msgspec.json.encode(state))
@@ -76,18 +77,18 @@ def down(json: _Json = False) -> None:
         say("Tallymark does not run" + (f"; ended {left} processes that a dead supervisor had left" if left else ""))
 
 
-def _run_here(settings: Settings, home: Home) -> None:
+def _run_here(settings: Settings, home: Home, *, canary: bool) -> None:
     environment = _ready_to_start(settings, home)
-    supervise(settings, plans(settings), environment=environment)
+    supervise(settings, plans(settings, canary=canary), environment=environment)
 
 
-def _launch(settings: Settings, home: Home) -> subprocess.Popen[bytes]:
+def _launch(settings: Settings, home: Home, *, canary: bool) -> subprocess.Popen[bytes]:
     """Start the supervisor in a session of its own, so that it outlives this terminal."""
     environment = _ready_to_start(settings, home)
     home.fresh_log(_SUPERVISOR)
     with home.log(_SUPERVISOR).open("ab") as log:
         return subprocess.Popen(
-            tallymark_command("up", "--foreground"),
+            tallymark_command("up", "--foreground", *(("--canary",) if canary else ())),
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
