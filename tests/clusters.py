@@ -11,10 +11,16 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
+import boto3
+import happybase
+from confluent_kafka.admin import AdminClient
 from systems import settings_in
 
 from infra.cluster import Cluster
+from infra.jars import PARTS, jars
+from infra.machine import require_machine
 from infra.shape import Names
+from tallymark.errors import ProcessError
 from tallymark.settings import Settings
 
 _REGIONS: Final = 2  # of each table: enough to have several, and quick to make
@@ -42,6 +48,17 @@ class RunningCluster:
             self.cluster.make(*self._stock, regions=_REGIONS)
         return self._stock.pop()
 
+    def contents(self, beginning: str) -> set[str]:
+        """The names of all topics, tables and buckets that begin so."""
+        found = Settings.load(self.cluster.environment())
+        brokers, _, _ = found.log.removeprefix("kafka://").partition("/")
+        connection = happybase.Connection(port=int(found.store.partition("?")[0].rpartition(":")[2]))
+        tables = [name.decode() for name in connection.tables()]
+        connection.close()
+        buckets = [bucket["Name"] for bucket in boto3.client("s3").list_buckets()["Buckets"]]
+        names = {*AdminClient({"bootstrap.servers": brokers}).list_topics(timeout=30).topics, *tables, *buckets}
+        return {name for name in names if name.startswith(beginning)}
+
     def settings(self, home: Path, **changes: Any) -> Settings:
         """As `systems.settings_in`, with `names` of their own on this cluster. Nothing is shared between two calls."""
         named = Settings.load(self.cluster.environment(self.names()))
@@ -54,6 +71,18 @@ class RunningCluster:
                 | changes
             ),
         )
+
+
+def why_no_cluster() -> str | None:
+    """What keeps this machine from running the servers: no Java, no Maven, or Maven finds no repository. None when
+    nothing does: then all that is needed has been fetched."""
+    try:
+        require_machine()
+        for part in PARTS:
+            jars(part)
+    except ProcessError as error:
+        return " ".join(str(error).split())
+    return None
 
 
 @contextmanager

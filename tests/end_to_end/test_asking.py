@@ -1,8 +1,8 @@
-"""Asking the API from Python and from the command line."""
+"""Asking the API from Python and from the command line, over files and over HBase."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,11 +12,12 @@ from systems import settings_in, tallymark, told
 
 from serving.client import Tallymark
 from tallymark.errors import InvalidQuestion, TallymarkError, Unavailable
+from tallymark.settings import Settings
 
 
 @pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    with filled_api(settings_in(tmp_path_factory.mktemp("api") / "home")) as running:
+def api(new_settings: Callable[..., Settings], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    with filled_api(new_settings(tmp_path_factory.mktemp("api") / "home")) as running:
         yield running
 
 

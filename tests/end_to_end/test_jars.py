@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from infra.jars import jars, place
+from infra.machine import lacks, require_machine
 from tallymark.errors import ProcessError
 
 
@@ -26,7 +27,7 @@ def fake_maven(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("PATH", f"{maven.parent}:{os.environ['PATH']}")
 
 
-def test_two_who_fetch_at_once_get_the_same_jars(cache: Path) -> None:
+def test_two_who_fetch_at_once_get_the_same_jars(machine: None, cache: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         one, two = pool.map(jars, ["spark-kafka", "spark-kafka"])
     assert one == two == place("spark-kafka")
@@ -51,4 +52,8 @@ def test_who_has_no_maven_is_told_what_to_install(cache: Path, monkeypatch: pyte
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(ProcessError, match="apt-get install maven"):
         jars("s3proxy")
+    (missing,) = lacks()
+    assert "kafka, hbase, s3proxy, spark-kafka" in missing
+    with pytest.raises(ProcessError, match=r"nothing was started:\n  - .*apt-get install maven"):
+        require_machine()
     assert list(cache.iterdir()) == []
