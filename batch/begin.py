@@ -12,7 +12,7 @@ Each read here comes before the next for a reason, and a lost race starts over f
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -48,6 +48,7 @@ def begin(
     lateness: timedelta,
     now: Callable[[], datetime],
     done: Callable[[Step], None],
+    again: Collection[int] = (),
 ) -> Begun:
     """Begin the next attempt. Raises NothingToRecount while there is no event that could be counted."""
     while True:
@@ -67,6 +68,7 @@ def begin(
             days=_days_counted(store, published),
             exact_until=exact_until,
             rows_by_hour=rows_by_hour,
+            again=again,
         )
         done(Step.PLAN)
         if not plan.tasks and exact_until == published.exact_until:

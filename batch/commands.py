@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, date, datetime, time
 from typing import Annotated
 
 import typer
@@ -14,8 +15,22 @@ __all__ = ["recompute", "rollback", "versions"]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
+def _day(text: str) -> int:
+    """A day's first epoch minute."""
+    from tallymark.buckets import minute_of
+
+    try:
+        return minute_of(datetime.combine(date.fromisoformat(text), time(), UTC))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a day; write 2026-01-31") from None
+
+
 def recompute(
     *,
+    again: Annotated[
+        list[str] | None,
+        typer.Option(metavar="DAY", help="Count this day again, changed or not. May be given several times."),
+    ] = None,
     spark: Annotated[
         bool | None,
         typer.Option("--spark/--no-spark", help="Count on Spark or in this process.", show_default="by size"),
@@ -36,6 +51,7 @@ def recompute(
     from batch.show import progress, show_recount, show_recount_json
     from tallymark.wiring import open_store
 
+    days = frozenset(map(_day, again or ()))
     settings = Settings.load(os.environ)
     store = open_store(settings)
     try:
@@ -43,7 +59,12 @@ def recompute(
             here, there = serially(store), on_spark(start, settings)
             distribute = by_size(here, there) if spark is None else there if spark else here
             done = recount.recompute(
-                store, RawTable(settings.raw_uri), lateness=settings.lateness, distribute=distribute, watch=watch
+                store,
+                RawTable(settings.raw_uri),
+                lateness=settings.lateness,
+                distribute=distribute,
+                watch=watch,
+                again=days,
             )
     finally:
         store.close()

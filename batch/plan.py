@@ -13,7 +13,7 @@ and shard between two recounts cancel out and are not seen.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -111,15 +111,18 @@ def make_plan(
     days: Days | None,
     exact_until: datetime,
     rows_by_hour: RowsByHour,
+    again: Collection[int] = (),
 ) -> Plan:
     """The plan of attempt `number` on top of `published`; `newer`: all attempts since; `days`: those it has counted.
 
     Hours at or beyond `exact_until` that an earlier attempt counted are planned with no rows: they become nothing.
+    `again`: days (starts in epoch minutes) whose hours are counted although nothing of them changed.
     """
     until = minute_of(exact_until)
     reopened = {pair for record in newer for pair in hours_of(record.pairs)}
     suspects = _changed_days(store, raw, until, days, version=published.version)
     suspects |= {(_day_of(hour), shard) for hour, shard in reopened}
+    suspects |= {(file.day, file.shard) for file in raw.files if file.day in again and file.day < until}
     files = _files_by_day(raw, suspects)
     counted = rows_counted(store, Grain.HOUR, _hours_by_shard(suspects), version=published.version)
     look = _SecondLook(
@@ -129,6 +132,7 @@ def make_plan(
         found=rows_by_hour([file for group in files.values() for file in group]),
         counted=counted,
         most=_most_counted(store, counted, newer),
+        again=again,
     )
     tasks: dict[int, list[DayTask]] = defaultdict(list)
     for day, shard in sorted(suspects):
@@ -152,6 +156,7 @@ class _SecondLook:
     found: Mapping[Pair, int]
     counted: Mapping[Pair, int]
     most: Mapping[Pair, int]
+    again: Collection[int]
 
     def day_task(self, day: int, shard: int, files: list[RawFile]) -> DayTask:
         todo: list[HourTask] = []
@@ -159,7 +164,8 @@ class _SecondLook:
         for hour in range(day, day + _DAY, 60):
             pair = (hour, shard)
             rows = self.found.get(pair, 0) if hour < self.until else 0
-            if rows != self.counted.get(pair, 0) or pair in self.reopened:
+            asked_for = rows > 0 and day in self.again
+            if rows != self.counted.get(pair, 0) or pair in self.reopened or asked_for:
                 todo.append(HourTask(hour, rows, rows < self.most.get(pair, 0) or pair in self.shrunk))
             elif rows:
                 kept[hour] = rows

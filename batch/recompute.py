@@ -16,7 +16,7 @@ The cost is that of the dirty pairs, however long the history.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -69,8 +69,9 @@ def recompute(
     distribute: Distribute,
     now: Callable[[], datetime] = utc_now,
     watch: Watch = unwatched,
+    again: Collection[int] = (),
 ) -> Recount:
-    """Recount what is dirty, check it and publish it.
+    """Recount what is dirty, and the days `again` (starts in epoch minutes) dirty or not; check it and publish it.
 
     Raises NothingToRecount before there is anything to count, LeaseHeld while another process recounts,
     ChecksFailed or PublicationConflict when the version was counted but is kept from readers.
@@ -78,7 +79,7 @@ def recompute(
     laps = _Laps(watch)
     # a courtesy, so that none works for nothing: attempts are ordered, and the later one covers the earlier one's cells
     with holding(store, "recompute", now=now):
-        begun = begin(store, table, lateness=lateness, now=now, done=laps.done)
+        begun = begin(store, table, lateness=lateness, now=now, done=laps.done, again=again)
         if begun.record is None:
             return Recount(published=False, publication=begun.published, seconds=laps.seconds)
         counts = distribute(begun.plan.tasks, watch) if begun.plan.tasks else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -111,6 +111,7 @@ class World:
         watch: Watch = unwatched,
         now: Callable[[], datetime] | None = None,
         pin: Callable[[], RawVersion] | None = None,
+        again: Collection[int] = (),
     ) -> Recount:
         """`pin`: takes the place of the table's own."""
         table = self.table
@@ -118,7 +119,9 @@ class World:
             table.pin = pin  # type: ignore[method-assign]
         clock = now or (lambda: datetime.now(UTC))
         distribute = serially(self.store, most_rows=self._rows_at_once)
-        return recompute(self.store, table, lateness=LATENESS, distribute=distribute, now=clock, watch=watch)
+        return recompute(
+            self.store, table, lateness=LATENESS, distribute=distribute, now=clock, watch=watch, again=again
+        )
 
     @property
     def published(self) -> Publication:

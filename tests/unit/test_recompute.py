@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from raw_writer import RawRow
-from recounts import MIDNIGHT, Crash, World, crashing_after
+from recounts import MIDNIGHT, Crash, World, crashing_after, many_events
 
 from batch.attempts import State, attempt
 from batch.steps import Step
@@ -133,3 +133,15 @@ def test_a_day_and_a_month_hold_what_their_hours_hold_over_several_recounts(worl
         world.recompute()
         world.assert_exact()
     assert world.published.boundary == Grain.HOUR.floor(MIDNIGHT + 240)
+
+
+def test_a_day_can_be_counted_again_although_nothing_changed(tmp_path: Path) -> None:
+    world = World(tmp_path, rows_at_once=100_000)
+    world.append(*many_events(300, 4))
+    first = world.recompute()
+    assert not world.recompute().published
+    again = world.recompute(again=[MIDNIGHT - 1440])
+    assert (again.published, again.publication.version, again.days) == (True, 2, 1)
+    assert 0 < again.rows < first.rows
+    world.assert_exact()
+    assert not world.recompute(again=[MIDNIGHT - 100 * 1440]).published
