@@ -10,24 +10,24 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from typing import Final, Self
-from urllib.parse import parse_qs, urlsplit
 
 from tallymark import hbase_layout as layout
 from tallymark.buckets import Grain
 from tallymark.cells import Cell, CellKey, CellSpan
 from tallymark.errors import IncompatibleStore
 from tallymark.hbase_pool import Pool, PoolState
+from tallymark.hbase_servers import HBasePlace
 from tallymark.hbase_tables import LAYOUT, Tables, verify
 from tallymark.hbase_thrift import Link, Page, Row
-from tallymark.settings import Address
 from tallymark.store import Attempt, Stamp, View
 from tallymark.tally import Tally
 
 __all__ = ["HBaseViewStore"]
 
-_READ_SECONDS: Final = 5.0
+_READ_SECONDS: Final = 2.5  # of two silent servers, one after the other: a reader knows within six
 _WORK_SECONDS: Final = 30.0  # a put waits inside the server while a region moves
 _PATIENCE_SECONDS: Final = 20.0  # a writer waits for a server that is started again; a reader wants to know now
+_PUT_PATIENCE_SECONDS: Final = 60.0  # who puts cells waits for all of HBase: a stream that starts anew takes longer
 _PUT_BYTES: Final = 3_000_000  # of one call
 _ROWS_AT_ONCE: Final = 500  # of one multi-get
 _ROWS_BY_NAME: Final = 50  # a span of more rows is scanned: as fast where they are full, faster where not
@@ -53,10 +53,8 @@ class HBaseViewStore:
     @classmethod
     def open(cls, url: str) -> Self:
         """`url`: hbase://host:port,host:port?prefix=tallymark_"""
-        parts = urlsplit(url)
-        addresses = [Address(host, int(port)) for host, _, port in (a.rpartition(":") for a in parts.netloc.split(","))]
-        (prefix,) = parse_qs(parts.query, keep_blank_values=True).get("prefix", ["tallymark_"])
-        return cls(Pool(addresses), prefix=prefix)
+        place = HBasePlace.of(url)
+        return cls(Pool(place.servers), prefix=place.prefix)
 
     @property
     def state(self) -> PoolState:
@@ -68,7 +66,7 @@ class HBaseViewStore:
         count = 0
         for chunk in layout.chunks(cells, version=version, most_bytes=_PUT_BYTES):
             put = partial(Link.put, table=table, rows=chunk.rows, timestamp=at)
-            self._pool.call(put, within=_WORK_SECONDS, patience=_PATIENCE_SECONDS)
+            self._pool.call(put, within=_WORK_SECONDS, patience=_PUT_PATIENCE_SECONDS)
             count += chunk.cells
         return count
 

@@ -224,7 +224,8 @@ def test_tables_that_were_made_otherwise_are_refused(tables: Tables) -> None:
     prefix = f"{tables.prefix}other_"
     thrift = happybase.Connection(*tables.servers[0])
     for table in ("speed", "batch", "meta"):
-        thrift.create_table(prefix + table, {"c": {"max_versions": 1}})
+        families = ("c",) if table == "meta" else ("c", "u")
+        thrift.create_table(prefix + table, {family: {"max_versions": 1} for family in families})
     with pytest.raises(IncompatibleStore, match=rf"{prefix}batch has family c with 1 versions, .* family c with 64"):
         HBaseViewStore.open(tables.url(prefix=prefix))
     thrift.close()
