@@ -28,12 +28,12 @@ Pair = tuple[int, int]  # (hour start in epoch minutes, shard)
 _CELL: Final = ["video_id", "type", "hour"]
 LAGS: Final = {
     "none": 0,
-    "≤ 10 s": 10,
-    "≤ 1 m": 60,
-    "≤ 2 m": 120,
-    "≤ 10 m": 600,
-    "≤ 1 h": 3600,
-    "≤ 6 h": 21_600,
+    "≤10 s": 10,
+    "≤1 m": 60,
+    "≤2 m": 120,
+    "≤10 m": 600,
+    "≤1 h": 3600,
+    "≤6 h": 21_600,
     "more": None,
 }
 

@@ -72,10 +72,10 @@ def bars(
 
 
 def _top(values: Iterable[float]) -> float:
-    """The end of the axis: 1, 2, 4, 5 or 8 times a power of ten, at or above all values."""
+    """The end of the axis: 1, 2, 4, 5, 6 or 8 times a power of ten, at or above all values."""
     most = max([*values, 0.0]) or 1.0
     power = 10.0 ** ceil(log10(most) - 1)
-    return next(step * power for step in (1, 2, 4, 5, 8, 10, 20) if step * power >= most * 0.999999)
+    return next(step * power for step in (1, 2, 4, 5, 6, 8, 10, 20) if step * power >= most * 0.999999)
 
 
 def _y(value: float, top: float) -> float:

@@ -177,4 +177,4 @@ def _count(value: float) -> str:
 
 
 def _short(video_id: str) -> str:
-    return video_id if len(video_id) <= 9 else f"{video_id[:8]}…"
+    return video_id if len(video_id) <= 8 else f"{video_id[:7]}…"

@@ -74,7 +74,7 @@ def test_an_event_behind_the_watermark_is_late(world: World) -> None:
     found, view = compared(world, log)
     assert [one.event_id for one in view.dropped] == ["late"]
     assert found.all_causes == Causes(late=1)
-    assert found.explained.lateness["≤ 10 m"] == 1
+    assert found.explained.lateness["≤10 m"] == 1
 
 
 def test_an_event_is_late_also_behind_one_of_another_video_and_the_next_day(world: World) -> None:
