@@ -4,7 +4,7 @@ SHELL := bash
 BIN := .venv/bin
 export PYTHON
 
-.PHONY: help setup demo demo-cluster test bench lint format clean
+.PHONY: help setup demo demo-cluster airflow test bench lint format clean
 
 help: ## Show this.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ demo: setup ## A year of real events, counted twice and compared with the truth 
 
 demo-cluster: setup ## The same over Kafka, HBase and S3, which it starts on this machine without containers.
 	@$(BIN)/tallymark demo --cluster $(ARGS)
+
+airflow: setup ## Install Airflow into .venv-airflow, for the DAGs in dags/ (then: tallymark airflow up).
+	@infra/airflow.sh
 
 test: setup ## All tests (ARGS="tests/unit -k sketch" runs some).
 	@$(BIN)/python -m pytest $(ARGS)

