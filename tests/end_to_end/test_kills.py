@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import threading
 import time
 from collections import Counter
@@ -13,14 +11,12 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 import oracle
-import psutil
+from kills import kill
 from systems import eventually, get, post, told
 
 from stream.courier import Courier, Retry
 from stream.progress import ARCHIVE, read_progress
 from tallymark.buckets import Grain, instant
-from tallymark.command.home import Home
-from tallymark.command.system import running
 from tallymark.errors import TallymarkError
 from tallymark.event import Event
 from tallymark.settings import Settings
@@ -80,28 +76,6 @@ class Sender(threading.Thread):
                 self.done = number / len(self._posts)
         except TallymarkError as error:
             self.failure = error
-
-
-def pids(settings: Settings) -> dict[str, int]:
-    state = running(Home(settings.home))
-    assert state is not None, "the supervisor is gone"
-    return {process.name: process.pid for process in state.processes if process.pid is not None and process.ready}
-
-
-def jvm_of(stream: int) -> int:
-    return next(child.pid for child in psutil.Process(stream).children(recursive=True) if child.name() == "java")
-
-
-def kill(settings: Settings, *names: str) -> None:
-    """SIGKILL to the named parts at once, when all are ready; `jvm` is the one that the stream process drives.
-
-    Returns when the supervisor has seen that they are gone.
-    """
-    known = eventually(lambda: found if len(found := pids(settings)) == 3 else None, within=120)
-    for name in names:
-        os.kill(jvm_of(known["stream"]) if name == "jvm" else known[name], signal.SIGKILL)
-    gone = {"stream" if name == "jvm" else name for name in names}
-    eventually(lambda: all(pids(settings).get(name) != known[name] for name in gone), within=60)
 
 
 def test_kill_9_of_every_process_loses_nothing_and_doubles_nothing(system: Settings) -> None:
