@@ -59,7 +59,7 @@ def a_demo(mode: str, settings: Settings, request: pytest.FixtureRequest) -> Dem
 def test_six_days_of_the_demo_agree_with_the_truth_and_leave_nothing_running(a_demo: Demo) -> None:
     settings, system, options, left = a_demo
     before = left()
-    done = tallymark(settings, "demo", "--days", "6", "--json", *options, timeout=300)
+    done = tallymark(settings, "demo", "--days", "6", "--json", *options, timeout=600)
     assert done.returncode == 0, done.stderr[-4000:]
     told = json.loads(done.stdout)
     assert told["problems"] == []
