@@ -129,6 +129,7 @@ def _settings(given: Settings, home: Path, stage: Stage) -> Settings:
         home=home,
         api=api,
         gateway=gateway,
+        stream_metrics=free_address(given.stream_metrics),
         lateness=timedelta(hours=1),
         archive_trigger=timedelta(seconds=5),
         max_age=None,
