@@ -55,7 +55,9 @@ class QueryMetrics:
         def counter(name: str, says: str) -> Counter:
             return Counter(f"tallymark_stream_{name}", says, _LAYER, registry=registry)
 
-        self._records = counter("records", "Records of the log that were taken.")
+        self._records = counter(
+            "records", "Records of the log that were taken, but for a checkpoint's first micro-batch."
+        )
         self._batches = counter("micro_batches", "Micro-batches.")
         self._dropped = counter("late_rows", "Rows that came after the watermark and were not counted.")
         self._rate = gauge("records_per_second", "As fast as the last micro-batch went.")
@@ -68,11 +70,12 @@ class QueryMetrics:
     def note(self, progress: dict[str, Any]) -> None:
         """`progress`: Spark's report of a micro-batch, as its JSON has it."""
         layer = progress.get("name") or "unnamed"
-        rows = progress.get("numInputRows") or 0
-        self._records.labels(layer).inc(rows)
+        records = _taken(progress)
+        seconds = (progress.get("durationMs") or {}).get("triggerExecution", 0) / 1000
+        self._records.labels(layer).inc(records)
         self._batches.labels(layer).inc()
-        self._rate.labels(layer).set(_finite(progress.get("processedRowsPerSecond")))
-        self._seconds.labels(layer).set((progress.get("durationMs") or {}).get("triggerExecution", 0) / 1000)
+        self._rate.labels(layer).set(records / seconds if seconds else 0)
+        self._seconds.labels(layer).set(seconds)
         self._ended.labels(layer).set(_timestamp(progress["timestamp"]))
         if (waiting := _waiting(progress)) is not None:
             self._backlog.labels(layer).set(waiting)
@@ -100,6 +103,15 @@ class _Listener(StreamingQueryListener):
     def onQueryTerminated(self, event: Any) -> None: ...  # noqa: N802
 
 
+def _taken(progress: dict[str, Any]) -> int:
+    """By the log's positions, as a row of Spark's may be a range of records; 0 while Spark does not say from where."""
+    (source,) = progress.get("sources") or [{}]
+    if not source.get("startOffset") or not source.get("endOffset"):
+        return 0
+    first, end = (positions_of(_text(source[name])) for name in ("startOffset", "endOffset"))
+    return sum(max(0, at - first.get(partition, 0)) for partition, at in end.items())
+
+
 def _waiting(progress: dict[str, Any]) -> int | None:
     """The log's end less what the micro-batch has read; None when the source does not say."""
     (source,) = progress.get("sources") or [{}]
@@ -115,7 +127,3 @@ def _text(offset: Any) -> str:
 
 def _timestamp(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
-
-
-def _finite(number: Any) -> float:
-    return float(number) if isinstance(number, (int, float)) else 0.0
