@@ -65,9 +65,7 @@ def countable(decoded: DataFrame) -> DataFrame:
     compares ids in full.
     """
     return decoded.where("reason IS NULL").select(
-        f.timestamp_millis(
-            f.col("occurred_at") - f.expr(f"pmod(occurred_at, {_STEP // timedelta(milliseconds=1)})")
-        ).alias("at"),
+        f.expr(f"timestamp_millis(occurred_at - pmod(occurred_at, {_STEP // timedelta(milliseconds=1)}))").alias("at"),
         f.expr("xxhash64(event_id, video_id, occurred_at div 3600000)").alias("identity"),
         "video_id",
         "type",
