@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from batch import attempts
 from batch.attempts import AttemptRecord, State
@@ -28,8 +28,6 @@ from tallymark.publication import Progress, Publication
 from tallymark.store import ViewStore
 
 __all__ = ["Begun", "begin"]
-
-_ARCHIVE: Final = "progress/archive"
 
 
 class Begun(NamedTuple):
@@ -54,7 +52,7 @@ def begin(
     while True:
         published = publication.current(store)
         newer = attempts.newer_than(store, published.version)
-        progress = _read_progress(store)
+        progress = publication.read_progress(store, publication.ARCHIVE)
         raw = table.pin()
         exact_until = _exact_until(table, raw, progress, lateness, published)
         done(Step.PIN)
@@ -102,11 +100,6 @@ def _exact_until(
             raise NothingToRecount(f"{table.uri} holds no events yet: send some, and wait for the archive to commit")
         return published.exact_until
     return max(provable_until(progress, raw.newest_ms, lateness), published.exact_until)
-
-
-def _read_progress(store: ViewStore) -> Progress | None:
-    stored = store.read_document(_ARCHIVE)
-    return None if stored is None else Progress.from_json(stored)
 
 
 def _days_counted(store: ViewStore, published: Publication) -> attempts.Days | None:

@@ -67,15 +67,15 @@ class Cells(NamedTuple):
 def look(store: ViewStore, as_of: int | None = None) -> Snapshot:
     """The current publication, or that of version `as_of`, and how far the layers are. Raises UnknownVersion."""
     seen = publication.current(store) if as_of is None else publication.version(store, as_of)
-    speed = _progress(store, "progress/speed") if seen.epoch else None
-    archive = _progress(store, "progress/archive")
+    told = store.read_documents([publication.SPEED, publication.ARCHIVE, DOCUMENT])
+    speed, archive = map(Progress.found, told[:2])
     newer = store.list_documents("pending/", after=f"pending/{seen.raw_version:012d}") if seen.version else []
     return Snapshot(
         publication=seen,
-        speed_until=speed.included_until if speed else None,
+        speed_until=speed.included_until if speed and seen.epoch else None,
         archive_until=archive.included_until if archive else None,
         pending=[_late_rows(body) for _, body in newer],
-        evidence=_evidence(store.read_document(DOCUMENT) if as_of is None else None),
+        evidence=_evidence(told[2]) if as_of is None else None,
     )
 
 
@@ -106,8 +106,3 @@ def _late_rows(body: bytes) -> dict[int, dict[int, int]]:
 def _evidence(body: bytes | None) -> Evidence | None:
     """The audit writes it once an hour or so; each request meets the same document again."""
     return None if body is None else Evidence.from_json(body)
-
-
-def _progress(store: ViewStore, name: str) -> Progress | None:
-    stored = store.read_document(name)
-    return None if stored is None else Progress.from_json(stored)

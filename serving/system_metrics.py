@@ -1,6 +1,6 @@
 """What the API tells Prometheus about the system as a whole, as far as the view store knows it.
 
-Read when somebody looks, in one round trip. A store that does not answer is a metric, too: `tallymark_store_up` is 0
+Read when somebody looks. A store that does not answer is a metric, too: `tallymark_store_up` is 0
 and the others are left out, so that nobody takes old figures for new ones.
 """
 
@@ -22,7 +22,7 @@ from tallymark.store import ViewStore
 
 __all__ = ["watch_system"]
 
-_LAYERS: Final = {"archive": "progress/archive", "speed": "progress/speed"}
+_LAYERS: Final = {"archive": publication.ARCHIVE, "speed": publication.SPEED}
 Gauges = Iterator[GaugeMetricFamily]
 
 

@@ -22,11 +22,11 @@ from pyspark.sql.streaming.query import StreamingQuery
 from stream.checkpoint import Checkpoint, resume_or_begin
 from stream.log import EventLog, Positions
 from stream.log.spark_source import undecoded_stream
-from stream.progress import ARCHIVE, read_progress
 from stream.raw_commits import RawCommits
 from stream.raw_files import WRITTEN, RawFile, Written, writing
 from tallymark.errors import RawRefused, TallymarkError, Unavailable
 from tallymark.lease import Lease
+from tallymark.publication import ARCHIVE, read_progress
 from tallymark.settings import Settings
 from tallymark.store import ViewStore
 

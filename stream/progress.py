@@ -17,10 +17,7 @@ from stream.log import Horizon, Positions
 from tallymark.publication import Progress
 from tallymark.store import ViewStore
 
-__all__ = ["ARCHIVE", "SPEED", "ProgressTracker", "has_passed", "read_progress"]
-
-ARCHIVE = "progress/archive"
-SPEED = "progress/speed"
+__all__ = ["ProgressTracker", "has_passed"]
 
 
 class ProgressTracker:
@@ -54,8 +51,3 @@ class ProgressTracker:
 def has_passed(finished: Positions, positions: Positions) -> bool:
     """Whether everything before `positions` lies before `finished`."""
     return all(finished.get(partition, 0) >= position for partition, position in positions.items())
-
-
-def read_progress(store: ViewStore, document: str) -> Progress | None:
-    stored = store.read_document(document)
-    return None if stored is None else Progress.from_json(stored)

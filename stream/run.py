@@ -21,11 +21,12 @@ from stream.checkpoint import Checkpoint
 from stream.log import EventLog, Horizon, Positions, open_log
 from stream.log.spark_source import positions_of
 from stream.metrics import watch_queries
-from stream.progress import ARCHIVE, SPEED, ProgressTracker, has_passed, read_progress
+from stream.progress import ProgressTracker, has_passed
 from stream.speed import begin_epoch, start_speed
 from tallymark import publication
 from tallymark.errors import TallymarkError, Unavailable
 from tallymark.lease import holding
+from tallymark.publication import ARCHIVE, SPEED, read_progress
 from tallymark.settings import Settings
 from tallymark.spark import start_spark
 from tallymark.store import ViewStore

@@ -18,7 +18,9 @@ from tallymark.errors import PublicationConflict, UnknownVersion
 from tallymark.store import ViewStore
 
 __all__ = [
+    "ARCHIVE",
     "NOTHING_PUBLISHED",
+    "SPEED",
     "Progress",
     "Publication",
     "current",
@@ -26,11 +28,14 @@ __all__ = [
     "history",
     "publish",
     "publish_epoch",
+    "read_progress",
     "version",
 ]
 
 _CURRENT: Final = "publication"
 _HISTORY: Final = "published/"
+ARCHIVE: Final = "progress/archive"
+SPEED: Final = "progress/speed"
 _FLOOR: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -41,6 +46,11 @@ class _Document(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def from_json(cls, stored: bytes) -> Self:
         return msgspec.json.decode(stored, type=cls)
+
+    @classmethod
+    def found(cls, stored: bytes | None) -> Self | None:
+        """None of a document that does not exist."""
+        return None if stored is None else cls.from_json(stored)
 
 
 class Publication(_Document, frozen=True, kw_only=True):
@@ -74,10 +84,14 @@ class Progress(_Document, frozen=True, kw_only=True):
     included_until: datetime
 
 
+def read_progress(store: ViewStore, layer: str) -> Progress | None:
+    """Of `ARCHIVE` or `SPEED`; None before it has told any."""
+    return Progress.found(store.read_document(layer))
+
+
 def current(store: ViewStore) -> Publication:
     """What readers see now; `NOTHING_PUBLISHED` in a new store."""
-    stored = store.read_document(_CURRENT)
-    return NOTHING_PUBLISHED if stored is None else Publication.from_json(stored)
+    return Publication.found(store.read_document(_CURRENT)) or NOTHING_PUBLISHED
 
 
 def publish(store: ViewStore, new: Publication, *, expected: Publication) -> None:

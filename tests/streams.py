@@ -14,11 +14,12 @@ from systems import ROOT, environment, eventually
 
 from batch.raw import RawTable
 from stream.log import open_log
-from stream.progress import has_passed, read_progress
+from stream.progress import has_passed
 from tallymark import publication
 from tallymark.buckets import Grain
 from tallymark.cells import SHARDS, CellKey
 from tallymark.event import Event, encode
+from tallymark.publication import read_progress
 from tallymark.s3 import S3, is_s3
 from tallymark.settings import Settings
 from tallymark.store import View

@@ -19,7 +19,7 @@ from tallymark.command.show import ago
 from tallymark.command.state import ProcessState, SystemState, read_state
 from tallymark.command.store_servers import ServerReport, servers_of_the_store
 from tallymark.errors import TallymarkError
-from tallymark.publication import Progress, Publication
+from tallymark.publication import Publication
 from tallymark.settings import Address, Settings
 from tallymark.store import ViewStore
 from tallymark.wiring import open_store
@@ -155,8 +155,8 @@ def stored(settings: Settings) -> StoreReport:
         now = publication.current(store)
         attempts = store.list_documents("attempts/")
         return StoreReport(
-            archive=_layer(store, "progress/archive"),
-            speed=_layer(store, "progress/speed"),
+            archive=_layer(store, publication.ARCHIVE),
+            speed=_layer(store, publication.SPEED),
             publication=now if now.version else None,
             last_attempt=int(attempts[-1][0].rpartition("/")[2]) if attempts else None,
             canaries=read_rounds(store),
@@ -168,10 +168,9 @@ def stored(settings: Settings) -> StoreReport:
 
 
 def _layer(store: ViewStore, document: str) -> LayerReport | None:
-    stored = store.read_document(document)
-    if stored is None:
+    progress = publication.read_progress(store, document)
+    if progress is None:
         return None
-    progress = Progress.from_json(stored)
     lag = (datetime.now(UTC) - progress.included_until).total_seconds()
     return LayerReport(included_until=progress.included_until, lag_s=max(0.0, lag), positions=progress.positions)
 

@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 
 from stream.log import open_log
-from stream.progress import SPEED, read_progress
+from tallymark.publication import SPEED, read_progress
 from tallymark.settings import Settings
 from tallymark.wiring import open_store
 from tests.bench.report import record

@@ -12,8 +12,8 @@ from clusters import RunningCluster
 from streams import append, has_read, raw_places, streaming, words_of
 from systems import eventually, tallymark
 
-from stream.progress import ARCHIVE, SPEED
 from tallymark.event import Event
+from tallymark.publication import ARCHIVE, SPEED
 from tallymark.settings import Settings
 
 PATIENCE = 240  # a busy machine takes long for the first micro-batch

@@ -9,10 +9,10 @@ from pathlib import Path
 from streams import append, has_read, streaming
 from systems import eventually, settings_in, tallymark, told
 
-from stream.progress import ARCHIVE, SPEED
 from tallymark import publication
 from tallymark.buckets import Grain, minute_of
 from tallymark.event import Event
+from tallymark.publication import ARCHIVE, SPEED
 from tallymark.settings import Settings
 from tallymark.wiring import open_store
 

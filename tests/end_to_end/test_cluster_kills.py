@@ -19,9 +19,9 @@ from systems import environment, eventually, get, post, running, told
 from traffic import POST, Reader, Seen, Sender, assert_right
 
 from batch.raw import RawTable
-from stream.progress import ARCHIVE, read_progress
 from tallymark.buckets import Grain, instant
 from tallymark.event import Event
+from tallymark.publication import ARCHIVE, read_progress
 from tallymark.s3 import S3
 from tallymark.settings import Settings
 from tallymark.wiring import open_store

@@ -15,10 +15,10 @@ from kills import kill
 from systems import eventually, get, post, told
 
 from stream.courier import Courier, Retry
-from stream.progress import ARCHIVE, read_progress
 from tallymark.buckets import Grain, instant
 from tallymark.errors import TallymarkError
 from tallymark.event import Event
+from tallymark.publication import ARCHIVE, read_progress
 from tallymark.settings import Settings
 from tallymark.wiring import open_store
 

@@ -19,11 +19,11 @@ from stream.archive import Archive, begin_archive, start_archive
 from stream.dead_letters import dead_letters
 from stream.log.sqlite import SqliteLog
 from stream.log.sqlite_source import RANGES
-from stream.progress import ARCHIVE, SPEED, read_progress
 from stream.run import run_stream
 from tallymark import publication
 from tallymark.cells import shard_of
 from tallymark.event import Event, encode
+from tallymark.publication import ARCHIVE, SPEED, read_progress
 from tallymark.settings import Settings
 from tallymark.sqlite_store import SqliteViewStore
 

@@ -21,10 +21,10 @@ from recounts import assert_same, cells_at
 from streams import append, has_read, raw_places, speed_minutes, streaming
 from systems import eventually, settings_in, told
 
-from stream.progress import ARCHIVE, SPEED
 from tallymark import publication
 from tallymark.buckets import Grain
 from tallymark.event import Event
+from tallymark.publication import ARCHIVE, SPEED
 from tallymark.settings import Settings
 from tallymark.wiring import open_store
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from strategies import quick
 
 from stream.log import Horizon
-from stream.progress import ProgressTracker, has_passed, read_progress
+from stream.progress import ProgressTracker, has_passed
+from tallymark.publication import read_progress
 from tallymark.sqlite_store import SqliteViewStore
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

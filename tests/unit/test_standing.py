@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -150,6 +150,9 @@ class Without:
 
     def read_document(self, name: str) -> bytes | None:
         return None if name == self._name else self._store.read_document(name)
+
+    def read_documents(self, names: Sequence[str]) -> list[bytes | None]:
+        return [self.read_document(name) for name in names]
 
 
 def test_a_speed_view_that_is_behind_is_said_to_be(store: SqliteViewStore) -> None:
