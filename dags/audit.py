@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from airflow.sdk import DAG
-from policy import DEFAULTS, PUBLISHED, TAGS, tallymark
+from policy import EACH, PUBLISHED, tallymark
 
 with DAG(
     "audit",
     schedule=[PUBLISHED],  # not a clock: there is something to compare once hours were sealed
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    catchup=False,
-    max_active_runs=1,
-    default_args=DEFAULTS,
-    tags=TAGS,
+    **EACH,
     doc_md="""
 ### What it is for
 Compares the speed view of every newly sealed hour with the batch view, writes a report, and learns how far fresh counts

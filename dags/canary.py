@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from airflow.sdk import DAG
-from policy import DEFAULTS, TAGS, tallymark
+from policy import DEFAULTS, EACH, tallymark
 
 with DAG(
     "canary",
     schedule="* * * * *",
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    catchup=False,
-    max_active_runs=1,
     is_paused_upon_creation=True,  # `tallymark up --canary` flies more cheaply, and also while Airflow is down
-    default_args=DEFAULTS | {"retries": 0},  # the next minute's flight is the retry
-    tags=TAGS,
+    **EACH | {"default_args": DEFAULTS | {"retries": 0}},  # the next minute's flight is the retry
     doc_md="""
 ### What it is for
 Sends a few events through the gateway and sees that the API counts them within seconds. Paused at first: unpause it

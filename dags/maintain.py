@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from airflow.sdk import DAG
-from policy import DEFAULTS, TAGS, tallymark
+from policy import EACH, tallymark
 
 with DAG(
     "maintain",
     schedule="30 4 * * 0",
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    catchup=False,
-    max_active_runs=1,
-    default_args=DEFAULTS,
-    tags=TAGS,
+    **EACH,
     doc_md="""
 ### What it is for
 Compacts small raw files, deletes those that are long out of the table, and removes old minutes of the speed view and

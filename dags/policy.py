@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.request import Request, urlopen
 
@@ -18,7 +18,6 @@ from airflow.sdk import Asset
 
 PUBLISHED = Asset("tallymark://published")
 """A new version that readers see."""
-TAGS = ["tallymark"]
 _log = logging.getLogger(__name__)
 
 
@@ -46,6 +45,16 @@ DEFAULTS: dict[str, Any] = {
     "execution_timeout": timedelta(hours=1),
     "on_failure_callback": tell,
 }
+
+
+EACH: dict[str, Any] = {
+    "start_date": datetime(2026, 1, 1, tzinfo=UTC),
+    "catchup": False,
+    "max_active_runs": 1,
+    "default_args": DEFAULTS,
+    "tags": ["tallymark"],
+}
+"""What every DAG is made with."""
 
 
 def tallymark(task_id: str, arguments: str, **options: Any) -> BashOperator:

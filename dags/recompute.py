@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import DAG
-from policy import DEFAULTS, PUBLISHED, TAGS, tallymark
+from policy import EACH, PUBLISHED, tallymark
 
 ABOUT = """
 ### What it is for
@@ -35,11 +35,7 @@ def recompute(dag_id: str, *, schedule: str, doc_md: str, timeout: timedelta) ->
     with DAG(
         dag_id,
         schedule=schedule,
-        start_date=datetime(2026, 1, 1, tzinfo=UTC),
-        catchup=False,
-        max_active_runs=1,
-        default_args=DEFAULTS,
-        tags=TAGS,
+        **EACH,
         doc_md=doc_md,
     ) as dag:
         count = tallymark("recompute", f"recompute --json {AGAIN}", execution_timeout=timeout)
