@@ -106,15 +106,15 @@ class Reader(threading.Thread):
         super().__init__(daemon=True)
         self._address = settings.api
         self._videos = videos
-        self._stop = threading.Event()
+        self._ended = threading.Event()
         self.seen: list[Seen] = []
 
     def run(self) -> None:
-        while not self._stop.wait(0.05):
+        while not self._ended.wait(0.05):
             self.seen.append(self._ask(self._videos[len(self.seen) % len(self._videos)]))
 
     def stop(self) -> None:
-        self._stop.set()
+        self._ended.set()
         self.join()
 
     def _ask(self, video: str) -> Seen:

@@ -72,10 +72,6 @@ class Walk:
         return self.reader.seen[first:]
 
 
-@pytest.mark.skipif(
-    "CLUSTER_KILLS" not in os.environ,
-    reason="takes minutes of a machine that has nothing else to do: set CLUSTER_KILLS",
-)
 def test_kill_9_of_every_server_and_process_of_a_cluster_loses_nothing_and_tells_nothing_wrong(
     own: RunningCluster, tmp_path: Path
 ) -> None:
