@@ -11,8 +11,9 @@ import psutil
 
 __all__ = ["end_session", "members", "memory"]
 
-_CLOCK_STEP: Final = 1.0  # seconds by which a process's start may seem to precede what was noted
+_CLOCK_STEP: Final = 2.0  # seconds by which a process may seem to start before its note: the time of boot is whole
 _PATIENCE: Final = 5.0
+_EXEC_WITHIN: Final = 1.0
 
 
 def members(session: int, *, home: Path, since: float) -> list[psutil.Process]:
@@ -26,10 +27,24 @@ def members(session: int, *, home: Path, since: float) -> list[psutil.Process]:
             if os.getsid(pid) != session:
                 continue
             process = psutil.Process(pid)
-            if process.create_time() >= since - _CLOCK_STEP and process.environ().get("TALLYMARK_HOME") == str(home):
+            young = process.create_time() >= since - _CLOCK_STEP
+            if young and _environment(process).get("TALLYMARK_HOME") == str(home):
                 found.append(process)
         except (ProcessLookupError, PermissionError, psutil.Error):
             continue
+    return found
+
+
+def _environment(process: psutil.Process) -> dict[str, str]:
+    """What the process was started with; raises psutil.Error.
+
+    Linux shows an empty environment in the middle of an exec, when the parent already goes on: that is waited out.
+    """
+    deadline = time.monotonic() + _EXEC_WITHIN
+    while not (found := process.environ()):
+        if process.status() == psutil.STATUS_ZOMBIE or time.monotonic() > deadline:
+            break
+        time.sleep(0.001)
     return found
 
 

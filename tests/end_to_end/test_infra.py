@@ -101,9 +101,11 @@ def test_everything_listens_on_loopback_only(cluster: RunningCluster) -> None:
 
 def test_keys_can_be_read_by_their_owner_only(cluster: RunningCluster) -> None:
     secret = cluster.environment["AWS_SECRET_ACCESS_KEY"].encode()
-    holders = [
-        path for path in cluster.cluster.home.root.rglob("*.*") if path.is_file() and secret in path.read_bytes()
-    ]
+    files = []
+    for folder, folders, names in os.walk(cluster.cluster.home.root):
+        folders[:] = set(folders) - {"data"}  # what the servers keep there changes while it is looked at
+        files += [path for name in names if (path := Path(folder, name)).is_file()]
+    holders = {path for path in files if secret in path.read_bytes()}
     assert {path.name for path in holders} == {"keys.json", "s3proxy.properties"}
     assert all(path.stat().st_mode & 0o077 == 0 for path in holders)
 
