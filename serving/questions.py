@@ -10,11 +10,9 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-import msgspec
-
 from tallymark.buckets import TimeRange
 from tallymark.errors import InvalidQuestion
-from tallymark.event import EARLIEST_MS, LATEST_MS, MAX_ID, TYPE_PATTERN
+from tallymark.event import A_TIME, EARLIEST_MS, LATEST_MS, MAX_ID, TYPE_PATTERN, parse_rfc3339
 
 __all__ = [
     "EARLIEST",
@@ -116,11 +114,8 @@ def _from_ms(given: int) -> datetime:
 
 
 def _from_rfc3339(text: str) -> datetime:
-    try:
-        at = msgspec.convert(text, datetime)
-    except msgspec.ValidationError:
-        at = None
-    if at is None or at.tzinfo is None:
+    at = parse_rfc3339(text)
+    if at is None:
         hint = "; in a URL write the + of the zone as %2B" if _EATEN_PLUS.fullmatch(text) else ""
-        raise ValueError(f"expected epoch milliseconds or RFC 3339 with a zone, 2026-01-31T12:00:00Z{hint}")
+        raise ValueError(f"expected {A_TIME}{hint}")
     return at

@@ -7,7 +7,7 @@ it on every record of the log, so that no two layers can disagree about a record
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Annotated, Final
 
@@ -16,11 +16,24 @@ from msgspec import Meta
 
 from tallymark.errors import MalformedEvent
 
-__all__ = ["EARLIEST_MS", "LATEST_MS", "MAX_ID", "MAX_VALUE", "TYPE_PATTERN", "Event", "decode", "encode", "identity"]
+__all__ = [
+    "A_TIME",
+    "EARLIEST_MS",
+    "LATEST_MS",
+    "MAX_ID",
+    "MAX_VALUE",
+    "TYPE_PATTERN",
+    "Event",
+    "decode",
+    "encode",
+    "identity",
+    "parse_rfc3339",
+]
 
 MAX_EVENT_ID: Final = 64
 MAX_ID: Final = 128
 MAX_VALUE: Final = 2**40
+A_TIME: Final = "epoch milliseconds or RFC 3339 with a zone, 2026-01-31T12:00:00Z"
 TYPE_PATTERN: Final = r"[a-z][a-z0-9_]{0,31}"
 EARLIEST_MS: Final = 946_684_800_000  # 2000-01-01T00:00:00Z: the floor of every bucket
 LATEST_MS: Final = 4_102_444_800_000  # 2100-01-01T00:00:00Z: a clock that says more is broken
@@ -94,6 +107,15 @@ def identity(event: Event) -> tuple[str, str, int]:
     return event.event_id, event.video_id, event.occurred_at // HOUR_MS
 
 
+def parse_rfc3339(text: str) -> datetime | None:
+    """None of what is not RFC 3339 or names no zone."""
+    try:
+        at = msgspec.convert(text, datetime)
+    except msgspec.ValidationError:
+        return None
+    return None if at.tzinfo is None else at
+
+
 def _decode_carefully(raw: bytes, latest_ms: int) -> Event:
     """The rule in full: what `decode` accepts at a glance is a subset of it."""
     try:
@@ -136,7 +158,7 @@ def _require_id(field: str, text: str, longest: int) -> None:
 
 
 def _instant_ms(given: int | str, latest_ms: int) -> int:
-    ms = _parse_rfc3339(given) if isinstance(given, str) else given
+    ms = _rfc3339_ms(given) if isinstance(given, str) else given
     if ms < EARLIEST_MS:
         raise MalformedEvent("before 2000-01-01T00:00:00Z; expected epoch milliseconds or RFC 3339", "occurred_at")
     if ms > latest_ms:
@@ -144,16 +166,12 @@ def _instant_ms(given: int | str, latest_ms: int) -> int:
     return ms
 
 
-def _parse_rfc3339(text: str) -> int:
-    try:
-        instant = msgspec.convert(text, datetime)
-    except msgspec.ValidationError:
-        instant = None
-    if instant is None or instant.tzinfo is None:
-        raise MalformedEvent("expected epoch milliseconds or RFC 3339 with a zone, 2026-01-31T12:00:00Z", "occurred_at")
-    # timedelta // timedelta is exact integer arithmetic; timestamp() would go through a float
-    since = instant - datetime(1970, 1, 1, tzinfo=UTC)
-    return (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
+def _rfc3339_ms(text: str) -> int:
+    at = parse_rfc3339(text)
+    if at is None:
+        raise MalformedEvent(f"expected {A_TIME}", "occurred_at")
+    # exact integer arithmetic; timestamp() would go through a float
+    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
 
 
 def _malformed(error: Exception) -> MalformedEvent:
