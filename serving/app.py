@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from prometheus_client import CollectorRegistry
 
+from serving.audits import Audits
 from serving.examples import EXAMPLES
 from serving.metrics import AnswerMetrics
 from serving.models import Answer, Answers, Series, Stats, Versions
@@ -49,7 +50,7 @@ and `end` of the answer say what it covers. Errors are problem details that say 
 _PAGE_POLICY: Final = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:"
 )
-_SHAPES: Final = (Answer, Answers, Stats, Series, Publication, Versions)
+_SHAPES: Final = (Answer, Answers, Stats, Series, Publication, Versions, Audits)
 
 
 def _utc_now() -> datetime:

@@ -11,16 +11,18 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Final, Self, TypedDict, TypeVar
+from typing import Any, Final, Required, Self, TypedDict, TypeVar, Unpack
 
 import httpx
 import msgspec
 
+from serving.audits import Audits
 from serving.models import Answer, Answers, Series, Stats, Versions
 from tallymark.errors import InvalidQuestion, TallymarkError, Unavailable
 from tallymark.publication import Publication
+from tallymark.settings import Settings
 
-__all__ = ["Ask", "Tallymark"]
+__all__ = ["Ask", "Tallymark", "When", "Within"]
 
 _PAUSES: Final = (0.1, 0.4, 1.6)
 _UNPROCESSABLE: Final = 422
@@ -29,15 +31,26 @@ Shape = TypeVar("Shape")
 Time = datetime | int | str
 
 
-class Ask(TypedDict, total=False):
-    """One question of `query`: video_id, and start (with or without end) or last."""
+class Within(TypedDict, total=False):
+    """The range of a question: `start` with or without `end`, or `last` (before `end`), which is like `24h`."""
 
-    video_id: str
+    start: Time | None
+    end: Time | None
+    last: str | None
+
+
+class When(Within, total=False):
+    """And `as_of`: answer as when this version was published."""
+
+    as_of: int | None
+
+
+class Ask(Within, total=False):
+    """One question of `query`; `type` is view and `function` is count unless it says otherwise."""
+
+    video_id: Required[str]
     type: str
     function: str
-    start: Time
-    end: Time
-    last: str
 
 
 class _Problem(msgspec.Struct):
@@ -46,8 +59,9 @@ class _Problem(msgspec.Struct):
 
 
 class Tallymark:
-    """Asks the API at `url`. Times are aware datetimes, epoch milliseconds or RFC 3339 text; `last` is like `24h`.
+    """Asks the API at `url`. Times are aware datetimes, epoch milliseconds or RFC 3339 text.
 
+    Answers are values, and tables by `to_pandas()` and `to_arrow()`.
     Calls raise InvalidQuestion for what cannot be asked, Unavailable when the API does not answer, TallymarkError for
     anything else that it refuses. Reads by GET (all but `query`) are tried again after each of `pauses`, in seconds,
     when the connection fails or the API says 503; not when `timeout` has passed. Instances may be shared by threads.
@@ -66,33 +80,18 @@ class Tallymark:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout)
 
-    def count(
-        self,
-        video_id: str,
-        type: str = "view",
-        *,
-        start: Time | None = None,
-        end: Time | None = None,
-        last: str | None = None,
-        as_of: int | None = None,
-    ) -> Answer:
-        """How many events of the video and type there were."""
-        return self._get(
-            "/v1/count", Answer, video_id=video_id, type=type, start=start, end=end, last=last, as_of=as_of
-        )
+    @classmethod
+    def of(cls, settings: Settings, *, pauses: Sequence[float] = _PAUSES) -> Self:
+        """The API of the system that has these settings, with one of its tokens."""
+        return cls(settings.api.url, token=min(settings.tokens, default=None), pauses=pauses)
 
-    def stats(
-        self,
-        video_id: str,
-        type: str = "view",
-        *,
-        start: Time | None = None,
-        end: Time | None = None,
-        last: str | None = None,
-        as_of: int | None = None,
-    ) -> Stats:
+    def count(self, video_id: str, type: str = "view", **when: Unpack[When]) -> Answer:
+        """How many events of the video and type there were."""
+        return self._get("/v1/count", Answer, video_id=video_id, type=type, **when)
+
+    def stats(self, video_id: str, type: str = "view", **when: Unpack[When]) -> Stats:
         """Count, sum, min, max, mean and different users at once."""
-        return self._get("/v1/stats", Stats, video_id=video_id, type=type, start=start, end=end, last=last, as_of=as_of)
+        return self._get("/v1/stats", Stats, video_id=video_id, type=type, **when)
 
     def series(
         self,
@@ -101,27 +100,28 @@ class Tallymark:
         *,
         grain: str = "hour",
         function: str = "count",
-        start: Time | None = None,
-        end: Time | None = None,
-        last: str | None = None,
-        as_of: int | None = None,
+        **when: Unpack[When],
     ) -> Series:
-        """One function per minute, hour, day or month; `.to_pandas()` and `.to_arrow()` make tables of it."""
-        asked = {"video_id": video_id, "type": type, "start": start, "end": end, "last": last, "as_of": as_of}
-        return self._get("/v1/series", Series, **asked, grain=grain, function=function)
+        """One function per minute, hour, day or month."""
+        asked = {"video_id": video_id, "type": type, "grain": grain, "function": function}
+        return self._get("/v1/series", Series, **asked, **when)
 
-    def query(self, questions: Sequence[Ask], *, as_of: int | None = None) -> tuple[Answer, ...]:
-        """Answers in the order of the questions, all from one publication."""
+    def query(self, questions: Sequence[Ask], *, as_of: int | None = None) -> Answers:
+        """Answers in the order of the questions, at most 1,000, all from one publication."""
         body: dict[str, Any] = {"questions": [_given(**question) for question in questions], **_given(as_of=as_of)}
-        return _decoded(self._sent("POST", "/v1/query", json=body), Answers).answers
+        return _decoded(self._sent("POST", "/v1/query", json=body), Answers)
 
     def publication(self) -> Publication:
         """What readers see now."""
         return self._get("/v1/publication", Publication)
 
-    def versions(self) -> tuple[Publication, ...]:
+    def versions(self) -> Versions:
         """What was published, in the order in which readers saw it."""
-        return self._get("/v1/versions", Versions).versions
+        return self._get("/v1/versions", Versions)
+
+    def audits(self, limit: int = 30) -> Audits:
+        """What the last audits found, oldest first; their `hours()` are the newest word on each hour."""
+        return self._get("/v1/audits", Audits, limit=limit)
 
     def get_view_count(self, video_id: str, start: Time, end: Time) -> Answer:
         """`getViewCount` of the first design."""

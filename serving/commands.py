@@ -92,9 +92,8 @@ def stats(
 def _client() -> Tallymark:
     from serving.client import Tallymark
 
-    settings = Settings.load(os.environ)
     # who waits at a terminal wants to know now
-    return Tallymark(settings.api.url, token=min(settings.tokens, default=None), pauses=())
+    return Tallymark.of(Settings.load(os.environ), pauses=())
 
 
 def _range(last: str | None, start: str | None) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from serving.audits import Audit, AuditedHour, Audits
 from serving.models import Answer, Answers, GrainName, Interval, Point, Series, Stats, Versions
 from serving.questions import Function
 from tallymark.publication import Publication
@@ -52,11 +53,30 @@ _STATS = Stats(
 )
 _POINTS = (Point(_EXACT_UNTIL - timedelta(hours=1), 58, True), Point(_EXACT_UNTIL, 49, False))
 _SERIES = Series(**_ENVELOPE, function=Function.COUNT, grain=GrainName.HOUR, points=_POINTS)
+_AUDITED = {"batch": 1204, "speed": 1188, "missed": 16, "surplus": 0, "unexplained": 0}
+_AUDIT = Audit(
+    number=5,
+    verdict="warned",
+    finished_at=_EXACT_UNTIL + timedelta(minutes=10),
+    start=_EXACT_UNTIL - timedelta(hours=1),
+    until=_EXACT_UNTIL,
+    version=17,
+    epoch=1,
+    hours=1,
+    empty=0,
+    **_AUDITED,
+    late=16,
+    duplicates=0,
+    lost=0,
+    budget=0.01,
+    bounds="answers state bounds with 95% confidence for view, from 168 hours",
+    report="/var/lib/tallymark/reports/audit-00000005.html",
+    not_compared=(),
+    by_hour=(AuditedHour(start=_EXACT_UNTIL - timedelta(hours=1), **_AUDITED),),
+)
+_ALL = (_ANSWER, Answers((_ANSWER,)), _STATS, _SERIES, _PUBLICATION, Versions((_PUBLICATION,)), Audits((_AUDIT,)))
 
-EXAMPLES: Final[dict[str, Any]] = {
-    type(example).__name__: msgspec.to_builtins(example)
-    for example in (_ANSWER, Answers((_ANSWER,)), _STATS, _SERIES, _PUBLICATION, Versions((_PUBLICATION,)))
-}
+EXAMPLES: Final[dict[str, Any]] = {type(example).__name__: msgspec.to_builtins(example) for example in _ALL}
 QUESTIONS: Final[dict[str, Any]] = {
     "questions": [
         {"video_id": "ATL", "type": "view", "function": "count", "last": "24h"},

@@ -13,12 +13,12 @@ import msgspec
 from msgspec import Meta
 
 from serving.questions import Function
+from serving.tables import Listed, Rows, Tabular
 from tallymark.buckets import Grain
 from tallymark.publication import Publication
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
 __all__ = [
     "Answer",
@@ -109,8 +109,8 @@ _Confidence = Annotated[
 ]
 
 
-class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """What every answer says about itself."""
+class Envelope(msgspec.Struct, Tabular, frozen=True, kw_only=True):
+    """What every answer says about itself. `to_pandas` and `to_arrow` make tables, here and below."""
 
     video_id: str
     type: str
@@ -173,39 +173,33 @@ class Series(Envelope, frozen=True, kw_only=True):
     grain: GrainName
     points: tuple[Point, ...]
 
-    def to_arrow(self) -> pa.Table:
-        """Columns start (timestamp, UTC), value (int64 or double), exact (bool)."""
-        import pyarrow as pa
-
-        columns = {
-            "start": pa.array([p.start for p in self.points], pa.timestamp("ms", tz="UTC")),
-            "value": pa.array([p.value for p in self.points], self._value_type(pa)),
-            "exact": pa.array([p.exact for p in self.points], pa.bool_()),
-        }
-        return pa.table(columns)
-
     def to_pandas(self) -> pd.DataFrame:
-        """The same columns, indexed by start; a value that is not known is NA."""
-        import pandas as pd
+        """Columns value and exact, by start."""
+        return super().to_pandas().set_index("start")
 
-        frame = pd.DataFrame(
-            {"value": [p.value for p in self.points], "exact": [p.exact for p in self.points]},
-            index=pd.DatetimeIndex([p.start for p in self.points], name="start", tz="UTC"),
-        )
-        return frame.astype({"value": "Float64" if self.function is Function.MEAN else "Int64", "exact": "bool"})
-
-    def _value_type(self, pa: object) -> object:
-        name = "float64" if self.function is Function.MEAN else "int64"
-        return getattr(pa, name)()
+    def _rows(self) -> Rows:
+        return Rows(Point, self.points)
 
 
-class Answers(msgspec.Struct, frozen=True):
+class Answers(msgspec.Struct, Listed[Answer], frozen=True):
     """In the order of the questions; one publication for all of them."""
 
     answers: tuple[Answer, ...]
 
+    def _all(self) -> tuple[Answer, ...]:
+        return self.answers
 
-class Versions(msgspec.Struct, frozen=True):
+    def _rows(self) -> Rows:
+        return Rows(Answer, self.answers)
+
+
+class Versions(msgspec.Struct, Listed[Publication], frozen=True):
     """In the order in which readers saw them; the last one is what they see now. A rollback lists a version again."""
 
     versions: tuple[Publication, ...]
+
+    def _all(self) -> tuple[Publication, ...]:
+        return self.versions
+
+    def _rows(self) -> Rows:
+        return Rows(Publication, self.versions)

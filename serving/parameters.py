@@ -11,13 +11,14 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
 
+from serving.audits import MOST
 from serving.examples import QUESTIONS
 from serving.models import GrainName
 from serving.questions import ID_PATTERN, Function, Question, checked_id, checked_type, moment, range_asked
 from tallymark.event import MAX_ID, TYPE_PATTERN
 from tallymark.settings import parse_duration
 
-__all__ = ["MAX_QUESTIONS", "Asked", "AskedMany", "AskedOne", "AskedSeries"]
+__all__ = ["MAX_QUESTIONS", "Asked", "AskedAudits", "AskedMany", "AskedOne", "AskedSeries"]
 
 MAX_QUESTIONS: Final = 1000
 _MOMENT: Final[dict[str, Any]] = {
@@ -45,10 +46,21 @@ def _duration(given: object) -> timedelta:
 
 
 def _version(given: object) -> int:
+    return _positive(given, "the number of a published version, see /v1/versions")
+
+
+def _limit(given: object) -> int:
+    number = _positive(given, expected := f"a whole number from 1 to {MOST}")
+    if number > MOST:
+        raise ValueError(f"expected {expected}")
+    return number
+
+
+def _positive(given: object, expected: str) -> int:
     """A whole number, not what could be read as one: 1.0 and true are mistakes here."""
     text = str(given)
     if isinstance(given, bool) or not re.fullmatch(r"[1-9][0-9]{0,18}", text):
-        raise ValueError("expected the number of a published version, see /v1/versions")
+        raise ValueError(f"expected {expected}")
     return int(text)
 
 
@@ -62,6 +74,9 @@ _Type = Annotated[str, AfterValidator(checked_type), WithJsonSchema({"type": "st
 _Moment = Annotated[datetime | None, PlainValidator(moment), WithJsonSchema(_MOMENT)]
 _Duration = Annotated[timedelta | None, PlainValidator(_duration), WithJsonSchema(_DURATION)]
 _AsOf = Annotated[int | None, PlainValidator(_version), WithJsonSchema(_VERSION)]
+_Limit = Annotated[
+    int, PlainValidator(_limit), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MOST, "default": 30})
+]
 
 
 class _Subject(BaseModel):
@@ -105,6 +120,14 @@ class AskedOne(_Subject):
     """One question of /v1/query."""
 
     function: Function = Function.COUNT
+
+
+class AskedAudits(BaseModel):
+    """/v1/audits"""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    limit: _Limit = Field(30, description="How many, the newest.")
 
 
 class AskedMany(BaseModel):

@@ -1,4 +1,4 @@
-"""The six calls of the query API. Each reads the publication once, however many questions it carries."""
+"""The calls of the query API. Each reads the publication once, however many questions it carries."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from serving import stitch
+from serving.audits import read_audits
 from serving.metrics import AnswerMetrics
 from serving.models import Answers, Versions
-from serving.parameters import Asked, AskedMany, AskedSeries
+from serving.parameters import Asked, AskedAudits, AskedMany, AskedSeries
 from serving.questions import Function
 from serving.reader import look
 from serving.series import series
@@ -79,6 +80,12 @@ def query_routes(
         """All publications in the order in which readers saw them; any of their versions can be `as_of`."""
         with metrics.store_watched():
             return _json(Versions(tuple(publication.history(store))))
+
+    @router.get("/audits", summary="What the audits found", responses=_says("Audits", 422, 503))
+    def audits(asked: Annotated[AskedAudits, Query()]) -> Response:
+        """The last audits, oldest first: the speed view against the recount, hour by hour, with causes."""
+        with metrics.store_watched():
+            return _json(read_audits(store, asked.limit))
 
     return router
 

@@ -61,7 +61,7 @@ def is_ready(settings: Settings) -> bool:
 
 
 def client(settings: Settings) -> Tallymark:
-    return Tallymark(settings.api.url, token=min(settings.tokens, default=None))
+    return Tallymark.of(settings)
 
 
 def fill(settings: Settings) -> tuple[list[Event], datetime]:

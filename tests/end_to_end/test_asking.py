@@ -31,6 +31,7 @@ def test_the_client_asks_everything_that_the_api_answers(api: Api) -> None:
         one, other = counts.query([{"video_id": "ab", "last": "6h"}, {"video_id": "nobody", "last": "6h"}])
         assert (one.value, other.value) == (300, 0)
         assert counts.publication() == counts.versions()[-1]
+        assert not counts.audits(limit=5)
         with pytest.raises(InvalidQuestion, match="for example view"):
             counts.count("ab", "View", last="6h")
         with pytest.raises(InvalidQuestion, match="has no time zone"):
@@ -49,6 +50,15 @@ def test_a_series_becomes_a_table_with_its_gaps_left_open(api: Api) -> None:
     frame = found.to_pandas()
     assert frame["value"].dropna().tolist() == [row["value"] for row in rows if row["value"] is not None]
     assert frame.index[0] == start
+
+
+def test_answers_to_many_questions_are_one_table(api: Api) -> None:
+    with client(api.settings) as counts:
+        found = counts.query([{"video_id": "ab", "last": "6h", "function": f} for f in ("count", "max", "users")])
+    frame = found.to_pandas().set_index("function")
+    assert frame.loc["count", "value"] == 300
+    assert frame.loc["max", "value"] == 299
+    assert frame.loc["users", "lower"] <= 50 <= frame.loc["users", "upper"]
 
 
 def test_the_command_prints_the_answer_and_how_true_it_is(api: Api) -> None:

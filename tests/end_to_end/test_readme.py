@@ -59,11 +59,12 @@ def test_the_python_of_the_readme_works(servers: Settings) -> None:
 
 def test_every_curl_of_the_page_on_http_is_answered_as_the_page_says(servers: Settings) -> None:
     answers = [typed(command) for command in curls(page("docs/http.md", servers))]
-    sent, count, stats, series, query, publication, problem = answers
+    sent, count, stats, series, query, publication, audits, problem = answers
     assert (sent["accepted"], len(sent["rejected"])) == (1, 1)
     assert {"value", "lower", "upper", "exact", "exact_until", "freshness_ms", "late_pending", "degraded"} <= set(count)
     assert {"count", "sum", "min", "max", "mean", "users"} <= set(stats)
     assert series["grain"] == "day"
     assert [answer["function"] for answer in query["answers"]] == ["count", "users"]
     assert set(publication) == {"version", "exact_until", "raw_version", "epoch", "published_at"}
+    assert audits == {"audits": []}
     assert problem["status"] == 422
