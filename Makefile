@@ -4,7 +4,7 @@ SHELL := bash
 BIN := .venv/bin
 export PYTHON
 
-.PHONY: help setup demo demo-cluster airflow test bench lint format clean
+.PHONY: help setup demo demo-cluster airflow notebooks test bench lint format clean
 
 help: ## Show this.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,10 @@ demo-cluster: setup ## The same over Kafka, HBase and S3, which it starts on thi
 airflow: setup ## Install Airflow into .venv-airflow, for the DAGs in dags/ (then: tallymark airflow up).
 	@infra/airflow.sh
 
+notebooks: export EXTRAS := dev,notebooks
+notebooks: setup ## Open the notebooks in JupyterLab, on a system that runs (make demo ARGS=--keep leaves one).
+	@$(BIN)/jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks $(ARGS)
+
 test: setup ## All tests (ARGS="tests/unit -k sketch" runs some).
 	@$(BIN)/python -m pytest $(ARGS)
 
@@ -31,8 +35,8 @@ bench: setup ## All benchmarks; figures go to bench-results/.
 lint: setup ## ruff, mypy and the import contracts.
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
-format: setup ## Let ruff put the code in shape.
-	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+format: setup ## Let ruff put the code in shape, and take the results out of the notebooks.
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format . && $(BIN)/python notebooks/strip.py
 
 clean: ## Remove all that was made here, the virtual environment too.
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench-results dist spark-warehouse

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Makes .venv with Tallymark and all it needs, and sees to a Java for Spark and a Maven for the servers of `tallymark
 # infra`. Safe to run again: it does nothing when nothing has changed. PYTHON names the interpreter to build on (default:
-# the first of python3.11, 3.12, 3.13, python3 that fits).
+# the first of python3.11, 3.12, 3.13, python3 that fits), EXTRAS the optional dependencies to install (default: dev).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly venv=.venv
 readonly stamp=$venv/.set-up
+readonly extras=${EXTRAS:-dev}
 
 say() { printf '==> %s\n' "$*"; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
@@ -32,14 +33,14 @@ make_venv() {
     if uv --version >/dev/null 2>&1; then
         say "installing into $venv with uv and $("$python" --version)"
         { fits "$venv/bin/python" && same_python; } || uv venv --quiet --clear --python "$python" "$venv"
-        uv pip install --quiet --python "$venv/bin/python" -e '.[dev]'
+        uv pip install --quiet --python "$venv/bin/python" -e ".[$extras]"
         return
     fi
     say "installing into $venv with pip and $("$python" --version)"
     if ! { same_python && "$venv/bin/python" -m pip --version >/dev/null 2>&1; }; then
         "$python" -m venv --clear "$venv" || fail "$python makes no virtual environments; on Debian: apt-get install $python-venv"
     fi
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e ".[$extras]"
 }
 
 has_java() {
@@ -80,7 +81,7 @@ offer_maven() {
     say "skipped; install it: sudo apt-get install maven, sudo dnf install maven, or brew install maven"
 }
 
-wanted=$(cat pyproject.toml infra/setup.sh | cksum)
+wanted="$extras $(cat pyproject.toml infra/setup.sh | cksum)"
 if ! { [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && fits "$venv/bin/python" && same_python; }; then
     make_venv
     echo "$wanted" >"$stamp"
