@@ -105,8 +105,8 @@ def _of_fresh(fresh: TimeRange, *, at: Snapshot, now: datetime, patience: Patien
 
 
 def _behind(until: datetime | None, now: datetime) -> int | None:
-    # `until` is by the log's clock, which may be a little ahead of ours
-    return None if until is None else max(0, (now - until) // _MS)
+    # Upward: what is a little older is known. `until` is by the log's clock, which may be a little ahead of ours.
+    return None if until is None else max(0, -((until - now) // _MS))
 
 
 def _empty(within: TimeRange) -> bool:

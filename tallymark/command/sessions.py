@@ -41,10 +41,10 @@ def _environment(process: psutil.Process) -> dict[str, str]:
     Linux shows an empty environment in the middle of an exec, when the parent already goes on: that is waited out.
     """
     deadline = time.monotonic() + _EXEC_WITHIN
-    while not (found := process.environ()):
-        if process.status() == psutil.STATUS_ZOMBIE or time.monotonic() > deadline:
-            break
+    found: dict[str, str] = process.environ()
+    while not found and process.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
         time.sleep(0.001)
+        found = process.environ()
     return found
 
 

@@ -213,8 +213,9 @@ def test_ages_are_told_with_as_many_digits_as_help(seconds: float, said: str) ->
 
 
 def _is_waiting(pid: int) -> bool:
-    """Whether the process has the modules of `up` loaded and sleeps between looks."""
+    """Whether the process has done what it does at its start, and sleeps between looks."""
     import psutil
 
     process = psutil.Process(pid)
-    return process.status() == psutil.STATUS_SLEEPING and process.cpu_times().user > 0.25
+    began = process.cpu_times().user > 0.05
+    return began and process.cpu_percent(0.3) < 25 and process.status() == psutil.STATUS_SLEEPING
