@@ -40,6 +40,9 @@ class TallymarkClient:
     What the gateway does not take is sent again, with the same ids, for as long as the client is open; meanwhile up to
     `buffer` events wait. `on_rejected` is called from that thread for each event that the gateway refuses; without it,
     the next `flush` or `close` raises. Instances may be shared by threads.
+
+    `producer` is who makes the events; the host, if not given. Its events are numbered, so that the audit can tell
+    which of them never arrived and when it falls silent.
     """
 
     def __init__(
@@ -47,7 +50,7 @@ class TallymarkClient:
         url: str = "http://127.0.0.1:8401",
         *,
         token: str | None = None,
-        producer_id: str | None = None,
+        producer: str | None = None,
         batch: int = 200,
         linger: float = 0.05,
         buffer: int = 100_000,
@@ -55,7 +58,8 @@ class TallymarkClient:
         on_rejected: Callable[[Event, Rejection], None] | None = None,
         now_ms: Callable[[], int] = _now_ms,
     ) -> None:
-        self.producer_id = producer_id or f"{socket.gethostname()[:64]}-{os.getpid()}-{secrets.token_hex(4)}"
+        # each life of a producer numbers its events from 0, and needs an id of its own
+        self.producer_id = f"{producer or socket.gethostname()[:64]}/{os.getpid()}-{secrets.token_hex(4)}"
         self._on_rejected = on_rejected or self._keep_first
         self._first_rejected: MalformedEvent | None = None
         self._now_ms = now_ms
@@ -145,7 +149,10 @@ class TallymarkClient:
 
     def _report(self, batch: list[Event], verdict: Verdict) -> None:
         for rejection in verdict.rejected:
-            self._on_rejected(batch[rejection.index], rejection)
+            event = batch[rejection.index]
+            if event.seq is not None:
+                self._outbox.give_back(event.seq)
+            self._on_rejected(event, rejection)
 
     def _keep_first(self, event: Event, rejection: Rejection) -> None:
         reason = f"{rejection.reason} (event {event.event_id} of video {event.video_id})"

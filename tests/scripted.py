@@ -23,6 +23,7 @@ class Seen(NamedTuple):
     path: str
     headers: dict[str, str]
     event_ids: list[str]
+    numbers: list[int | None]
 
 
 class ScriptedGateway:
@@ -53,9 +54,10 @@ def scripted_gateway(*script: Reply) -> Iterator[ScriptedGateway]:
             body = self.rfile.read(int(self.headers["content-length"]))
             if self.headers.get("content-encoding") == "gzip":
                 body = gzip.decompress(body)
-            event_ids = [json.loads(line)["event_id"] for line in body.splitlines()]
+            events = [json.loads(line) for line in body.splitlines()]
             headers = {name.lower(): value for name, value in self.headers.items()}
-            reply = gateway.answer(Seen(self.path, headers, event_ids))
+            ids, numbers = [event["event_id"] for event in events], [event.get("seq") for event in events]
+            reply = gateway.answer(Seen(self.path, headers, ids, numbers))
             if reply.status == 0:
                 self.close_connection = True
                 return

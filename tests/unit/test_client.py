@@ -193,3 +193,24 @@ def test_ids_are_uuids_that_sort_by_time() -> None:
 def test_an_id_holds_the_time_and_the_entropy() -> None:
     # the example of RFC 9562, appendix A.6
     assert uuid7(0x017F22E279B0, entropy=0xCC3 << 62 | 0x18C4DC0C0C07398F) == "017f22e2-79b0-7cc3-98c4-dc0c0c07398f"
+
+
+def test_the_number_of_a_refused_event_goes_to_the_next_one() -> None:
+    refused = Reply(202, {"accepted": 2, "rejected": [{"index": 1, "field": None, "reason": "x"}]})
+    with scripted_gateway(refused) as gateway:
+        with TallymarkClient(gateway.url, linger=60, on_rejected=lambda *_: None) as client:
+            for _ in range(3):
+                client.count_view_event("v")
+            client.flush()
+            for _ in range(2):
+                client.count_view_event("v")
+        numbers = [seen.numbers for seen in gateway.seen]
+    assert numbers == [[0, 1, 2], [1, 3]]
+
+
+def test_each_life_of_a_producer_has_an_id_of_its_own_under_its_name() -> None:
+    lives = [TallymarkClient(nobody(), producer="player-eu") for _ in range(2)]
+    for life in lives:
+        life.close()
+    assert len({life.producer_id for life in lives}) == 2
+    assert {life.producer_id.partition("/")[0] for life in lives} == {"player-eu"}
