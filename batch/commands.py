@@ -45,6 +45,7 @@ def recompute(
     Example: tallymark recompute --json
     """
     from batch import recompute as recount
+    from batch.audit.completeness import look
     from batch.distribute import by_size, on_spark, serially
     from batch.raw import RawTable
     from batch.session import session
@@ -55,12 +56,14 @@ def recompute(
     settings = Settings.load(os.environ)
     store = open_store(settings)
     try:
+        table = RawTable(settings.raw_uri)
+        look(store, table, lateness=settings.lateness)  # first, so that the boundary passes no hole in silence
         with session(settings) as start, progress(quiet=json) as watch:
             here, there = serially(store), on_spark(start, settings)
             distribute = by_size(here, there) if spark is None else there if spark else here
             done = recount.recompute(
                 store,
-                RawTable(settings.raw_uri),
+                table,
                 lateness=settings.lateness,
                 distribute=distribute,
                 watch=watch,

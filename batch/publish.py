@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from tallymark import publication
+from tallymark.coverage import missing_before
 from tallymark.errors import PublicationConflict
 from tallymark.publication import Publication
 from tallymark.store import ViewStore
@@ -28,6 +29,8 @@ def publish_version(
 ) -> Publication:
     """Publish a version that was counted on top of `replacing`, with the epoch that readers see by then.
 
+    It says how many events are known to be missing before its exact_until: the boundary passes no hole in silence.
+
     Raises PublicationConflict when another version was published, or this one again, since `replacing` was read.
     """
     while True:
@@ -43,6 +46,7 @@ def publish_version(
             raw_version=raw_version,
             epoch=at.epoch,
             published_at=_after(at, now()),
+            missing=missing_before(store, exact_until),
         )
         if _swapped(store, new, at):
             return new
@@ -55,7 +59,8 @@ def rollback(store: ViewStore, version: int, *, now: Callable[[], datetime]) -> 
         target = publication.version(store, version)
         if target.version == at.version:
             return at
-        new = msgspec.structs.replace(target, epoch=at.epoch, published_at=_after(at, now()))
+        missing = missing_before(store, target.exact_until)
+        new = msgspec.structs.replace(target, epoch=at.epoch, published_at=_after(at, now()), missing=missing)
         if _swapped(store, new, at):
             return new
 

@@ -23,10 +23,14 @@ _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _DAY = 1440
 _MINUTE_MS = 60_000
 _TOLD = ("path", "partition.day", "partition.shard", "num_records", "min.occurred_at", "max.occurred_at")
+_WRITTEN = "modification_time"
 
 
 class RawFile(NamedTuple):
-    """A file of one day and shard. `day`: its start in epoch minutes; `first`, `last`: minutes of its outer rows."""
+    """A file of one day and shard. `day`: its start in epoch minutes; `first`, `last`: minutes of its outer rows.
+
+    `written_ms`: when the file was made, by the clock of who made it; 0 when that is not told.
+    """
 
     uri: str
     day: int
@@ -34,6 +38,7 @@ class RawFile(NamedTuple):
     rows: int
     first: int
     last: int
+    written_ms: int = 0
 
     def overlaps(self, hour: int) -> bool:
         """Whether the file may hold rows of the hour that starts at epoch minute `hour`."""
@@ -62,7 +67,8 @@ class RawTable:
         """
         table = open_table(self.uri)
         actions = table.get_add_actions(flatten=True)
-        told = {name: actions.column(name).to_pylist() for name in actions.schema.names if name in _TOLD}
+        known = set(actions.schema.names)
+        told = {name: actions.column(name).to_pylist() for name in (*_TOLD, _WRITTEN) if name in known}
         if not told["path"]:
             return RawVersion(table.version(), (), None)
         untold = [name for name in _TOLD if None in told.get(name, [None])]
@@ -72,8 +78,10 @@ class RawTable:
                 f"archive wrote there; write those rows again with statistics, or take the files out of the table"
             )
         files = (
-            RawFile(f"{self.uri}/{path}", _start_of(day), int(shard), rows, first // _MINUTE_MS, last // _MINUTE_MS)
-            for path, day, shard, rows, first, last in zip(*(told[name] for name in _TOLD), strict=True)
+            RawFile(f"{self.uri}/{path}", _start_of(day), int(shard), rows, first // _MINUTE_MS, last // _MINUTE_MS, at)
+            for path, day, shard, rows, first, last, at in zip(
+                *(told[name] for name in (*_TOLD, _WRITTEN)), strict=True
+            )
         )
         return RawVersion(table.version(), tuple(sorted(files)), max(told["max.occurred_at"]))
 

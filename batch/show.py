@@ -53,6 +53,8 @@ def show_recount(done: Recount) -> None:
         _say(f"Nothing to recount: version {at.version} is exact until {_time(at.exact_until)}")
         return
     _say(f"Version {at.version} is published: exact until {_time(at.exact_until)}, of raw version {at.raw_version}")
+    if at.missing:
+        _say(f"  MISSING   {at.missing:,} events before that are known to have never arrived: see `tallymark audit`")
     _say(f"  dirty     {done.pairs:,} pairs of an hour and a shard, on {done.days:,} days")
     _say(f"  counted   {done.events:,} events; {done.duplicates:,} duplicates removed from {done.rows:,} rows")
     _say(f"  written   {done.cells:,} cells, {done.zeros:,} of them to say that nothing is left")
@@ -66,7 +68,8 @@ def show_recount_json(done: Recount) -> None:
 
 
 def show_publication(at: Publication) -> None:
-    _say(f"Readers see version {at.version}: exact until {_time(at.exact_until)}, of raw version {at.raw_version}")
+    counted = f"exact until {_time(at.exact_until)}, of raw version {at.raw_version}"
+    _say(f"Readers see version {at.version}: {counted}{_missing(at)}")
 
 
 def show_publication_json(at: Publication) -> None:
@@ -79,7 +82,7 @@ def show_versions(published: Sequence[Publication], kept: Sequence[AttemptRecord
     for at in published:
         mark = "  ← readers see it" if at is published[-1] else ""
         when = f"published {_time(at.published_at)}, exact until {_time(at.exact_until)}"
-        _say(f"{at.version:>6}  {when}, raw version {at.raw_version}, epoch {at.epoch}{mark}")
+        _say(f"{at.version:>6}  {when}, raw version {at.raw_version}, epoch {at.epoch}{_missing(at)}{mark}")
     if kept:
         _say("Not published:")
     for record in kept:
@@ -106,6 +109,10 @@ def _print(document: dict[str, Any]) -> None:
 
 def _say(text: str) -> None:
     Console().print(text, soft_wrap=True, highlight=False, markup=False)
+
+
+def _missing(at: Publication) -> str:
+    return f", {at.missing:,} events known to be missing" if at.missing else ""
 
 
 def _time(at: datetime) -> str:

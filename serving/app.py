@@ -14,6 +14,7 @@ from fastapi.responses import HTMLResponse
 from prometheus_client import CollectorRegistry
 
 from serving.audits import Audits
+from serving.coverage_metrics import watch_coverage
 from serving.examples import EXAMPLES
 from serving.metrics import AnswerMetrics
 from serving.models import Answer, Answers, Series, Stats, Versions
@@ -73,6 +74,7 @@ def create_app(settings: Settings, *, store: ViewStore, now: Callable[[], dateti
     answer_problems(app)
     app.include_router(query_routes(settings, store=store, now=now, metrics=AnswerMetrics(registry)))
     watch_system(registry, store, now=now)
+    watch_coverage(registry, store)
     add_probes(app, registry, missing)
     limit_body(app, settings.max_body)
     _show_page(app)

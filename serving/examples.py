@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from serving.audits import Audit, AuditedHour, Audits
-from serving.models import Answer, Answers, GrainName, Interval, Point, Series, Stats, Versions
+from serving.models import Answer, Answers, Coverage, GrainName, Interval, Point, Series, Stats, Versions
 from serving.questions import Function
 from tallymark.publication import Publication
 
@@ -28,6 +28,7 @@ _ENVELOPE: dict[str, Any] = {
     "freshness_ms": 1240,
     "late_pending": 0,
     "degraded": (),
+    "coverage": Coverage(missing=0, silent=0, numbered=0.98, checked_until=_EXACT_UNTIL + timedelta(minutes=8)),
 }
 _ANSWER = Answer(**_ENVELOPE, function=Function.COUNT, value=1204, lower=1204, upper=1251, confidence=0.95)
 _PUBLICATION = Publication(

@@ -24,6 +24,7 @@ __all__ = [
     "Answer",
     "Answers",
     "Code",
+    "Coverage",
     "Degraded",
     "Envelope",
     "GrainName",
@@ -71,6 +72,28 @@ class Degraded(msgspec.Struct, frozen=True):
 
     code: Code
     detail: str
+
+
+class Coverage(msgspec.Struct, frozen=True):
+    """Whether all arrived that producers made: of all videos and types together, since a gap does not say whose it is.
+
+    null, all of it: nobody has looked yet.
+    """
+
+    missing: Annotated[
+        int | None,
+        Meta(description="At most so many events that producers numbered, and that may belong to the range, are lost."),
+    ] = None
+    silent: Annotated[
+        int | None, Meta(description="Producers of which events are expected, and that fell silent before its end.")
+    ] = None
+    numbered: Annotated[
+        float | None,
+        Meta(description="The part of what arrived, in its days, in which a gap can be found; null: nothing arrived."),
+    ] = None
+    checked_until: Annotated[
+        datetime | None, Meta(description="What the log took before it was looked through; what came later was not.")
+    ] = None
 
 
 _Exact = Annotated[
@@ -123,6 +146,7 @@ class Envelope(msgspec.Struct, Tabular, frozen=True, kw_only=True):
     freshness_ms: _Freshness
     late_pending: _Late
     degraded: tuple[Degraded, ...]
+    coverage: Coverage
 
 
 class Answer(Envelope, frozen=True, kw_only=True):

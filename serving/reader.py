@@ -17,7 +17,10 @@ from serving.questions import Question
 from tallymark import publication
 from tallymark.buckets import Grain, TimeRange
 from tallymark.cells import CellKey, CellSpan, shard_of
-from tallymark.evidence import DOCUMENT, Evidence
+from tallymark.coverage import DOCUMENT as COVERAGE
+from tallymark.coverage import Coverage, Known
+from tallymark.evidence import DOCUMENT as EVIDENCE
+from tallymark.evidence import Evidence
 from tallymark.publication import Progress, Publication
 from tallymark.store import View, ViewStore
 from tallymark.tally import Tally
@@ -34,7 +37,8 @@ class Snapshot(NamedTuple):
 
     `speed_until`: every event that the log took before it is in the speed view; None when readers have no speed view.
     `archive_until`: the same of the raw events. `pending`: late rows in raw commits that `publication` did not count.
-    `evidence`: how far counts grow, where the audit knows it; None of an older version.
+    `evidence`: how far counts grow, where the audit knows it; None of an older version. `coverage`: what is known of
+    events that never arrived; None before anybody has looked.
     """
 
     publication: Publication
@@ -42,6 +46,7 @@ class Snapshot(NamedTuple):
     archive_until: datetime | None
     pending: Pending
     evidence: Evidence | None = None
+    coverage: Coverage | None = None
 
     def late_hours(self, video_id: str, within: TimeRange) -> list[tuple[int, int]]:
         """(hour start in epoch minutes, rows) that came late to the hours of `within`, in the shard of the video."""
@@ -67,7 +72,7 @@ class Cells(NamedTuple):
 def look(store: ViewStore, as_of: int | None = None) -> Snapshot:
     """The current publication, or that of version `as_of`, and how far the layers are. Raises UnknownVersion."""
     seen = publication.current(store) if as_of is None else publication.version(store, as_of)
-    told = store.read_documents([publication.SPEED, publication.ARCHIVE, DOCUMENT])
+    told = store.read_documents([publication.SPEED, publication.ARCHIVE, EVIDENCE, COVERAGE])
     speed, archive = map(Progress.found, told[:2])
     newer = store.list_documents("pending/", after=f"pending/{seen.raw_version:012d}") if seen.version else []
     return Snapshot(
@@ -76,6 +81,7 @@ def look(store: ViewStore, as_of: int | None = None) -> Snapshot:
         archive_until=archive.included_until if archive else None,
         pending=[_late_rows(body) for _, body in newer],
         evidence=_evidence(told[2]) if as_of is None else None,
+        coverage=_coverage(told[3]),
     )
 
 
@@ -106,3 +112,9 @@ def _late_rows(body: bytes) -> dict[int, dict[int, int]]:
 def _evidence(body: bytes | None) -> Evidence | None:
     """The audit writes it once an hour or so; each request meets the same document again."""
     return None if body is None else Evidence.from_json(body)
+
+
+@lru_cache(maxsize=4)
+def _coverage(body: bytes | None) -> Coverage | None:
+    """Likewise; what is made of it answers for any range without a walk through the document."""
+    return None if body is None else Coverage(Known.from_json(body))

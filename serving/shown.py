@@ -49,6 +49,10 @@ def _standing(answer: Envelope) -> Iterator[str]:
 
 
 def _lacks(answer: Envelope) -> Iterator[str]:
+    if answer.coverage.missing:
+        yield f"  lacks   up to {answer.coverage.missing:,} events of this time, of all videos, which never arrived"
+    if answer.coverage.silent:
+        yield f"  lacks   what {answer.coverage.silent:,} producers would have sent, which are silent"
     for lack in answer.degraded:
         yield f"  lacks   {lack.detail} ({lack.code})"
 

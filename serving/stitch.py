@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from itertools import chain
+from math import floor
 from typing import Any
 
 from serving.bounds import outlook, reading, users_of
-from serving.models import Answer, Stats
+from serving.models import Answer, Coverage, Stats
 from serving.questions import Function, Question
 from serving.reader import Cells, Snapshot, read
 from serving.standing import Patience, Standing, standing
@@ -79,7 +80,17 @@ def envelope(question: Question, covered: TimeRange, *, at: Snapshot, stands: St
         "freshness_ms": stands.freshness_ms,
         "late_pending": stands.late_pending,
         "degraded": stands.degraded,
+        "coverage": _coverage(covered, at),
     }
+
+
+def _coverage(covered: TimeRange, at: Snapshot) -> Coverage:
+    if at.coverage is None:
+        return Coverage()
+    missing, silent, numbered = at.coverage.within(covered)
+    # downward: 1.0 is all of it
+    share = None if numbered is None else floor(numbered * 10_000) / 10_000
+    return Coverage(missing, silent, share, at.coverage.checked_until)
 
 
 def _is_exact(function: Function, stands: Standing) -> bool:

@@ -53,10 +53,12 @@ class _Document(msgspec.Struct, frozen=True, kw_only=True):
         return None if stored is None else cls.from_json(stored)
 
 
-class Publication(_Document, frozen=True, kw_only=True):
+class Publication(_Document, frozen=True, kw_only=True, omit_defaults=True):
     """One publication: batch cells of `version` (an attempt number) are exact before `exact_until` (on the hour).
 
-    `raw_version` is the version of the raw table that was counted; `epoch` the speed view that takes over.
+    `raw_version` is the version of the raw table that was counted; `epoch` the speed view that takes over. `missing`:
+    so many events that may belong before `exact_until` were known to be lost when it was published; None, which is left
+    out: nobody had looked.
     """
 
     version: int
@@ -64,6 +66,7 @@ class Publication(_Document, frozen=True, kw_only=True):
     raw_version: int
     epoch: int
     published_at: datetime
+    missing: int | None = None
 
     @property
     def boundary(self) -> int:

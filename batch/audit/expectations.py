@@ -3,7 +3,8 @@
 It takes seconds to load, and nothing but the audit needs it: so it is imported when a function here runs.
 
 The tables, a suite of the same name for each: `types` (missing_share), `hours` (unexplained, extra, negative,
-users_off), `conservation` (beyond_ledger, unconserved), `versions` (exact_until).
+users_off), `conservation` (beyond_ledger, unconserved), `versions` (exact_until), `completeness` (missing, silent,
+chaotic).
 """
 
 from __future__ import annotations

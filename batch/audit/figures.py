@@ -7,7 +7,19 @@ from typing import NamedTuple, Self
 
 import msgspec
 
-__all__ = ["AuditRecord", "Causes", "Difference", "Expected", "Figures", "HourCell", "HourFigures", "TypeFigures"]
+__all__ = [
+    "AuditRecord",
+    "Causes",
+    "Completeness",
+    "Difference",
+    "Expected",
+    "Figures",
+    "Gap",
+    "HourCell",
+    "HourFigures",
+    "TypeFigures",
+    "Unheard",
+]
 
 
 class HourCell(NamedTuple):
@@ -110,13 +122,60 @@ class Expected(msgspec.Struct, frozen=True):
     seen: str
 
 
+class Gap(msgspec.Struct, frozen=True, array_like=True):
+    """Numbers `first` to `last` of a producer never arrived; their events occurred in [start, end), epoch minutes.
+
+    `new`: the audit before did not know.
+    """
+
+    producer: str
+    first: int
+    last: int
+    start: int
+    end: int
+    new: bool
+
+
+class Unheard(msgspec.Struct, frozen=True, array_like=True):
+    """Nothing has come of `producer` since `heard`, by the log's clock, although `expected` events should have."""
+
+    producer: str
+    heard: datetime
+    expected: float
+
+
+class Completeness(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether everything arrived that the log took before `checked_until`.
+
+    Of `rows` raw rows, `numbered` carry a producer and a number; `producers` are so many sequences that were heard in
+    the last days, and of `expected` producers it is known how much they send. `missing` numbers never arrived, `found`
+    of them the audit before did not know; `gaps` are the newest. `chaotic`: producers whose numbers are no sequence.
+    """
+
+    checked_until: datetime
+    rows: int
+    numbered: int
+    producers: int
+    expected: int
+    missing: int
+    found: int
+    gaps: list[Gap]
+    silent: list[Unheard]
+    chaotic: list[str]
+
+    @property
+    def numbered_share(self) -> float | None:
+        """The part of what arrived in which a gap can be found."""
+        return self.numbered / self.rows if self.rows else None
+
+
 class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What an audit found: the document `audits/<number>`.
 
     `verdict` is `passed`, `warned`, `failed`, or `nothing` when there was no hour to compare. `hours` were compared,
     `empty` had no events; `not_compared` says in words what could not be looked at. `by_hour` holds the last hours,
     `worst` the cells that differ most, `videos` those that do with how many events, `lateness` how many raw rows of the
-    hours looked into came how late.
+    hours looked into came how late. `completeness`: None while the archive has not told how far it has come.
     """
 
     number: int
@@ -141,3 +200,4 @@ class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
     expectations: list[Expected]
     bounds: str
     report: str = ""
+    completeness: Completeness | None = None

@@ -20,11 +20,15 @@ _POINTER: Final = "audited"
 
 
 class Last(msgspec.Struct, frozen=True):
-    """The newest audit of newly sealed hours: all before `until` (epoch minutes), as of `version`, was compared."""
+    """The newest audit of newly sealed hours: all before `until` (epoch minutes), as of `version`, was compared.
+
+    All that the log took before `checked_ms` was looked through for holes.
+    """
 
     number: int
     version: int
     until: int
+    checked_ms: int = 0
 
 
 def last_audit(store: ViewStore) -> Last | None:
@@ -66,9 +70,12 @@ def move_on(store: ViewStore, to: Last) -> None:
     """Let the next audit begin where this one ended, unless another has gone further meanwhile."""
     while True:
         body = store.read_document(_POINTER)
-        if body is not None and msgspec.json.decode(body, type=Last).version >= to.version:
-            return
-        if store.swap_document(_POINTER, body, msgspec.json.encode(to)):
+        at = None if body is None else msgspec.json.decode(body, type=Last)
+        if at is None or at.version < to.version:
+            new = to
+        else:
+            new = msgspec.structs.replace(at, checked_ms=max(at.checked_ms, to.checked_ms))
+        if new == at or store.swap_document(_POINTER, body, msgspec.json.encode(new)):
             return
 
 

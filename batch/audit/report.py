@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Final
 
 from batch.audit.figures import AuditRecord, Difference, HourFigures
+from batch.audit.missing import missing
 from batch.audit.plots import bars, line
+from batch.audit.tables import table, time
 from tallymark.buckets import instant
 
 __all__ = ["page"]
@@ -30,8 +31,8 @@ def page(record: AuditRecord, earlier: Sequence[AuditRecord]) -> str:
     body = [
         f'<h1>{title}<span class="badge {record.verdict}">{record.verdict}</span></h1>',
         f"<p>{_SAYS[record.verdict]}</p>",
-        f'<p class="soft">The speed view against version {record.version}, hours from {_time(record.start)} to '
-        f"{_time(record.until)} UTC. Made {_time(record.finished_at)} UTC.</p>",
+        f'<p class="soft">The speed view against version {record.version}, hours from {time(record.start)} to '
+        f"{time(record.until)} UTC. Made {time(record.finished_at)} UTC.</p>",
         _tiles(record),
         *(f'<p class="warn">Not compared: {escape(one)}.</p>' for one in record.not_compared),
         "<h2>What is expected</h2>",
@@ -42,6 +43,8 @@ def page(record: AuditRecord, earlier: Sequence[AuditRecord]) -> str:
         _by_type(record),
         "<h2>The cells that differ most</h2>",
         _worst(record.worst),
+        "<h2>Did everything arrive?</h2>",
+        *missing(record.completeness),
         "<h2>Bounds of answers</h2>",
         f"<p>{escape(record.bounds[:1].upper() + record.bounds[1:])}.</p>",
         '<p class="soft">Missing: events that the recount counts and the speed view does not. Late: they came behind '
@@ -67,6 +70,8 @@ def _tiles(record: AuditRecord) -> str:
         (f"{of.over:,}", "events too many in speed"),
         (f"{record.causes.unexplained:,}", "unexplained"),
     ]
+    if record.completeness is not None:
+        tiles.append((f"{record.completeness.missing:,}", "numbered events that never arrived"))
     return '<div class="tiles">' + "".join(f'<div class="tile"><b>{n}</b>{s}</div>' for n, s in tiles) + "</div>"
 
 
@@ -75,7 +80,7 @@ def _expectations(record: AuditRecord) -> str:
     for one in record.expectations:
         word, mark = ("holds", "good") if one.holds else ("fails", "bad") if one.fails else ("warns", "warn")
         rows.append([f'<span class="{mark}">{word}</span>', escape(one.says), f'<span class="soft">{one.seen}</span>'])
-    return _table(["", "expectation", "seen"], rows, style="words")
+    return table(["", "expectation", "seen"], rows, style="words")
 
 
 def _plots(record: AuditRecord, earlier: Sequence[AuditRecord]) -> str:
@@ -86,7 +91,7 @@ def _plots(record: AuditRecord, earlier: Sequence[AuditRecord]) -> str:
     figures = [
         (
             "Missing over time",
-            line(_over_time(hours), says="share missing over time", x=_hour, y=_share, limit=budget),
+            line(_overtime(hours), says="share missing over time", x=_hour, y=_share, limit=budget),
             f"The part of the count that the speed view missed, dashed: the budget, {budget:.2%}.",
         ),
         (
@@ -109,7 +114,7 @@ def _plots(record: AuditRecord, earlier: Sequence[AuditRecord]) -> str:
     return f'<div class="plots">{"".join(cards)}</div>'
 
 
-def _over_time(hours: Sequence[HourFigures]) -> list[tuple[float, float]]:
+def _overtime(hours: Sequence[HourFigures]) -> list[tuple[float, float]]:
     """(hour, share missing), neighbours together where there are many."""
     step = -(-len(hours) // _MOST_POINTS) or 1
     groups = [hours[at : at + step] for at in range(0, len(hours), step)]
@@ -138,7 +143,7 @@ def _by_type(record: AuditRecord) -> str:
         ]
         for one in record.by_type
     ]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _worst(worst: Sequence[Difference]) -> str:
@@ -146,22 +151,12 @@ def _worst(worst: Sequence[Difference]) -> str:
         [
             f'<div class="id">{escape(one.cell.video_id)}</div>',
             escape(one.cell.type),
-            _time(instant(one.cell.hour)),
+            time(instant(one.cell.hour)),
             *("none" if n is None else f"{n:,}" for n in (one.batch, one.speed)),
         ]
         for one in worst
     ]
-    return _table(["video", "type", "hour", "recount", "speed"], rows) if rows else "<p>All cells are equal.</p>"
-
-
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]], style: str = "") -> str:
-    top = "".join(f"<th>{one}</th>" for one in head)
-    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<div class="scroll"><table class="{style}"><tr>{top}</tr>{body}</table></div>'
-
-
-def _time(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M}"
+    return table(["video", "type", "hour", "recount", "speed"], rows) if rows else "<p>All cells are equal.</p>"
 
 
 def _hour(minute: float) -> str:

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from batch.audit import record as records
+from batch.audit.completeness import look
 from batch.audit.expectations import decide
 from batch.audit.figures import AuditRecord, Expected
 from batch.audit.place import put, reports_uri
@@ -45,26 +46,32 @@ def audit(
 ) -> AuditRecord:
     """Audit what was sealed or reopened since the last audit, or the hours of the asked range.
 
-    Where there is nothing to compare, nothing is kept and the number is 0. Raises StoreUnavailable, RawRefused or
-    RawUnavailable; what was found until then is not kept, and the next audit finds it again.
+    Where there is nothing to compare and nothing amiss, nothing is kept and the number is 0. Raises StoreUnavailable,
+    RawRefused or RawUnavailable; what was found until then is not kept, and the next audit finds it again.
     """
     started = now()
     last = records.last_audit(store)
     within = scope(store, last, start=start, until=until)
+    arrived = look(store, RawTable(settings.raw_uri), lateness=settings.lateness)
     raw = _pinned(settings)
     evidence = renew(store, raw, lateness=settings.lateness, now=now())
     found = survey(store, within, raw.files, lateness=settings.lateness)
-    history = publication.history(store)
+    before = last.checked_ms if last else 0
+    complete = arrived and arrived.since(before)
+    tables = {**found.tables(), "versions": versions_table(publication.history(store))} if found.figures else {}
+    if arrived and (tables or arrived.lacks_since(before)):
+        tables["completeness"] = arrived.table(before)
     expectations = []
-    if found.figures:
-        tables = {**found.tables(), "versions": versions_table(history)}
+    if tables:
         expectations = decide(tables, budget=settings.audit_budget, docs=settings.home / "audit" / "data-docs")
     record = _record(within, found, expectations, settings, started=started, finished=now(), evidence=evidence)
-    if found.figures:
+    record = msgspec.structs.replace(record, completeness=complete)
+    if tables:
         record = _put_report(store, records.keep(store, record), found, settings)
     if start is None and until is None and within.at.version:
         number = record.number or (last.number if last else 0)
-        records.move_on(store, Last(number, within.at.version, within.within.end))
+        checked_ms = arrived.settled_ms if arrived else before
+        records.move_on(store, Last(number, within.at.version, within.within.end, checked_ms))
     return record
 
 

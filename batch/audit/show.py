@@ -5,9 +5,12 @@ from __future__ import annotations
 import msgspec
 from rich.console import Console
 
-from batch.audit.figures import AuditRecord
+from batch.audit.figures import AuditRecord, Completeness
+from tallymark.buckets import instant
 
 __all__ = ["show_audit", "show_audit_json"]
+
+_GAPS = 5
 
 _VERDICT = {
     "passed": "passed",
@@ -41,6 +44,7 @@ def _lines(record: AuditRecord) -> list[str]:
             f"  causes    {why.late:,} late, {why.duplicates:,} duplicates, {why.lost:,} lost, "
             f"{why.unexplained:,} unexplained",
         ]
+    lines += _arrived(record.completeness)
     lines += [f"  NOT COMPARED  {reason}" for reason in record.not_compared]
     for one in record.expectations:
         if not one.holds:
@@ -48,4 +52,22 @@ def _lines(record: AuditRecord) -> list[str]:
     lines.append(f"  bounds    {record.bounds}")
     if record.report:
         lines.append(f"  report    {record.report}")
+    return lines
+
+
+def _arrived(found: Completeness | None) -> list[str]:
+    if found is None or not found.rows:
+        return []
+    numbered = f"{found.numbered_share:.1%} of events are numbered, in {found.producers:,} sequences"
+    lines = [f"  arrived   {numbered}; {found.missing:,} never came, {found.found:,} of them newly found"]
+    lines += [
+        f"  gap       {gap.producer} lacks {gap.last - gap.first + 1:,}, {gap.first} to {gap.last}, of between "
+        f"{instant(gap.start):%Y-%m-%d %H:%M} and {instant(gap.end):%Y-%m-%d %H:%M} UTC"
+        for gap in found.gaps[:_GAPS]
+        if gap.new
+    ]
+    lines += [
+        f"  silent    {one.producer} since {one.heard:%Y-%m-%d %H:%M} UTC, {one.expected:,.0f} events were expected"
+        for one in found.silent
+    ]
     return lines

@@ -18,6 +18,7 @@ from tallymark.command.sessions import members, memory
 from tallymark.command.show import ago
 from tallymark.command.state import ProcessState, SystemState, read_state
 from tallymark.command.store_servers import ServerReport, servers_of_the_store
+from tallymark.coverage import Known, known
 from tallymark.errors import TallymarkError
 from tallymark.publication import Publication
 from tallymark.settings import Address, Settings
@@ -68,6 +69,7 @@ class SystemReport(msgspec.Struct, frozen=True, kw_only=True):
     publication: Publication | None
     last_attempt: int | None
     canaries: list[CanaryRound]
+    coverage: Known | None
 
 
 class StoreReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +80,7 @@ class StoreReport(msgspec.Struct, frozen=True, kw_only=True):
     publication: Publication | None = None
     last_attempt: int | None = None
     canaries: list[CanaryRound] = []
+    coverage: Known | None = None
     problem: str | None = None
 
 
@@ -110,6 +113,7 @@ def report(settings: Settings) -> SystemReport:
         publication=kept.publication,
         last_attempt=kept.last_attempt,
         canaries=kept.canaries,
+        coverage=kept.coverage,
     )
 
 
@@ -160,6 +164,7 @@ def stored(settings: Settings) -> StoreReport:
             publication=now if now.version else None,
             last_attempt=int(attempts[-1][0].rpartition("/")[2]) if attempts else None,
             canaries=read_rounds(store),
+            coverage=known(store),
         )
     except TallymarkError as error:
         return StoreReport(problem=str(error))

@@ -11,6 +11,7 @@ import typer
 
 from tallymark.command.report import SystemReport, report
 from tallymark.command.show import ago, megabytes, say
+from tallymark.coverage import Known
 from tallymark.settings import Settings
 
 __all__ = ["status"]
@@ -66,6 +67,8 @@ def _show(found: SystemReport) -> None:
     else:
         at = found.publication
         say(f"published  version {at.version}, exact until {at.exact_until:%F %H:%M}, at {at.published_at:%F %T} UTC")
+    if found.coverage is not None:
+        say(f"arrived    {_arrived(found.coverage)}")
     for canary in found.canaries:
         heard = ago((datetime.now(UTC) - canary.at).total_seconds())
         took = "failing" if canary.latency_ms is None else f"counted {canary.latency_ms / 1000:.1f} s after sending"
@@ -74,3 +77,11 @@ def _show(found: SystemReport) -> None:
         say(f"problem    {problem}")
     if found.well:
         say("all is well")
+
+
+def _arrived(found: Known) -> str:
+    """What is known of events that never arrived."""
+    missing = sum(hole.missing for hole in found.holes)
+    lost = f"{missing:,} numbered events are missing" if missing else "no numbered event is missing"
+    silent = ", ".join(one.producer for one in found.silent)
+    return f"{lost}{f'; silent: {silent}' if silent else ''}; looked through until {found.checked_until:%F %T}"

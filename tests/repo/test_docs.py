@@ -23,7 +23,7 @@ RECORDS = sorted((DOCS / "adr").glob("[0-9]*.md"))
 CODE = [path for folder in ("tallymark", "stream", "batch", "serving") for path in (ROOT / folder).rglob("*.py")]
 GLOSSARY = """event, type, value, occurred_at, appended_at, log, raw, dead letter, view, shard, grain, bucket, tally,
 sketch, cell, span, version, attempt, epoch, micro-batch, publication, exact_until, stitch, seal, dirty, late, lateness,
-watermark, recompute, rollback, audit, evidence"""
+watermark, recompute, rollback, audit, sequence, hole, roster, coverage, evidence"""
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 each_record = pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.stem)
