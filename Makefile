@@ -25,8 +25,11 @@ notebooks: export EXTRAS := dev,notebooks
 notebooks: setup ## Open the notebooks in JupyterLab, on a system that runs (make demo ARGS=--keep leaves one).
 	@$(BIN)/jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks $(ARGS)
 
-test: setup ## All tests (ARGS="tests/unit -k sketch" runs some).
-	@$(BIN)/python -m pytest $(ARGS)
+test: setup ## All tests but the slow ones (ARGS="tests/unit -k sketch" runs some of them).
+	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-slow: setup ## Whole systems that are broken again and again, demos, schedules and notebooks.
+	@$(BIN)/python -m pytest -m slow $(ARGS)
 
 bench: setup ## All benchmarks; figures go to bench-results/.
 	@set -euo pipefail; for file in tests/bench/bench_*.py; do \

@@ -16,6 +16,8 @@ from tallymark.event import Event
 from tallymark.publication import ARCHIVE, SPEED
 from tallymark.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 240  # a busy machine takes long for the first micro-batch
 
 

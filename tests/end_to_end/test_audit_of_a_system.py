@@ -6,6 +6,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from streams import append, has_read, streaming
 from systems import eventually, settings_in, tallymark, told
 
@@ -15,6 +16,8 @@ from tallymark.event import Event
 from tallymark.publication import ARCHIVE, SPEED
 from tallymark.settings import Settings
 from tallymark.wiring import open_store
+
+pytestmark = pytest.mark.slow
 
 EVENTS, LATE = 400, 30
 PATIENCE = 150

@@ -34,6 +34,8 @@ from tallymark.publication import Progress, publish_epoch
 from tallymark.settings import Settings
 from tallymark.sqlite_store import SqliteViewStore
 
+pytestmark = pytest.mark.slow
+
 LATENESS = timedelta(minutes=2)
 START = datetime(2013, 1, 1, tzinfo=UTC)
 DAYS = 41

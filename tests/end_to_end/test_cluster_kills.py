@@ -26,6 +26,8 @@ from tallymark.s3 import S3
 from tallymark.settings import Settings
 from tallymark.wiring import open_store
 
+pytestmark = pytest.mark.slow
+
 POSTS = 300
 PATIENCE = 200  # with each step, on a machine that is busy with more
 

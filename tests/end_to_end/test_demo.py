@@ -56,6 +56,7 @@ def a_demo(mode: str, settings: Settings, request: pytest.FixtureRequest) -> Dem
     return Demo(settings_in(home), settings_in(home / "demo-cluster"), ("--cluster",), lambda: servers.contents("demo"))
 
 
+@pytest.mark.slow
 def test_six_days_of_the_demo_agree_with_the_truth_and_leave_nothing_running(a_demo: Demo) -> None:
     settings, system, options, left = a_demo
     before = left()

@@ -31,6 +31,7 @@ def test_posts_are_acknowledged_when_they_are_in_the_topic(on_kafka: Settings) -
     assert sorted(logged(on_kafka), key=str) == sorted([*events, *events[:3]], key=str)
 
 
+@pytest.mark.slow
 def test_while_the_broker_is_away_posts_are_answered_503_and_then_taken_again(
     on_kafka: Settings, cluster: RunningCluster
 ) -> None:
@@ -53,6 +54,7 @@ def test_while_the_broker_is_away_posts_are_answered_503_and_then_taken_again(
     assert sorted(found, key=str) == sorted(taken + more, key=str)
 
 
+@pytest.mark.slow
 def test_what_was_acknowledged_survives_kill_9_of_the_broker(on_kafka: Settings, cluster: RunningCluster) -> None:
     acknowledged: list[Event] = []
     stop = threading.Event()

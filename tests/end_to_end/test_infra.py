@@ -159,6 +159,7 @@ def test_prepare_makes_what_the_settings_name_on_any_servers(
     assert open_log(settings).horizon().positions == dict.fromkeys(range(4), 0)
 
 
+@pytest.mark.slow
 def test_a_killed_part_keeps_its_data(cluster: RunningCluster, connection: happybase.Connection) -> None:
     names = cluster.names()
     servers = cluster.cluster.environment(names)["TALLYMARK_LOG"].removeprefix("kafka://").partition("/")[0]
@@ -185,6 +186,7 @@ def test_a_killed_part_keeps_its_data(cluster: RunningCluster, connection: happy
     assert s3.get_object(Bucket=names.bucket, Key="folder/object")["Body"].read() == b"kept"
 
 
+@pytest.mark.slow
 def test_a_second_cluster_takes_other_ports_and_down_leaves_nobody_behind(
     cluster: RunningCluster, tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 import oracle
+import pytest
 from kills import kill
 from systems import eventually, get, post, told
 
@@ -21,6 +22,8 @@ from tallymark.event import Event
 from tallymark.publication import ARCHIVE, read_progress
 from tallymark.settings import Settings
 from tallymark.wiring import open_store
+
+pytestmark = pytest.mark.slow
 
 EVENTS = 200_000
 POST = 200

@@ -188,6 +188,7 @@ def test_doctor_knows_that_the_ports_are_our_own(shared_system: Settings) -> Non
 
 
 @pytest.mark.parametrize("name", ["gateway", "api", "stream"])
+@pytest.mark.slow
 def test_a_killed_process_comes_back_and_nothing_is_lost(shared_system: Settings, name: str) -> None:
     some(shared_system, f"before-{name}", 3)
     before = pid_of(shared_system, name)
@@ -205,6 +206,7 @@ def test_a_killed_process_comes_back_and_nothing_is_lost(shared_system: Settings
 
 
 @embedded_only
+@pytest.mark.slow
 def test_a_killed_supervisor_takes_its_processes_along_and_up_starts_again(shared_system: Settings) -> None:
     system = shared_system  # the last test of it: starting one takes longer than all the rest
     some(system, "kept", 7)

@@ -115,6 +115,7 @@ def test_partitions_that_begin_half_way_are_half_of_it_ahead(topic: Topic) -> No
     assert apart(topic.log, topic.log.end(), topic.log.end(), max_ahead=AHEAD) == timedelta()
 
 
+@pytest.mark.slow
 def test_after_an_hour_with_uneven_and_doubled_partitions_all_is_counted_that_came_in_time(
     spark: SparkSession, topic: Topic
 ) -> None:

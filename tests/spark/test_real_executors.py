@@ -28,6 +28,8 @@ from tallymark.publication import ARCHIVE, SPEED
 from tallymark.settings import Settings
 from tallymark.wiring import open_store
 
+pytestmark = pytest.mark.slow
+
 MASTER = "local-cluster[2,1,1024]"
 
 
