@@ -54,7 +54,7 @@ def show_recount(done: Recount) -> None:
         return
     _say(f"Version {at.version} is published: exact until {_time(at.exact_until)}, of raw version {at.raw_version}")
     if at.missing:
-        _say(f"  MISSING   {at.missing:,} events before that are known to have never arrived: see `tallymark audit`")
+        _say(f"  MISSING   events before that known never to have come: {at.missing:,}; see `tallymark audit`")
     _say(f"  dirty     {done.pairs:,} pairs of an hour and a shard, on {done.days:,} days")
     _say(f"  counted   {done.events:,} events; {done.duplicates:,} duplicates removed from {done.rows:,} rows")
     _say(f"  written   {done.cells:,} cells, {done.zeros:,} of them to say that nothing is left")
@@ -112,7 +112,7 @@ def _say(text: str) -> None:
 
 
 def _missing(at: Publication) -> str:
-    return f", {at.missing:,} events known to be missing" if at.missing else ""
+    return f", events known to be missing: {at.missing:,}" if at.missing else ""
 
 
 def _time(at: datetime) -> str:

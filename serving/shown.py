@@ -50,9 +50,9 @@ def _standing(answer: Envelope) -> Iterator[str]:
 
 def _lacks(answer: Envelope) -> Iterator[str]:
     if answer.coverage.missing:
-        yield f"  lacks   up to {answer.coverage.missing:,} events of this time, of all videos, which never arrived"
+        yield f"  lacks   events of this time, of any video, that never arrived: at most {answer.coverage.missing:,}"
     if answer.coverage.silent:
-        yield f"  lacks   what {answer.coverage.silent:,} producers would have sent, which are silent"
+        yield f"  lacks   what producers would have sent that are silent: {answer.coverage.silent:,} of them"
     for lack in answer.degraded:
         yield f"  lacks   {lack.detail} ({lack.code})"
 

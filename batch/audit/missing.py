@@ -30,9 +30,9 @@ def missing(found: Completeness | None) -> list[str]:
 def _summary(found: Completeness) -> str:
     if not found.missing and not found.silent:
         return "No number is missing, and no producer is silent."
-    new = f", {found.found:,} of them found by this audit" if found.found else ", all of them known before"
-    holes = f"{found.missing:,} events that producers numbered never arrived{new}." if found.missing else ""
-    silent = f"{len(found.silent):,} of {found.expected:,} producers have fallen silent." if found.silent else ""
+    new = f"newly found: {found.found:,}" if found.found else "all of them known before"
+    holes = f"Events that producers numbered and that never arrived: {found.missing:,}, {new}." if found.missing else ""
+    silent = f"Producers that fell silent: {len(found.silent):,} of {found.expected:,}." if found.silent else ""
     return f"{holes} {silent}".strip()
 
 
@@ -42,8 +42,8 @@ def _covered(found: Completeness) -> str:
         return f"Nothing had arrived by {time(found.checked_until)} UTC."
     return (
         f"Looked through until {time(found.checked_until)} UTC, by the log's clock: {share:.2%} of the events carry a "
-        f"number, in {found.producers:,} sequences. Only among these can a gap be found. Of {found.expected:,} "
-        f"producers it is known how much they send."
+        f"number; sequences: {found.producers:,}. Only among these can a gap be found. Producers of which it is known "
+        f"how much they send: {found.expected:,}."
     )
 
 

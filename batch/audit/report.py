@@ -37,12 +37,7 @@ def page(record: AuditRecord, earlier: Sequence[AuditRecord]) -> str:
         *(f'<p class="warn">Not compared: {escape(one)}.</p>' for one in record.not_compared),
         "<h2>What is expected</h2>",
         _expectations(record),
-        "<h2>Where the error lies</h2>",
-        _plots(record, earlier),
-        "<h2>By type</h2>",
-        _by_type(record),
-        "<h2>The cells that differ most</h2>",
-        _worst(record.worst),
+        *(_compared(record, earlier) if record.figures.cells else []),
         "<h2>Did everything arrive?</h2>",
         *missing(record.completeness),
         "<h2>Bounds of answers</h2>",
@@ -59,17 +54,28 @@ def page(record: AuditRecord, earlier: Sequence[AuditRecord]) -> str:
     return "\n".join([head, *body, "</body></html>\n"])
 
 
+def _compared(record: AuditRecord, earlier: Sequence[AuditRecord]) -> list[str]:
+    return [
+        "<h2>Where the error lies</h2>",
+        _plots(record, earlier),
+        "<h2>By type</h2>",
+        _by_type(record),
+        "<h2>The cells that differ most</h2>",
+        _worst(record.worst),
+    ]
+
+
 def _tiles(record: AuditRecord) -> str:
     of = record.figures
-    agree = of.equal / of.cells if of.cells else 0.0
-    tiles = [
-        (f"{record.hours:,}", "hours compared" + (f", {record.empty:,} without events" if record.empty else "")),
-        (f"{of.cells:,}", f"cells, {agree:.2%} equal"),
-        (f"{of.batch:,}", "events by the recount"),
-        (f"{of.missing_share:.3%}", f"missing in speed: {of.under:,}"),
-        (f"{of.over:,}", "events too many in speed"),
-        (f"{record.causes.unexplained:,}", "unexplained"),
-    ]
+    tiles = [(f"{record.hours:,}", "hours compared" + (f", {record.empty:,} without events" if record.empty else ""))]
+    if of.cells:
+        tiles += [
+            (f"{of.cells:,}", f"cells, {of.equal / of.cells:.2%} equal"),
+            (f"{of.batch:,}", "events by the recount"),
+            (f"{of.missing_share:.3%}", f"missing in speed: {of.under:,}"),
+            (f"{of.over:,}", "events too many in speed"),
+            (f"{record.causes.unexplained:,}", "unexplained"),
+        ]
     if record.completeness is not None:
         tiles.append((f"{record.completeness.missing:,}", "numbered events that never arrived"))
     return '<div class="tiles">' + "".join(f'<div class="tile"><b>{n}</b>{s}</div>' for n, s in tiles) + "</div>"

@@ -58,8 +58,8 @@ def _lines(record: AuditRecord) -> list[str]:
 def _arrived(found: Completeness | None) -> list[str]:
     if found is None or not found.rows:
         return []
-    numbered = f"{found.numbered_share:.1%} of events are numbered, in {found.producers:,} sequences"
-    lines = [f"  arrived   {numbered}; {found.missing:,} never came, {found.found:,} of them newly found"]
+    numbered = f"{found.numbered_share:.1%} of events are numbered, sequences: {found.producers:,}"
+    lines = [f"  arrived   {numbered}; never came: {found.missing:,}, newly found: {found.found:,}"]
     lines += [
         f"  gap       {gap.producer} lacks {gap.last - gap.first + 1:,}, {gap.first} to {gap.last}, of between "
         f"{instant(gap.start):%Y-%m-%d %H:%M} and {instant(gap.end):%Y-%m-%d %H:%M} UTC"
