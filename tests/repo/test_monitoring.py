@@ -23,6 +23,7 @@ from stream.gateway import create_app as create_gateway
 from stream.log.sqlite import SqliteLog
 from stream.metrics import QueryMetrics
 from tallymark.canary import CanaryRound
+from tallymark.coverage import DOCUMENT, Known, Share
 from tallymark.settings import Settings
 from tallymark.sqlite_store import SqliteViewStore
 
@@ -45,6 +46,8 @@ def metrics(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     views.set_publication(store, views.END)
     for layer in ("speed", "archive"):
         views.set_progress(store, layer, views.NOW)
+    share = [Share(views.START, views.END, rows=1, numbered=1)]
+    store.write_document(DOCUMENT, Known(checked_until=views.NOW, share=share).to_json())
     streams = CollectorRegistry()
     QueryMetrics(streams)
     record(CanaryRound(name="x", at=datetime.now(UTC), latency_ms=1, freshness_ms=1), Memory(), settings)
