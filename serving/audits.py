@@ -24,6 +24,10 @@ _FOLDER: Final = "audits/"
 _Missed = Annotated[int, Meta(description="Events that the recount has and the speed view has not.")]
 _Surplus = Annotated[int, Meta(description="Events that the speed view has too many.")]
 _Unexplained = Annotated[int, Meta(description="Events by which the two differ and nobody knows why: 0, or look.")]
+_Missing = Annotated[
+    int | None, Meta(description="Events that producers numbered and that had not arrived; null: nobody had looked.")
+]
+_Silent = Annotated[int | None, Meta(description="Producers that should have been heard and were not.")]
 
 
 class AuditedHour(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +66,8 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     duplicates: int
     lost: int
     unexplained: _Unexplained
+    missing: _Missing = None
+    silent: _Silent = None
     budget: float
     bounds: str
     report: str
@@ -98,6 +104,11 @@ class Audits(msgspec.Struct, Listed[Audit], frozen=True):
         return Rows(Audit, self.audits, frozenset({"by_hour"}))
 
 
+class _Arrived(msgspec.Struct):
+    missing: int
+    silent: list[msgspec.Raw]
+
+
 class _Stored(msgspec.Struct, frozen=True, kw_only=True):
     """An audit's document, as far as it is shown; `by_hour`: start in epoch minutes, then AuditedHour's figures."""
 
@@ -117,6 +128,7 @@ class _Stored(msgspec.Struct, frozen=True, kw_only=True):
     figures: dict[str, int]
     causes: dict[str, int]
     by_hour: list[tuple[int, int, int, int, int, int]]
+    completeness: _Arrived | None = None
 
 
 class _Pointer(msgspec.Struct):
@@ -136,10 +148,13 @@ def _shown(stored: _Stored) -> Audit:
     own = {name: getattr(stored, name) for name in Audit.__struct_fields__ if hasattr(stored, name)}
     events = {name: stored.figures[name] for name in ("batch", "speed")}
     causes = {name: stored.causes[name] for name in ("late", "duplicates", "lost", "unexplained")}
+    arrived = stored.completeness
     return Audit(
         **own | events | causes | {"by_hour": tuple(_hours(stored))},
         missed=stored.figures["under"],
         surplus=stored.figures["over"],
+        missing=None if arrived is None else arrived.missing,
+        silent=None if arrived is None else len(arrived.silent),
     )
 
 

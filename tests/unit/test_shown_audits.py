@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from batch.audit import record as records
-from batch.audit.figures import AuditRecord, Causes, Figures, HourFigures
+from batch.audit.figures import AuditRecord, Causes, Completeness, Figures, HourFigures, Unheard
 from batch.audit.record import Last
 from serving.audits import MOST, read_audits
 from serving.parameters import AskedAudits
@@ -51,6 +51,18 @@ def record(version: int) -> AuditRecord:
         expectations=[],
         bounds="none yet",
         report="/reports/1.html",
+        completeness=Completeness(
+            checked_until=NOON,
+            rows=100,
+            numbered=90,
+            producers=2,
+            expected=1,
+            missing=4,
+            found=1,
+            gaps=[],
+            silent=[Unheard("player-eu", NOON, 30.0)],
+            chaotic=[],
+        ),
     )
 
 
@@ -61,6 +73,7 @@ def test_an_audit_is_shown_with_its_figures_causes_and_hours(store: SqliteViewSt
     assert shown.batch - shown.missed + shown.surplus == shown.speed == 98
     assert (shown.late, shown.duplicates, shown.lost, shown.unexplained) == (3, 1, 0, 0)
     assert (shown.hours, shown.empty, shown.not_compared) == (1, 3, ("an hour",))
+    assert (shown.missing, shown.silent) == (4, 1)
     (hour,) = shown.by_hour
     assert (hour.start, hour.batch, hour.missed, hour.surplus) == (NOON, 100, 3, 1)
 
