@@ -1,7 +1,8 @@
 """What arrived of each producer, as of the last look: the document `coverage/state`, carried on by every further look.
 
-A look takes the rows that the log took since the one before, each exactly once. So it may be cut short anywhere, and of
-two at the same time one begins again: the state moves by compare-and-set.
+A look counts the rows that the log took since the one before, each exactly once. So it may be cut short anywhere, and
+of two at the same time one begins again: the state moves by compare-and-set. Rows that the log took before, and that
+came into raw only now (compaction, or somebody who brings back what was lost), fill holes and do nothing else.
 
 What it costs does not grow with the history: a sequence without holes is one run. Producers that were not heard for
 eight days are forgotten, and of very many holes the oldest are settled: what still comes for them is not seen any more.
@@ -64,9 +65,13 @@ class Arrivals(msgspec.Struct):
     def take(self, portions: Iterable[pl.DataFrame], *, until_ms: int) -> None:
         """Add the rows that the log took from the old `until_ms` on up to the new one; columns as `new_rows` says."""
         runs = self.frame
+        known = runs.select(producer_id=pl.col("producer").unique())
         for rows in portions:
             if rows.height:
-                runs = self._without_chaos(union(pl.concat([runs, self._sequenced(rows)])), most=_HOPELESS)
+                new = pl.col("appended_at") >= self.until_ms
+                filling = rows.filter(~new, pl.col("seq").is_not_null()).join(known, on="producer_id", how="semi")
+                found = runs_of(pl.concat([self._noted(rows.filter(new)), filling]))
+                runs = self._without_chaos(union(pl.concat([runs, found])), most=_HOPELESS)
         self.until_ms = until_ms
         self.roster.forget(until_ms)
         self._fold_days()
@@ -101,8 +106,8 @@ class Arrivals(msgspec.Struct):
             for start, (rows, numbered) in sorted(buckets.items()):
                 yield start, grain.next(start), rows, numbered
 
-    def _sequenced(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """The runs of the rows, which are noted in everything else."""
+    def _noted(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Note rows in everything but the runs, and return those that belong to a sequence."""
         made = rows.filter(pl.col("producer_id").is_not_null())
         self.roster.add(made)
         numbered = made.filter(pl.col("seq").is_not_null())
@@ -116,7 +121,7 @@ class Arrivals(msgspec.Struct):
                 both = list(self.days.get(start, (0, 0)))
                 both[column] += count
                 self.days[start] = (both[0], both[1])
-        return runs_of(sequenced)
+        return sequenced
 
     def _without_chaos(self, runs: pl.DataFrame, *, most: int) -> pl.DataFrame:
         """Leave out whoever has more than `most` runs with more missing than there is: those are no sequences."""

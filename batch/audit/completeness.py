@@ -25,7 +25,7 @@ import polars as pl
 from batch.audit.arrivals import Arrivals
 from batch.audit.figures import Completeness, Gap, Unheard
 from batch.audit.new_rows import new_rows
-from batch.audit.roster import Silent, name_of
+from batch.audit.roster import DAYS, Silent, name_of
 from batch.audit.sequences import holes
 from batch.raw import RawFile, RawTable
 from tallymark import publication
@@ -43,6 +43,7 @@ _SHOWN: Final = 20
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
 _MINUTE_MS: Final = 60_000
+_DAY_MS: Final = 86_400_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +124,9 @@ def look(store: ViewStore, table: RawTable, *, lateness: timedelta) -> Findings 
         arrivals = Arrivals.from_bytes(stored)
         if (until_ms := (progress.included_until - _EPOCH) // _MS) > arrivals.until_ms:
             files = _files(table)  # pinned after the progress was read: what that promises is in them
-            arrivals.take(new_rows(files, since_ms=arrivals.until_ms, until_ms=until_ms), until_ms=until_ms)
+            since_ms = arrivals.until_ms - DAYS * _DAY_MS  # older rows may have come into raw only now
+            portions = new_rows(files, written_ms=arrivals.until_ms, since_ms=since_ms, until_ms=until_ms)
+            arrivals.take(portions, until_ms=until_ms)
         arrivals.settle()
         if store.swap_document(_STATE, stored, arrivals.to_bytes()):
             found = _judged(arrivals, lateness)

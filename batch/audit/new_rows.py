@@ -1,4 +1,4 @@
-"""Raw rows that the log took in a stretch of its time, each once, in portions of bounded size.
+"""Raw rows by when the log took them, each once, in portions of bounded size.
 
 Files say when their rows occurred, and when they were written, which is after the log took them: so older files are
 not even opened. Portions are stretches of event time, of all shards: over those a producer's numbers are spread, and
@@ -28,13 +28,14 @@ _COLUMNS: Final = ("producer_id", "seq", "occurred_at", "appended_at")
 
 
 def new_rows(
-    files: Sequence[RawFile], *, since_ms: int, until_ms: int, most_rows: int = _ROWS
+    files: Sequence[RawFile], *, written_ms: int, since_ms: int, until_ms: int, most_rows: int = _ROWS
 ) -> Iterator[pl.DataFrame]:
-    """Columns producer_id, seq, occurred_at and appended_at of the rows that the log took in [`since_ms`, `until_ms`).
+    """Columns producer_id, seq, occurred_at and appended_at of the rows that the log took in [`since_ms`, `until_ms`),
+    in files that were written from `written_ms` on.
 
     Raises RawRefused or RawUnavailable.
     """
-    fresh = [file for file in files if not file.written_ms or file.written_ms >= since_ms - _CLOCKS]
+    fresh = [file for file in files if not file.written_ms or file.written_ms >= written_ms - _CLOCKS]
     for start, end in _portions(fresh, most_rows):
         inside = [file for file in fresh if file.first < end and file.last >= start]
         if not inside:  # of an hour in parts

@@ -103,6 +103,13 @@ def test_an_event_that_comes_late_fills_its_hole(world: World) -> None:
     assert (numbers(found), found.known.holes) == ([], [])
 
 
+def test_an_event_that_is_brought_back_into_raw_fills_its_hole_and_is_counted_no_second_time(world: World) -> None:
+    assert numbers(looked(world, 60, row(0, 10), row(2, 20))) == [("p/1", 1, 1)]
+    stranger = row(7, 14, producer="q/1")
+    found = looked(world, 120, row(1, 15), row(2, 20), stranger)
+    assert (numbers(found), says(found).rows, says(found).producers) == ([], 2, 1)
+
+
 def test_a_producer_that_begins_anew_leaves_no_hole(world: World) -> None:
     first = [row(n, n, producer="p/1") for n in range(30)]
     then = [row(n, 31 + n, producer="p/2") for n in range(20)]
@@ -219,7 +226,7 @@ def test_each_row_is_read_once_however_often_one_looks(
     edges = sorted({0, *((MIDNIGHT + minute) * MINUTE for minute in looks), (MIDNIGHT + 500) * MINUTE})
     read: list[pl.DataFrame] = []
     for since, until in pairwise(edges):
-        read += new_rows(files, since_ms=since, until_ms=until, most_rows=most)
+        read += new_rows(files, written_ms=since, since_ms=since, until_ms=until, most_rows=most)
     found: Sequence[tuple[int, int]] = sorted(
         pl.concat(read).select("occurred_at", "appended_at").rows() if read else []
     )
