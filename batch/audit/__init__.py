@@ -6,11 +6,13 @@
       │
     causes        of hours that differ: late, duplicates, lost, or not to be explained    (reads raw events)
       │
+    completeness  events that producers numbered and that never arrived, and producers that fell silent: `coverage`
+      │
     expectations  what may be: Great Expectations decides what warns and what fails
       │
     evidence      how far the count of a range grows until it is exact: bounds for answers
       │
     record, report, place    a document in the view store, a page to look at
 
-`audit.run.audit` does all of it. Nothing that readers see changes but the bounds.
+`audit.run.audit` does all of it. Nothing that readers see changes but bounds and coverage.
 """

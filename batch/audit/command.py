@@ -19,10 +19,11 @@ def audit(
     until: Annotated[str | None, typer.Option(metavar="TIME", help="Up to the hour that ends at or after it.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Compare what the speed view said of the sealed hours with the recount, and leave a report.
+    """Compare what the speed view said of the sealed hours with the recount, see if all arrived, and leave a report.
 
     Without a range: what was sealed, or reopened by late events, since the last audit. Safe to run at any time and
-    again. Ends with 1 when something has no explanation; what is explained but beyond the budget only warns.
+    again. Ends with 1 when something has no explanation, or numbered events are newly missing; what is explained but
+    beyond the budget only warns, and so does a silent producer.
 
     Example: tallymark audit --from 2026-01-30 --until 2026-01-31T12:00:00Z
     """
