@@ -20,8 +20,8 @@ are off.
 Yes: an hour that is audited again gives the same result.
 
 ### What an alert means
-Speed and batch differ by more than can be explained by late events and duplicates. Look at the report before you trust
-fresh counts; the exact part is not touched.
+Speed and batch differ by more than can be explained by late events and duplicates: look at the report before you trust
+fresh counts; the exact part is not touched. Or events that producers numbered never arrived: then the report names them.
 
 ### Who is told
 The owner of the DAG, through the webhook in the setting `alert_webhook`.
