@@ -66,4 +66,4 @@ def _silent(silent: Sequence[Unheard]) -> str:
     rows = [
         [f'<div class="id">{escape(one.producer)}</div>', time(one.heard), f"{one.expected:,.0f}"] for one in silent
     ]
-    return table(["silent producer", "last heard", "events expected since"], rows)
+    return table(["silent producer", "last heard", "expected since"], rows)
