@@ -36,7 +36,7 @@ def recompute(
         typer.Option("--spark/--no-spark", help="Count on Spark or in this process.", show_default="by size"),
     ] = None,
     json: _Json = False,
-) -> None:
+) -> dict[str, float]:
     """Recount the hours whose raw events changed, check the result, and let readers see it.
 
     Safe to run at any time and again: a second one at the same time says so and ends; one that died is made good by
@@ -72,6 +72,7 @@ def recompute(
     finally:
         store.close()
     (show_recount_json if json else show_recount)(done)
+    return done.figures
 
 
 def versions(*, json: _Json = False) -> None:

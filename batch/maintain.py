@@ -49,6 +49,16 @@ class Maintenance(msgspec.Struct, frozen=True, kw_only=True):
     raw_files_kept_hours: float
     seconds: float
 
+    @property
+    def figures(self) -> dict[str, float]:
+        """For Prometheus: what is gone or fewer now."""
+        return {
+            "versions_forgotten": len(self.kept.forgotten),
+            "speed_rows_removed": self.speed_rows or 0,
+            "files_compacted": self.files_before - (self.files_after or 0),
+            "files_deleted": self.raw_files_deleted,
+        }
+
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)

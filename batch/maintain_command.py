@@ -19,7 +19,7 @@ def maintain(
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-) -> None:
+) -> dict[str, float]:
     """Compact raw files, and remove what no version that can still be read needs.
 
     Runs beside everything else, safe to repeat; weekly is often enough. The settings `keep` and `keep_versions` say
@@ -41,9 +41,10 @@ def maintain(
         store.close()
     if json:
         typer.echo(msgspec.json.encode(done))
-        return
-    for line in _lines(done):
-        say(line)
+    else:
+        for line in _lines(done):
+            say(line)
+    return done.figures
 
 
 def _lines(done: Maintenance) -> list[str]:

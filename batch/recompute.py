@@ -56,6 +56,14 @@ class Recount(msgspec.Struct, frozen=True, kw_only=True):
     zeros: int = 0
     seconds: dict[str, float]
 
+    @property
+    def figures(self) -> dict[str, float]:
+        """For Prometheus."""
+        counts = ("published", "pairs", "rows", "events", "duplicates", "cells")
+        return {name: getattr(self, name) for name in counts} | {
+            f"{step.replace(' ', '_')}_seconds": seconds for step, seconds in self.seconds.items()
+        }
+
 
 def utc_now() -> datetime:
     return datetime.now(UTC)

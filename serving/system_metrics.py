@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from serving.audits import Audit, read_audits
 from tallymark import publication
 from tallymark.canary import CanaryRound, read_rounds
 from tallymark.errors import StoreUnavailable
@@ -44,6 +45,7 @@ class _System(Collector):
         try:
             found = self._store.read_documents(list(_LAYERS.values()))
             at, canaries = publication.current(self._store), read_rounds(self._store)
+            audits = read_audits(self._store, 1).audits
         except StoreUnavailable:
             yield _gauge("store_up", "1 when the view store answers.", 0)
             return
@@ -52,6 +54,8 @@ class _System(Collector):
         yield from _layers({layer: body for layer, body in zip(_LAYERS, found, strict=True) if body is not None}, now)
         yield from _published(at, now)
         yield from _canaries(canaries)
+        for audit in audits:
+            yield from _audited(audit)
 
 
 def _layers(found: dict[str, bytes], now: datetime) -> Gauges:
@@ -84,6 +88,19 @@ def _canaries(found: list[CanaryRound]) -> Gauges:
         if canary.latency_ms is not None:
             took.add_metric([canary.name], canary.latency_ms / 1000)
     yield from (well, when, took)
+
+
+def _audited(found: Audit) -> Gauges:
+    held = _gauge("audit_events", "Events in the hours of the last audit, by view.", None, ["view"])
+    off = _gauge("audit_events_off", "Events by which the views differ, cell by cell, by cause.", None, ["cause"])
+    for view in ("batch", "speed"):
+        held.add_metric([view], getattr(found, view))
+    for cause in ("late", "duplicates", "lost", "unexplained"):
+        off.add_metric([cause], getattr(found, cause))
+    yield from (held, off)
+    yield _gauge("audit_hours", "Hours that the last audit compared.", found.hours)
+    yield _gauge("audit_failed", "1 when the last audit failed.", float(found.verdict == "failed"))
+    yield _gauge("audit_timestamp_seconds", "When the last audit ended.", found.finished_at.timestamp())
 
 
 def _gauge(name: str, says: str, value: float | None, labels: list[str] | None = None) -> GaugeMetricFamily:

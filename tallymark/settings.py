@@ -159,6 +159,11 @@ class Settings:
     keep_versions: int = _setting(
         "48", _at_most_60, "Versions that stay readable by as_of and rollback; `maintain` forgets older ones."
     )
+    metrics: Path | None = _setting(
+        "none",
+        _optional_path,
+        "Folder for metrics of what cannot be asked for them, read by a node exporter; none: `metrics` in home.",
+    )
     alert_webhook: str = _setting("", _optional_url, "Where alerts are posted, as JSON with a `text`; empty: nowhere.")
     spark_master: str = _setting("local[*]", str, "Spark master.")
     spark_memory: str = _setting("768m", str, "Heap of the Spark driver (with a local master: of all of Spark).")
@@ -193,6 +198,10 @@ class Settings:
     @property
     def raw_uri(self) -> str:
         return self.raw or str(self.home / "raw")
+
+    @property
+    def metrics_folder(self) -> Path:
+        return self.metrics or self.home / "metrics"
 
     @property
     def tokens_required(self) -> bool:

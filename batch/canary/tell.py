@@ -57,7 +57,7 @@ def record(found: CanaryRound, memory: Memory, settings: Settings) -> None:
 
 def metrics_file(settings: Settings, name: str) -> Path:
     """For the textfile collector of Prometheus' node exporter."""
-    return settings.home / "metrics" / f"canary-{name}.prom"
+    return settings.metrics_folder / f"canary-{name}.prom"
 
 
 def _write_metrics(found: CanaryRound, memory: Memory, path: Path) -> None:

@@ -56,7 +56,12 @@ def _load(entry: Entry) -> Any:
         app.callback()(lambda: None)
         return offer(app, entry.group)
     app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
-    app.command(entry.name)(getattr(import_module(entry.module), entry.function))
+    function = getattr(import_module(entry.module), entry.function)
+    if entry.watched:
+        from tallymark.command.textfile import telling
+
+        function = telling(entry.name, function)
+    app.command(entry.name)(function)
     return get_command(app)
 
 

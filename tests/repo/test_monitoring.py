@@ -17,12 +17,13 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from batch.canary.memory import Memory
-from batch.canary.tell import metrics_file, record
+from batch.canary.tell import record
 from serving.app import create_app as create_api
 from stream.gateway import create_app as create_gateway
 from stream.log.sqlite import SqliteLog
 from stream.metrics import QueryMetrics
 from tallymark.canary import CanaryRound
+from tallymark.command.textfile import telling
 from tallymark.coverage import DOCUMENT, Known, Share
 from tallymark.settings import Settings
 from tallymark.sqlite_store import SqliteViewStore
@@ -51,15 +52,32 @@ def metrics(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     streams = CollectorRegistry()
     QueryMetrics(streams)
     record(CanaryRound(name="x", at=datetime.now(UTC), latency_ms=1, freshness_ms=1), Memory(), settings)
+    store.write_document("audits/00000001", an_audit())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TALLYMARK_METRICS", str(settings.metrics_folder))
+        telling("recompute", lambda: {"pairs": 1})()
     texts = [
         *(text_of(app) for app in (create_api(settings, store=store), create_gateway(settings, log=log))),
         "\n".join(f"# TYPE {name}" for family in streams.collect() for name in _stored(family)),
-        metrics_file(settings, "x").read_text(),
+        *(path.read_text() for path in settings.metrics_folder.iterdir()),
     ]
     store.close()
     log.close()
     names = {name for text in texts for name in re.findall(r"^(?:# TYPE )?(tallymark_\w+)", text, re.MULTILINE)}
     return names | {f"{name}_bucket" for name in names} | {"up"}
+
+
+def an_audit() -> bytes:
+    """As much of its document as the API reads."""
+    at = views.NOW.isoformat()
+    numbers = dict.fromkeys(("number", "version", "epoch", "hours", "empty", "budget"), 1)
+    figures = dict.fromkeys(("batch", "speed", "under", "over"), 0)
+    causes = dict.fromkeys(("late", "duplicates", "lost", "unexplained"), 0)
+    words = dict.fromkeys(("verdict", "bounds", "report"), "")
+    times = dict.fromkeys(("finished_at", "start", "until"), at)
+    return json.dumps(
+        numbers | words | times | {"not_compared": [], "by_hour": [], "figures": figures, "causes": causes}
+    ).encode()
 
 
 def text_of(app: Any) -> str:
