@@ -1,4 +1,4 @@
-"""`tallymark airflow up` and `down`: a small Airflow on this machine, on loopback only, with the DAGs in dags/.
+"""`tallymark airflow up`, `down` and `cli`: a small Airflow on this machine, on loopback only, with the DAGs in dags/.
 
 Airflow's own `standalone` also starts servers that listen on every address; so its parts are started one by one: API
 server, scheduler and DAG processor, over an SQLite file, as for one machine it is enough. They live in the virtual
@@ -14,9 +14,11 @@ import shlex
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Final
 
+import psutil
 import typer
 
 from infra.process import end, process_of, spawn
@@ -27,7 +29,7 @@ from tallymark.command.system import child_environment
 from tallymark.errors import ProcessError
 from tallymark.settings import Address, Settings
 
-__all__ = ["airflow_environment", "down", "up"]
+__all__ = ["airflow_environment", "cli", "down", "up"]
 
 _CODE: Final = Path(__file__).resolve().parents[1]
 _VENV: Final = _CODE / ".venv-airflow"
@@ -39,12 +41,13 @@ _PARTS: Final = {
 _READY_WITHIN: Final = 120.0
 _GRACE: Final = 15.0
 _PAUSE: Final = 0.5
+_AT: Final = Address("127.0.0.1", 8480)
 
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def up(
-    port: Annotated[int, typer.Option(min=1024, max=65535, help="Where its pages are, on 127.0.0.1.")] = 8480,
+    port: Annotated[int, typer.Option(min=1024, max=65535, help="Where its pages are, on 127.0.0.1.")] = _AT.port,
     json: _Json = False,
 ) -> None:
     """Start Airflow with the DAGs recompute, audit, maintain and canary, and print where it is and how to log in.
@@ -56,7 +59,7 @@ def up(
     settings = Settings.load(os.environ)
     home = Home(settings.home)
     home.prepare()
-    at = Address("127.0.0.1", port)
+    at = Address(_AT.host, port)
     environment = airflow_environment(settings, at)
     _start(home, at, environment)
     told = {"url": at.url, "user": "admin", "password": _password(settings)}
@@ -70,31 +73,44 @@ def up(
 
 
 def down(json: _Json = False) -> None:
-    """Stop Airflow. Tasks that run are ended, and give back what they hold.
+    """Stop Airflow. Tasks that run are ended, give back what they hold, and are tried again after the next start.
 
     Example: `tallymark airflow down`
     """
     home = Home(Settings.load(os.environ).home)
-    # the scheduler first, so that no task starts that nobody looks after
+    _end_tasks(home)
+    # the scheduler next, which waits until they are on record, and starts no others
     ended = [name for name in ("airflow-scheduler", "airflow-dags", "airflow-api") if end(name, home, grace=_GRACE)]
+    _end_tasks(home)
     if json:
         typer.echo(_as_json({"stopped": ended}))
     else:
         say("Airflow has stopped" if ended else "Airflow does not run")
 
 
+def cli(
+    arguments: Annotated[list[str], typer.Argument(metavar="-- ARGUMENTS", help="As of the command `airflow`.")],
+) -> None:
+    """Run a command of this Airflow's own, such as a backfill: days are counted again, the last one not included.
+
+    Example: `tallymark airflow cli -- backfill create --dag-id recompute --from-date 2026-01-01 --to-date 2026-01-04`
+    """
+    environment = airflow_environment(Settings.load(os.environ), _AT)
+    os.execve(_VENV / "bin" / "airflow", ["airflow", *arguments], environment)  # noqa: S606 - there is no shell
+
+
 def airflow_environment(settings: Settings, at: Address) -> dict[str, str]:
-    """The environment of Airflow and of the commands in its tasks. Raises ProcessError where it is not installed."""
+    """The environment of Airflow and of the commands in its tasks; AIRFLOW__… variables that are set stay as they are.
+
+    Raises ProcessError where Airflow is not installed.
+    """
     if not (_VENV / "bin" / "airflow").exists():
         raise ProcessError(f"there is no Airflow in {_VENV}: `make airflow` installs it")
     inherited = child_environment(settings, os.environ)
     code = inherited.pop("PYTHONPATH")  # ours is not Airflow's: the commands take it along themselves
     command = ("env", f"PYTHONPATH={code}", sys.executable, "-m", "tallymark")
     folder = settings.home / "airflow"
-    return inherited | {
-        "PATH": f"{_VENV / 'bin'}{os.pathsep}{inherited.get('PATH', '')}",
-        "RUN_TALLYMARK": shlex.join(command),
-        "AIRFLOW_HOME": str(folder),
+    chosen = {
         "AIRFLOW__API__HOST": at.host,
         "AIRFLOW__API__PORT": str(at.port),
         "AIRFLOW__API__BASE_URL": at.url,
@@ -106,7 +122,40 @@ def airflow_environment(settings: Settings, at: Address) -> dict[str, str]:
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__PARALLELISM": "2",
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "60",
+        # what ran when all of it was killed is found and tried again in about a minute, not in five
+        "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
     }
+    return {
+        **chosen,
+        **inherited,
+        "PATH": f"{_VENV / 'bin'}{os.pathsep}{inherited.get('PATH', '')}",
+        "RUN_TALLYMARK": shlex.join(command),
+        "AIRFLOW_HOME": str(folder),
+    }
+
+
+def _end_tasks(home: Home) -> None:
+    """End the commands that tasks run: each has a session of its own, and would go on without Airflow."""
+    mine = str(home.root / "airflow")
+    commands = [
+        each
+        for each in psutil.process_iter()
+        if (found := _environment(each)).get("AIRFLOW_HOME") == mine and "AIRFLOW_CTX_DAG_ID" in found
+    ]
+    for command in commands:
+        with suppress(psutil.Error):
+            command.terminate()
+    for left in psutil.wait_procs(commands, timeout=_GRACE)[1]:
+        with suppress(psutil.Error):
+            left.kill()
+
+
+def _environment(process: psutil.Process) -> dict[str, str]:
+    try:
+        found: dict[str, str] = process.environ()
+    except psutil.Error:
+        return {}
+    return found
 
 
 def _start(home: Home, at: Address, environment: dict[str, str]) -> None:

@@ -7,10 +7,12 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly venv=.venv-airflow
 readonly airflow=3.3.2
 readonly python=${PYTHON:-.venv/bin/python}
-# later versions of fastapi change what Airflow's own pages rely on
-readonly packages=("apache-airflow==$airflow" "fastapi<0.137")
+readonly versions=infra/airflow.txt # those that it was tested with
+readonly packages=("apache-airflow==$airflow" --constraint "$versions")
+readonly stamp=$venv/.set-up
 
-if [ "$("$venv/bin/airflow" version 2>/dev/null | tail -1)" = "$airflow" ]; then
+wanted=$(cat infra/airflow.sh "$versions" | cksum)
+if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && [ -x "$venv/bin/airflow" ]; then
     exit 0
 fi
 printf '==> installing Airflow %s into %s\n' "$airflow" "$venv"
@@ -21,3 +23,4 @@ else
     "$python" -m venv --clear "$venv"
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "${packages[@]}"
 fi
+echo "$wanted" >"$stamp"

