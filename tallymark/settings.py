@@ -59,6 +59,12 @@ def _optional_duration(text: str) -> timedelta | None:
     return parse_duration(text) if text and text != "none" else None
 
 
+def _raw(text: str) -> str:
+    if "://" in text and not text.startswith("s3://"):
+        raise ValueError(f"{text!r} is not a place for raw events; write a folder or s3://bucket/path")
+    return text
+
+
 def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise ValueError(f"{text!r} is not a whole number from 1")
@@ -133,7 +139,7 @@ class Settings:
         _store,
         "View store: `sqlite:` (a file in home), `sqlite:/path` or `hbase://host:port,…?prefix=tallymark_`.",
     )
-    raw: str = _setting("", str, "Raw events: a folder or `s3://bucket/path`; empty: `raw` in home.")
+    raw: str = _setting("", _raw, "Raw events: a folder or `s3://bucket/path`; empty: `raw` in home.")
     lateness: timedelta = _setting(
         "30s",
         parse_duration,

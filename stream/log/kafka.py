@@ -15,11 +15,11 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from stream.log import Horizon, Positions, Record
 from stream.log.kafka_access import KafkaAccess, kafka_access
-from stream.log.kafka_client import ANSWER_WITHIN_S, answering, configured, unavailable
+from stream.log.kafka_client import ANSWER_WITHIN_S, answering, unavailable
 from stream.log.kafka_clock import BrokerClock
 from stream.log.kafka_delivery import Delivery
 from stream.log.kafka_reader import KafkaReader
-from stream.log.kafka_topic import require_topics
+from stream.log.kafka_topic import Topics
 from tallymark.errors import LogUnavailable
 from tallymark.settings import Settings
 
@@ -37,9 +37,9 @@ _SETTLED: Final = timedelta(milliseconds=500)
 def open_kafka_log(settings: Settings) -> KafkaLog:
     """The log that `settings.log`, a kafka:// URL, names. Raises IncompatibleStore, SettingsError, LogUnavailable."""
     access = kafka_access(settings)
-    admin = AdminClient(configured(access, {}))
-    require_topics(admin, access)
-    return KafkaLog(access, admin)
+    topics = Topics(access)
+    topics.require()
+    return KafkaLog(access, topics.admin)
 
 
 class KafkaLog:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import oracle
 import pytest
+from clusters import RunningCluster
 from raw_tables import LATENESS, commits, pinned, rows_in, written
 from recounts import MIDNIGHT, assert_same, cells_at, many_events
 
@@ -159,3 +160,14 @@ def test_a_place_that_does_not_exist_is_named_with_the_remedy(table: Settings, s
         commits(nowhere, store).open()
     with pytest.raises(RawRefused, match=told):
         written(nowhere, [event(1)])
+
+
+@pytest.mark.parametrize("variable", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
+def test_a_key_that_is_no_longer_good_is_refused_by_every_client_with_the_remedy(
+    cluster: RunningCluster, store: SqliteViewStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    table = replace(Settings(home=tmp_path / "home"), raw=cluster.settings(tmp_path).raw)
+    monkeypatch.setenv(variable, "retired")
+    for call in (lambda: pinned(table), lambda: written(table, [event(2)]), lambda: commits(table, store).open()):
+        with pytest.raises(RawRefused, match="refuses"):
+            call()

@@ -116,6 +116,7 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
         ("MAX_BATCH", "0"),
         ("MAX_BATCH", "ten"),
         ("STORE", "postgres://x"),
+        ("RAW", "s3a://bucket/raw"),
         ("MAX_AGE", "long"),
         ("HOME", "~no_such_user_here/x"),
     ],
