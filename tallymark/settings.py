@@ -6,117 +6,20 @@ SettingsError with everything that is wrong at once.
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
+from tallymark import notation
 from tallymark.errors import SettingsError
+from tallymark.notation import Address, parse_duration
 
 __all__ = ["Address", "Settings", "describe", "parse_duration"]
 
 _PREFIX: Final = "TALLYMARK_"
-_UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
-_HOSTS: Final = r"[^/,?]+:\d+(,[^/,?]+:\d+)*"
-_KAFKA = re.compile(rf"kafka://{_HOSTS}/[A-Za-z0-9._-]+")
-_HBASE = re.compile(rf"hbase://{_HOSTS}(\?prefix=[A-Za-z0-9_]*)?")
-_DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s|min|m|h|d)")
-
-
-class Address(NamedTuple):
-    """Where a server listens."""
-
-    host: str
-    port: int
-
-    @property
-    def url(self) -> str:
-        return f"http://{self.host}:{self.port}"
-
-
-def parse_duration(text: str) -> timedelta:
-    """`90s`, `2m` = `2 min`, `1.5h`, `7d`, `250ms`. Raises ValueError."""
-    match = _DURATION.fullmatch(text.strip())
-    if not match:
-        raise ValueError(f"{text!r} is not a duration; write for example 90s, 2m, 24h or 7d")
-    try:
-        return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
-    except OverflowError:
-        raise ValueError(f"{text!r} is longer than a duration can be; write for example 7d") from None
-
-
-def _address(text: str) -> Address:
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or not 0 < int(port) < 65_536:
-        raise ValueError(f"{text!r} is not an address; write host:port, for example 127.0.0.1:8400")
-    return Address(host or "127.0.0.1", int(port))
-
-
-def _optional_duration(text: str) -> timedelta | None:
-    return parse_duration(text) if text and text != "none" else None
-
-
-def _raw(text: str) -> str:
-    if "://" in text and not text.startswith("s3://"):
-        raise ValueError(f"{text!r} is not a place for raw events; write a folder or s3://bucket/path")
-    return text
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise ValueError(f"{text!r} is not a whole number from 1")
-    return int(text)
-
-
-def _share(text: str) -> float:
-    if not re.fullmatch(r"0(\.\d+)?|1(\.0+)?", text):
-        raise ValueError(f"{text!r} is not a share from 0 to 1; write for example 0.01")
-    return float(text)
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.replace(",", " ").split())
-
-
-def _at_most_60(text: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= 60:
-        raise ValueError(f"{text!r} is not a whole number from 1 to 60")
-    return int(text)
-
-
-def _optional_url(text: str) -> str:
-    if text and not re.fullmatch(r"https?://[^/\s]+(/\S*)?", text):
-        raise ValueError(f"{text!r} is not an address to post to; write for example https://chat.example/hooks/1")
-    return text
-
-
-def _path(text: str) -> Path:
-    try:
-        return Path(text).expanduser().absolute()
-    except RuntimeError:
-        raise ValueError(f"{text!r} starts with a user who does not exist; write the folder out") from None
-
-
-def _optional_path(text: str) -> Path | None:
-    return _path(text) if text and text != "none" else None
-
-
-def _log(text: str) -> str:
-    """The scheme says which implementation stands behind the port, here and in `_store`."""
-    if not text.startswith("sqlite:") and not _KAFKA.fullmatch(text):
-        raise ValueError(f"{text!r} is not understood; write sqlite:, sqlite:/path or kafka://host:port,…/topic")
-    return text
-
-
-def _store(text: str) -> str:
-    if not text.startswith("sqlite:") and not _HBASE.fullmatch(text):
-        raise ValueError(
-            f"{text!r} is not understood; write sqlite:, sqlite:/path or hbase://host:port,…?prefix=tallymark_"
-        )
-    return text
 
 
 def _setting(default: str, parse: Callable[[str], Any], says: str) -> Any:
@@ -127,19 +30,21 @@ def _setting(default: str, parse: Callable[[str], Any], says: str) -> Any:
 class Settings:
     """Every setting of every process. `Settings()` are the defaults; `Settings.load(os.environ)` is what users set."""
 
-    home: Path = _setting("~/.tallymark", _path, "Folder of everything kept on this machine.")
+    home: Path = _setting("~/.tallymark", notation.path, "Folder of everything kept on this machine.")
     log: str = _setting(
-        "sqlite:", _log, "Event log: `sqlite:` (a file in home), `sqlite:/path` or `kafka://host:port,…/topic`."
+        "sqlite:",
+        notation.log_url,
+        "Event log: `sqlite:` (a file in home), `sqlite:/path` or `kafka://host:port,…/topic`.",
     )
     kafka_properties: Path | None = _setting(
-        "none", _optional_path, "File with further settings of Kafka clients (SASL, TLS); see operations."
+        "none", notation.optional_path, "File with further settings of Kafka clients (SASL, TLS); see operations."
     )
     store: str = _setting(
         "sqlite:",
-        _store,
+        notation.store_url,
         "View store: `sqlite:` (a file in home), `sqlite:/path` or `hbase://host:port,…?prefix=tallymark_`.",
     )
-    raw: str = _setting("", _raw, "Raw events: a folder or `s3://bucket/path`; empty: `raw` in home.")
+    raw: str = _setting("", notation.raw_place, "Raw events: a folder or `s3://bucket/path`; empty: `raw` in home.")
     lateness: timedelta = _setting(
         "30s",
         parse_duration,
@@ -147,34 +52,40 @@ class Settings:
     )
     trigger: timedelta = _setting("1s", parse_duration, "How often the speed layer counts what is new.")
     archive_trigger: timedelta = _setting("30s", parse_duration, "How often raw events are committed.")
-    max_age: timedelta | None = _setting("none", _optional_duration, "Events older than this are refused.")
+    max_age: timedelta | None = _setting("none", notation.optional_duration, "Events older than this are refused.")
     max_ahead: timedelta = _setting("5m", parse_duration, "How far in the future a producer's clock may be.")
     audit_budget: float = _setting(
-        "0.01", _share, "Part of a count that the speed layer may miss before the audit warns: 0.01 is 1 %."
+        "0.01", notation.share, "Part of a count that the speed layer may miss before the audit warns: 0.01 is 1 %."
     )
-    api: Address = _setting("127.0.0.1:8400", _address, "Where the query API listens.")
-    gateway: Address = _setting("127.0.0.1:8401", _address, "Where the gateway listens for events.")
-    stream_metrics: Address = _setting("127.0.0.1:8402", _address, "Where the stream tells Prometheus of its work.")
-    tokens: frozenset[str] = _setting("", _words, "Bearer tokens that may send and ask; empty: everybody.")
-    max_body: int = _setting("8000000", _positive, "Largest body of a post, in bytes, after decompression.")
-    max_batch: int = _setting("10000", _positive, "Most events in one post.")
-    max_pending: int = _setting("200000", _positive, "Events that may wait for the log before posts are answered 429.")
+    api: Address = _setting("127.0.0.1:8400", notation.address, "Where the query API listens.")
+    gateway: Address = _setting("127.0.0.1:8401", notation.address, "Where the gateway listens for events.")
+    stream_metrics: Address = _setting(
+        "127.0.0.1:8402", notation.address, "Where the stream tells Prometheus of its work."
+    )
+    tokens: frozenset[str] = _setting("", notation.words, "Bearer tokens that may send and ask; empty: everybody.")
+    max_body: int = _setting("8000000", notation.positive, "Largest body of a post, in bytes, after decompression.")
+    max_batch: int = _setting("10000", notation.positive, "Most events in one post.")
+    max_pending: int = _setting(
+        "200000", notation.positive, "Events that may wait for the log before posts are answered 429."
+    )
     keep: timedelta = _setting(
         "7d", parse_duration, "How long `maintain` keeps speed minutes and raw files that no version needs any more."
     )
     keep_versions: int = _setting(
-        "48", _at_most_60, "Versions that stay readable by as_of and rollback; `maintain` forgets older ones."
+        "48", notation.at_most_60, "Versions that stay readable by as_of and rollback; `maintain` forgets older ones."
     )
     metrics: Path | None = _setting(
         "none",
-        _optional_path,
+        notation.optional_path,
         "Folder for metrics of what cannot be asked for them, read by a node exporter; none: `metrics` in home.",
     )
-    alert_webhook: str = _setting("", _optional_url, "Where alerts are posted, as JSON with a `text`; empty: nowhere.")
+    alert_webhook: str = _setting(
+        "", notation.optional_url, "Where alerts are posted, as JSON with a `text`; empty: nowhere."
+    )
     spark_master: str = _setting("local[*]", str, "Spark master.")
     spark_memory: str = _setting("768m", str, "Heap of the Spark driver (with a local master: of all of Spark).")
     spark_jars: str = _setting("", str, "Jars for Spark: a folder, or files separated by commas; empty: none.")
-    spark_partitions: int = _setting("2", _positive, "State partitions of the speed layer; fixed once started.")
+    spark_partitions: int = _setting("2", notation.positive, "State partitions of the speed layer; fixed once started.")
 
     @classmethod
     def load(cls, environment: Mapping[str, str], file: Path | None = None) -> Settings:

@@ -1,0 +1,126 @@
+"""How the values of settings are written: a function for each kind of text. What it is not raises ValueError that says
+what to write instead.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Final, NamedTuple
+
+__all__ = [
+    "Address",
+    "address",
+    "at_most_60",
+    "log_url",
+    "optional_duration",
+    "optional_path",
+    "optional_url",
+    "parse_duration",
+    "path",
+    "positive",
+    "raw_place",
+    "share",
+    "store_url",
+    "words",
+]
+
+_UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
+_HOSTS: Final = r"[^/,?]+:\d+(,[^/,?]+:\d+)*"
+_KAFKA: Final = re.compile(rf"kafka://{_HOSTS}/[A-Za-z0-9._-]+")
+_HBASE: Final = re.compile(rf"hbase://{_HOSTS}(\?prefix=[A-Za-z0-9_]*)?")
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s|min|m|h|d)")
+
+
+class Address(NamedTuple):
+    """Where a server listens."""
+
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+
+def parse_duration(text: str) -> timedelta:
+    """`90s`, `2m` = `2 min`, `1.5h`, `7d`, `250ms`. Raises ValueError."""
+    match = _DURATION.fullmatch(text.strip())
+    if not match:
+        raise ValueError(f"{text!r} is not a duration; write for example 90s, 2m, 24h or 7d")
+    try:
+        return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+    except OverflowError:
+        raise ValueError(f"{text!r} is longer than a duration can be; write for example 7d") from None
+
+
+def address(text: str) -> Address:
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or not 0 < int(port) < 65_536:
+        raise ValueError(f"{text!r} is not an address; write host:port, for example 127.0.0.1:8400")
+    return Address(host or "127.0.0.1", int(port))
+
+
+def optional_duration(text: str) -> timedelta | None:
+    return parse_duration(text) if text and text != "none" else None
+
+
+def raw_place(text: str) -> str:
+    if "://" in text and not text.startswith("s3://"):
+        raise ValueError(f"{text!r} is not a place for raw events; write a folder or s3://bucket/path")
+    return text
+
+
+def positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise ValueError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
+def share(text: str) -> float:
+    if not re.fullmatch(r"0(\.\d+)?|1(\.0+)?", text):
+        raise ValueError(f"{text!r} is not a share from 0 to 1; write for example 0.01")
+    return float(text)
+
+
+def words(text: str) -> frozenset[str]:
+    return frozenset(text.replace(",", " ").split())
+
+
+def at_most_60(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 60:
+        raise ValueError(f"{text!r} is not a whole number from 1 to 60")
+    return int(text)
+
+
+def optional_url(text: str) -> str:
+    if text and not re.fullmatch(r"https?://[^/\s]+(/\S*)?", text):
+        raise ValueError(f"{text!r} is not an address to post to; write for example https://chat.example/hooks/1")
+    return text
+
+
+def path(text: str) -> Path:
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError:
+        raise ValueError(f"{text!r} starts with a user who does not exist; write the folder out") from None
+
+
+def optional_path(text: str) -> Path | None:
+    return path(text) if text and text != "none" else None
+
+
+def log_url(text: str) -> str:
+    """The scheme says which implementation stands behind the port, here and in `store_url`."""
+    if not text.startswith("sqlite:") and not _KAFKA.fullmatch(text):
+        raise ValueError(f"{text!r} is not understood; write sqlite:, sqlite:/path or kafka://host:port,…/topic")
+    return text
+
+
+def store_url(text: str) -> str:
+    if not text.startswith("sqlite:") and not _HBASE.fullmatch(text):
+        raise ValueError(
+            f"{text!r} is not understood; write sqlite:, sqlite:/path or hbase://host:port,…?prefix=tallymark_"
+        )
+    return text
