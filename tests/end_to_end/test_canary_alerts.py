@@ -6,18 +6,25 @@ import json
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 from gateways import log_locked
-from systems import eventually, settings_in, tallymark, told
+from systems import ROOT, environment, eventually, settings_in, tallymark, told
+from webhooks import webhook
 
 from tallymark.command.home import Home
 from tallymark.command.system import running
 from tallymark.settings import Settings
+
+
+BACK_WITHIN = 180  # a stream process that could not put for half a minute begins anew, with its Spark
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +61,17 @@ def store_locked(settings: Settings) -> Iterator[None]:
         yield
     finally:
         connection.close()
+
+
+@contextmanager
+def service(settings: Settings) -> Iterator[None]:
+    """A canary that flies every second, as a service."""
+    command = [sys.executable, "-m", "tallymark", "canary", "--name", "quick", "--every", "1s"]
+    with subprocess.Popen(command, env=environment(settings), cwd=ROOT, stdout=subprocess.DEVNULL) as flying:
+        try:
+            yield
+        finally:
+            flying.terminate()
 
 
 def flight(settings: Settings, within: str = "4s") -> tuple[int, Any]:
@@ -96,6 +114,19 @@ def test_whatever_stops_is_found(watched: Settings, name: str, part: str) -> Non
     assert code == 3
     assert found["part"] == part
     assert found["trouble"]
+    eventually(lambda: flies_well(watched), within=BACK_WITHIN)
+
+
+def test_the_service_tells_the_webhook_once_when_a_part_stops_and_once_when_it_is_back(watched: Settings) -> None:
+    eventually(lambda: flies_well(watched))
+    with webhook() as hook, service(replace(watched, alert_webhook=hook.url)):
+        eventually((watched.home / "metrics" / "canary-quick.prom").exists)
+        with stopped(watched, "api"):
+            eventually(lambda: hook.posted)
+        eventually(lambda: len(hook.posted) > 1)
+    failing, *rest = hook.posted
+    assert (failing["state"], failing["source"], failing["part"]) == ("failing", "canary quick", "api")
+    assert [one["state"] for one in rest] == ["well"]
     eventually(lambda: flies_well(watched))
 
 
@@ -105,5 +136,4 @@ def _status(settings: Settings, canary: str) -> Any:
 
 
 def _metrics(settings: Settings) -> str:
-
     return httpx.get(f"{settings.api.url}/metrics").text

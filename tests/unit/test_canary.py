@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
+from webhooks import webhook
 
 from batch.canary.command import _EVERY, _WITHIN, DETECTED_WITHIN
 from batch.canary.flight import EVENTS, fly, videos_of
@@ -145,39 +142,18 @@ def test_whatever_stops_is_found_in_two_minutes() -> None:
     assert _EVERY + longest <= DETECTED_WITHIN
 
 
-@pytest.fixture
-def webhook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Its address, and what was posted there."""
-    posted: list[dict[str, Any]] = []
-
-    class Hook(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None: ...
-
-    server = HTTPServer(("127.0.0.1", 0), Hook)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/hook", posted
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
 def found_at(minute: int, trouble: str | None) -> CanaryRound:
     return CanaryRound(name="t", at=START + timedelta(minutes=minute), part="api" if trouble else None, trouble=trouble)
 
 
-def test_an_alert_goes_out_at_once_is_repeated_seldom_and_ends(webhook: tuple[str, list[dict[str, Any]]]) -> None:
-    url, posted = webhook
-    settings, memory = Settings(alert_webhook=url), Memory()
-    for minute in range(40):
-        alert_on_change(found_at(minute, None if minute in {0, 39} else "it is down"), memory, settings)
-    assert [(one["state"], one["text"]) for one in posted[:1]] == [("failing", "canary t: api: it is down")]
-    assert [one["state"] for one in posted] == ["failing", "failing", "failing", "well"]
+def test_an_alert_goes_out_at_once_is_repeated_seldom_and_ends() -> None:
+    memory = Memory()
+    with webhook() as hook:
+        settings = Settings(alert_webhook=hook.url)
+        for minute in range(40):
+            alert_on_change(found_at(minute, None if minute in {0, 39} else "it is down"), memory, settings)
+    assert [(one["state"], one["text"]) for one in hook.posted[:1]] == [("failing", "canary t: api: it is down")]
+    assert [one["state"] for one in hook.posted] == ["failing", "failing", "failing", "well"]
 
 
 def test_a_webhook_that_is_down_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
