@@ -1,18 +1,18 @@
 """How fast a backlog becomes raw events: decoded, sorted by day and shard, written as Parquet and committed.
 
 ARCHIVE_EVENTS (2,000,000) lie in the log before the archive starts, on a Spark that has archived them once before.
-Nothing else runs. Log and raw table are what TALLYMARK_LOG and TALLYMARK_RAW say, by default files. Beside it stands
-what one core needs at the least: reading the log and decoding, without Spark.
+Nothing else runs. `python -m tests.bench.bench_archive [embedded|cluster]`: files, or from Kafka onto S3. Beside it
+stands what one core needs at the least: reading the log and decoding, without Spark.
 """
 
 from __future__ import annotations
 
 import os
-import random
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -30,17 +30,20 @@ from stream.run import SPARK_OPTIONS, finished_by
 from tallymark.settings import Settings
 from tallymark.spark import start_spark
 from tallymark.wiring import open_store
+from tests.bench.phases import deadline, number, say
+from tests.bench.records import VARIETY, numbered, templates
 from tests.bench.report import record
+from tests.bench.servers import servers
 
 ROUNDS: Final = 3
-VARIETY: Final = 100_000
 APPEND: Final = 20_000
+WHERE: Final = {"embedded": "archive", "cluster": "archive_cluster"}
 
 
-def main() -> dict[str, Any]:
-    events = int(os.environ.get("ARCHIVE_EVENTS", "2000000"))
-    with tempfile.TemporaryDirectory() as folder:
-        base = replace(Settings.load(os.environ), home=Path(folder), store="sqlite:", archive_trigger=timedelta())
+def main(where: str) -> dict[str, Any]:
+    events = number("ARCHIVE_EVENTS", 2_000_000)
+    with deadline(15), _system(where) as settings:
+        base = replace(settings, store="sqlite:", archive_trigger=timedelta())
         fill(base, events)
         spark = start_spark(base, "archive benchmark", options=SPARK_OPTIONS)
         try:
@@ -61,11 +64,21 @@ def main() -> dict[str, Any]:
     }
 
 
-def in_round(base: Settings, number: int) -> Settings:
+@contextmanager
+def _system(where: str) -> Iterator[Settings]:
+    if where == "cluster":
+        with servers() as at, at.systems() as (settings,):
+            yield settings
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Settings(home=Path(folder))
+
+
+def in_round(base: Settings, turn: int) -> Settings:
     """A checkpoint, a store and a raw table of its own, on the one log."""
-    home = base.home / f"round-{number}"
+    home = base.home / f"round-{turn}"
     log = base.log if "://" in base.log else f"sqlite:{base.home / 'log.sqlite'}"
-    raw = f"{base.raw.rstrip('/')}/bench-{base.home.name}-{number}" if base.raw else ""
+    raw = f"{base.raw}/round-{turn}" if base.raw else ""
     return replace(base, home=home, log=log, raw=raw)
 
 
@@ -81,7 +94,9 @@ def archived(spark: SparkSession, settings: Settings) -> float:
         try:
             while not has_passed(finished_by(query) or {}, end):
                 time.sleep(0.02)
-            return time.perf_counter() - began
+            seconds = time.perf_counter() - began
+            say(f"{sum(end.values()) / seconds:,.0f} events a second")
+            return seconds
         finally:
             query.stop()
 
@@ -103,25 +118,16 @@ def decoding(base: Settings) -> float:
 
 
 def fill(base: Settings, events: int) -> None:
-    made = list(templates())
+    say(f"{events:,} records go into {base.log}")
+    made = templates("pareto")
     base.home.mkdir(exist_ok=True)
+    now_ms = time.time_ns() // 1_000_000
     with closing(open_log(in_round(base, 1))) as log:
-        now_ms = time.time_ns() // 1_000_000
         for first in range(0, events, APPEND):
             numbers = range(first, min(first + APPEND, events))
-            log.append([(f"{n}", made[n % VARIETY] % (n, now_ms - n % 60_000)) for n in numbers])
-
-
-def templates() -> Iterator[bytes]:
-    """Records of 130 bytes that lack their number and time; videos follow a Pareto law."""
-    rng = random.Random(7)
-    for _ in range(VARIETY):
-        video, user = int(rng.paretovariate(1.1)) % 5000, rng.randrange(100_000)
-        yield (
-            b'{"event_id":"0190a000-7000-7000-8000-%%012d","type":"view","video_id":"v%d","occurred_at":%%d,'
-            b'"value":1,"user_id":"u%d"}' % (video, user)
-        )
+            log.append(list(numbered(made, numbers, lambda n: now_ms - n % 60_000)))
 
 
 if __name__ == "__main__":
-    record("archive", main())
+    for where in sys.argv[1:] or WHERE:
+        record(WHERE[where], main(where))

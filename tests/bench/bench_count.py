@@ -6,9 +6,7 @@ Both are real processes, asked by a third: `python -m tests.bench.bench_count`.
 from __future__ import annotations
 
 import json
-import os
 import random
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,8 +21,11 @@ import httpx
 import psutil
 
 from tallymark.buckets import instant, minute_of
+from tallymark.settings import Settings
 from tests.bench.count_store import HOT, Built, build
-from tests.bench.report import record
+from tests.bench.phases import deadline, say
+from tests.bench.report import percentiles, record
+from tests.systems import environment, settings_in
 
 RATE = 200
 SECONDS = 20
@@ -33,8 +34,10 @@ LENGTHS = {"1h": 60, "1d": 1440, "30d": 30 * 1440, "1y": 365 * 1440, "10y": 3600
 
 def main() -> dict[str, Any]:
     now = datetime.now(UTC)
-    with tempfile.TemporaryDirectory() as folder:
+    with deadline(15), tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
+        settings = settings_in(home)
+        say("filling a store")
         began = time.perf_counter()
         built = build(home / "views.sqlite", now=now)
         figures: dict[str, Any] = {
@@ -45,8 +48,8 @@ def main() -> dict[str, Any]:
             "built_in_s": round(time.perf_counter() - began, 1),
         }
         asked = list(requests(built, now=now))
-        count = measured(["-m", "tallymark", "api"], asked, home)
-        bare = measured(["-m", "tests.bench.bare_api"], asked, home)
+        count = measured(["-m", "tallymark", "api"], asked, settings)
+        bare = measured(["-m", "tests.bench.bare_api"], asked, settings)
     figures["count"] = count.shown
     figures["count_ms_by_length"] = {label: percentiles(times) for label, times in count.times.items()}
     figures["bare"] = bare.shown
@@ -88,19 +91,18 @@ def requests(built: Built, *, now: datetime) -> Iterator[tuple[str, str]]:
         yield label, f"/v1/count?{urlencode(question)}"
 
 
-def measured(command: list[str], asked: list[tuple[str, str]], home: Path) -> Measured:
-    port = _free_port()
-    environment = {**os.environ, "TALLYMARK_HOME": str(home), "TALLYMARK_API": f"127.0.0.1:{port}"}
-    with subprocess.Popen([sys.executable, *command], env=environment) as process:
+def measured(command: list[str], asked: list[tuple[str, str]], settings: Settings) -> Measured:
+    say(f"questions to {command[-1]}")
+    with subprocess.Popen([sys.executable, *command], env=environment(settings)) as process:
         try:
             deadline = time.monotonic() + 60
-            while not _answers(port):
+            while not _answers(settings):
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError(f"{' '.join(command)} did not come up")
                 time.sleep(0.05)
-            _drive(port, asked[: RATE * 3], home)  # what is measured is a warm server
+            _drive(settings, asked[: RATE * 3])  # what is measured is a warm server
             before = _cpu_seconds(process.pid)
-            times = _drive(port, asked, home)
+            times = _drive(settings, asked)
             return Measured(times, (_cpu_seconds(process.pid) - before) * 1000 / len(asked))
         finally:
             process.terminate()
@@ -111,31 +113,20 @@ def _cpu_seconds(pid: int) -> float:
     return float(spent.user + spent.system)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
-def _answers(port: int) -> bool:
+def _answers(settings: Settings) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/healthz").is_success
+        return httpx.get(f"{settings.api.url}/healthz").is_success
     except httpx.TransportError:
         return False
 
 
-def _drive(port: int, asked: list[tuple[str, str]], home: Path) -> dict[str, list[float]]:
-    file = home / "requests.json"
+def _drive(settings: Settings, asked: list[tuple[str, str]]) -> dict[str, list[float]]:
+    file = settings.home / "requests.json"
     file.write_text(json.dumps(asked))
-    command = [sys.executable, "-m", "tests.bench.open_loop", "127.0.0.1", str(port), str(RATE), str(file)]
+    command = [sys.executable, "-m", "tests.bench.open_loop", settings.api.host, str(settings.api.port)]
+    command += [str(RATE), str(file)]
     taken: dict[str, list[float]] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     return taken
-
-
-def percentiles(times: list[float]) -> dict[str, float]:
-    ordered = sorted(times)
-    return {name: round(ordered[int(len(ordered) * at)], 2) for name, at in (("p50", 0.5), ("p99", 0.99))}
 
 
 if __name__ == "__main__":

@@ -1,52 +1,46 @@
 """`/v1/count` through HBase at 200 requests a second, on the cells of bench_count; and what the store itself does.
 
-TALLYMARK_STORE names a running HBase and a prefix whose tables are empty: `python -m tests.bench.bench_hbase_count`.
+`python -m tests.bench.bench_hbase_count`, on servers of its own, or on those that TALLYMARK_LOG names.
 """
 
 from __future__ import annotations
 
-import os
-import sys
-import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 from tallymark.buckets import Grain, Span
 from tallymark.cells import SHARDS, CellSpan
-from tallymark.settings import Settings
 from tallymark.store import View, ViewStore
 from tallymark.wiring import open_store
-from tests.bench.bench_count import RATE, SECONDS, measured, percentiles, requests
+from tests.bench.bench_count import RATE, SECONDS, measured, requests
 from tests.bench.count_store import HOT, fill
-from tests.bench.report import record
+from tests.bench.phases import deadline, say
+from tests.bench.report import percentiles, record
+from tests.bench.servers import servers
 
 YEAR = 525_600
 
 
 def main() -> dict[str, Any]:
-    settings = Settings.load(os.environ)
-    if not settings.store.startswith("hbase:"):
-        sys.exit("set TALLYMARK_STORE to hbase://host:port?prefix=…, whose tables are empty")
-    now = datetime.now(UTC)
-    store = open_store(settings)
-    if store.read_document("publication") is not None:
-        sys.exit(f"{settings.store} holds something already; name tables that are empty")
-    built, seconds = timed(lambda: fill(store, now=now))
-    cells = built.batch_cells + built.speed_cells
-    figures: dict[str, Any] = {"rate": RATE, "cells": cells, "put_cells_per_second": round(cells / seconds)}
-    figures["scan_cells_per_second"] = {
-        grain.name.lower(): round(number / seconds)
-        for grain in (Grain.MINUTE, Grain.HOUR)
-        for number, seconds in [timed(lambda grain=grain: scanned(store, grain))]
-    }
-    figures["get_ms"] = gets(store, built.detailed_days[-20])
-    asked = list(requests(built, now=now))[: RATE * SECONDS]
-    with tempfile.TemporaryDirectory() as folder:
-        count = measured(["-m", "tallymark", "api"], asked, Path(folder))
+    with deadline(15), servers() as at, at.systems() as (settings,), closing(open_store(settings)) as store:
+        now = datetime.now(UTC)
+        say("filling a store")
+        built, seconds = timed(lambda: fill(store, now=now))
+        cells = built.batch_cells + built.speed_cells
+        figures: dict[str, Any] = {"rate": RATE, "cells": cells, "put_cells_per_second": round(cells / seconds)}
+        say("scans and gets")
+        figures["scan_cells_per_second"] = {
+            grain.name.lower(): round(number / seconds)
+            for grain in (Grain.MINUTE, Grain.HOUR)
+            for number, seconds in [timed(lambda grain=grain: scanned(store, grain))]
+        }
+        figures["get_ms"] = gets(store, built.detailed_days[-20])
+        asked = list(requests(built, now=now))[: RATE * SECONDS]
+        count = measured(["-m", "tallymark", "api"], asked, settings)
     figures["count"] = count.shown
     figures["count_ms_by_length"] = {label: percentiles(times) for label, times in count.times.items()}
     return figures

@@ -23,12 +23,12 @@ from stream.nycflights import flights
 from stream.replay import Pace, batches, replay
 from tallymark.event import encode
 from tallymark.settings import Settings
-from tests.bench.gateway_load import Load, gateway, load, shown
+from tests.bench.gateway_load import Load, Spread, gateway, load, shown
+from tests.bench.phases import deadline, number, say
 from tests.bench.post_load import EVENTS_PER_POST, events
 from tests.bench.report import record
 from tests.systems import settings_in
 
-ROUNDS: Final = 3
 SECONDS: Final = 4.0
 CONNECTIONS: Final = (1, 4, 16)
 APPENDS: Final = (1, 5, 20)  # posts that go to the log at once
@@ -38,14 +38,18 @@ MADE: Final = 100_000
 def main() -> dict[str, Any]:
     loads: dict[int, list[Load]] = {connections: [] for connections in CONNECTIONS}
     appends: dict[int, list[float]] = {posts: [] for posts in APPENDS}
+    spread = Spread()
     sample = events(random.Random(1), time.time_ns() // 1_000_000)
-    for _ in range(ROUNDS):
+    for turn in range(number("INGEST_ROUNDS", 3)):
+        say(f"round {turn + 1}")
         for posts in APPENDS:
             appends[posts].append(_append(posts))
         with _gateway() as (settings, process):
             load(settings, process, 4, 1.0)  # what is measured is a warm gateway
             for connections in CONNECTIONS:
                 loads[connections].append(load(settings, process, connections, SECONDS))
+            spread.round(settings, process, max(CONNECTIONS), SECONDS)
+    say("the client, and a replay")
     with _gateway() as (settings, _):
         client, replayed = _client(settings), _replay(settings)
     most = max(CONNECTIONS)
@@ -56,6 +60,7 @@ def main() -> dict[str, Any]:
         "connections": {str(n): shown(loads[n]) for n in CONNECTIONS},
         "log_alone_events_per_s": {f"{n} posts an append": round(median(appends[n])) for n in APPENDS},
         "http_to_log_alone": round(over_http / max(median(rates) for rates in appends.values()), 2),
+        "traffic_events_per_s": spread.shown,
         "client_events_per_s": round(client),
         "replay_events_per_s": round(replayed),
     }
@@ -107,4 +112,5 @@ def _replay(settings: Settings) -> float:
 
 
 if __name__ == "__main__":
-    record("ingest", main())
+    with deadline(10):
+        record("ingest", main())

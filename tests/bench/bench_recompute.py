@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from multiprocessing import get_context
@@ -31,12 +31,14 @@ from tallymark.event import Event
 from tallymark.publication import Progress
 from tallymark.settings import Settings
 from tallymark.wiring import open_store
+from tests.bench.phases import deadline, say
 from tests.bench.recount_load import DAY_MS, write_raw
 from tests.bench.report import record
 from tests.raw_writer import RawWriter
 
 _EVENTS: Final = 2_000_000
 _RUNS: Final = 3
+_SPREAD_RUNS: Final = 2
 _PROCESSES: Final = 2
 _LOOK_EVERY: Final = 1.0
 _HOURS: Final = range(DAY_MS // 60_000, DAY_MS // 60_000 + 1440, 60)
@@ -54,12 +56,29 @@ _QUERIES: Final = {
 
 def main() -> None:
     events = int(sys.argv[1]) if len(sys.argv) > 1 else _EVENTS
-    with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(home=Path(folder))
+    with deadline(30), tempfile.TemporaryDirectory() as folder:
+        settings = Settings(home=Path(folder) / "zipf")
+        say(f"writing {events:,} raw events")
         rows = write_raw(Path(settings.raw_uri), events)
         raw = RawTable(settings.raw_uri).pin()
-        questions = _beside_duckdb(raw)
-        record("recompute", {"rows": rows, "one_question": questions, "recount": _recounts(settings)})
+        say("one question")
+        figures = {"rows": rows, "one_question": _beside_duckdb(raw), "recount": _recounts(settings)}
+        record("recompute", figures | {"traffic_rows_per_s": _spread(Path(folder), events)})
+
+
+def _spread(folder: Path, events: int) -> dict[str, Any]:
+    """The command on Spark: even traffic, and half of all events on one video; each with all to do, in turns."""
+    rates: dict[str, list[float]] = {"even": [], "hot": []}
+    for traffic in rates:
+        write_raw(Path(Settings(home=folder / traffic).raw_uri), events, traffic=traffic)
+    for turn in range(_SPREAD_RUNS):
+        for traffic, found in rates.items():
+            say(f"recount of {traffic} traffic, turn {turn + 1}")
+            settings = _archived(Settings(home=folder / traffic), f"turn-{turn}")
+            done = _recompute(settings, "--spark")
+            found.append(done["rows"] / sum(done["seconds"].values()))
+    even, hot = (median(found) for found in rates.values())
+    return {"even": round(even), "half_on_one_video": round(hot), "half_on_one_video_to_even": round(hot / even, 2)}
 
 
 def _beside_duckdb(raw: RawVersion) -> dict[str, Any]:
@@ -113,17 +132,21 @@ def _count_hours(files: list[str]) -> int:
 
 def _recounts(settings: Settings) -> dict[str, Any]:
     """The command, with all to do, on Spark and in one process; then after a single late event."""
-    on_spark = replace(settings, store=f"sqlite:{settings.home}/on-spark.sqlite")
-    alone = replace(settings, store=f"sqlite:{settings.home}/alone.sqlite")
-    for each in (on_spark, alone):
-        store = open_store(each)
-        included = Progress(positions={}, included_until=datetime(2026, 1, 3, tzinfo=UTC))
-        store.write_document("progress/archive", included.to_json())
-        store.close()
+    on_spark, alone = _archived(settings, "on-spark"), _archived(settings, "alone")
+    say("recounts")
     figures = {"all_on_spark": _recompute(on_spark, "--spark"), "all_in_one_process": _recompute(alone, "--no-spark")}
     late = Event(event_id="late", type="view", video_id="video-000007", occurred_at=DAY_MS + 5 * 3_600_000)
     RawWriter(Path(settings.raw_uri)).append([late])
     return figures | {"one_late_event": _recompute(alone, "--no-spark")}
+
+
+def _archived(settings: Settings, name: str) -> Settings:
+    """The same raw events with a store of its own, in which nothing is counted yet."""
+    fresh = replace(settings, store=f"sqlite:{settings.home}/{name}.sqlite")
+    included = Progress(positions={}, included_until=datetime(2026, 1, 3, tzinfo=UTC))
+    with closing(open_store(fresh)) as store:
+        store.write_document("progress/archive", included.to_json())
+    return fresh
 
 
 def _recompute(settings: Settings, how: str) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import psutil
 
 from tallymark.settings import Settings
+from tests.bench.report import percentiles
 from tests.systems import ROOT, environment, eventually, get
 
-__all__ = ["Load", "gateway", "load", "shown"]
+__all__ = ["Load", "Spread", "gateway", "load", "shown"]
 
 
 class Load(NamedTuple):
@@ -39,10 +40,16 @@ def gateway(settings: Settings) -> Iterator[psutil.Process]:
 
 
 def load(
-    settings: Settings, process: psutil.Process, connections: int, seconds: float, *, posts_per_s: float = 0
+    settings: Settings,
+    process: psutil.Process,
+    connections: int,
+    seconds: float,
+    *,
+    posts_per_s: float = 0,
+    traffic: str = "pareto",
 ) -> Load:
-    """`posts_per_s`: by the clock, over all connections; 0: as fast as answers come."""
-    arguments = [str(settings.gateway.port), str(connections), str(seconds), str(posts_per_s)]
+    """`posts_per_s`: by the clock, over all connections; 0: as fast as answers come. `traffic`: see `records`."""
+    arguments = [str(settings.gateway.port), str(connections), str(seconds), str(posts_per_s), traffic]
     command = [sys.executable, "-m", "tests.bench.post_load", *arguments]
     before = sum(process.cpu_times()[:2])
     told = json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
@@ -51,10 +58,25 @@ def load(
 
 
 def shown(loads: Sequence[Load]) -> dict[str, Any]:
-    times = sorted(ms for load in loads for ms in load.post_ms)
     return {
         "events_per_s": round(median(load.events_per_s for load in loads)),
         "rounds": [round(load.events_per_s) for load in loads],
-        "post_ms": {"p50": round(times[len(times) // 2], 2), "p99": round(times[len(times) * 99 // 100], 2)},
+        "post_ms": percentiles([ms for load in loads for ms in load.post_ms]),
         "gateway_cpu_us_per_event": round(median(load.cpu_us for load in loads), 2),
     }
+
+
+class Spread:
+    """Rounds of even traffic and of such with half of all events on one video, taken in turns."""
+
+    def __init__(self) -> None:
+        self._rates: dict[str, list[float]] = {"even": [], "hot": []}
+
+    def round(self, settings: Settings, process: psutil.Process, connections: int, seconds: float) -> None:
+        for traffic, rates in self._rates.items():
+            rates.append(load(settings, process, connections, seconds, traffic=traffic).events_per_s)
+
+    @property
+    def shown(self) -> dict[str, float]:
+        even, hot = (median(rates) for rates in self._rates.values())
+        return {"even": round(even), "half_on_one_video": round(hot), "half_on_one_video_to_even": round(hot / even, 2)}

@@ -24,15 +24,23 @@ class Pool:
         self._port = port
         self._idle: list[Connection] = []
 
-    async def get(self, path: str) -> None:
+    async def get(self, path: str) -> bytes:
+        return await self._ask(f"GET {path}", b"", expected=200)
+
+    async def post(self, path: str, body: bytes) -> bytes:
+        return await self._ask(f"POST {path}", body, expected=202)
+
+    async def _ask(self, what: str, body: bytes, *, expected: int) -> bytes:
         reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection(self._host, self._port)
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: {self._host}\r\n\r\n".encode())
+        kind = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n" if body else ""
+        writer.write(f"{what} HTTP/1.1\r\nHost: {self._host}\r\n{kind}\r\n".encode() + body)
         head = await reader.readuntil(b"\r\n\r\n")
         length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-        body = await reader.readexactly(length)
-        if not head.startswith(b"HTTP/1.1 200"):
-            raise RuntimeError(f"GET {path}: {head.decode()}{body.decode()}")
+        answer = await reader.readexactly(length)
+        if not head.startswith(b"HTTP/1.1 %d" % expected):
+            raise RuntimeError(f"{what}: {head.decode()}{answer.decode()}")
         self._idle.append((reader, writer))
+        return answer
 
 
 async def drive(host: str, port: int, *, rate: float, requests: list[tuple[str, str]]) -> dict[str, list[float]]:

@@ -1,8 +1,8 @@
 """A light load: connections that post ready bodies of 200 events, as soon as the last answer is in or by the clock.
 
-Run as a process of its own by the benchmarks: `python -m tests.bench.post_load PORT CONNECTIONS SECONDS POSTS_PER_S`
-(0: as fast as answers come); prints the events that were accepted, the seconds that it took, and each post's
-milliseconds, as JSON. By the clock, a late post counts from when it was due.
+Run as a process of its own by the benchmarks: `python -m tests.bench.post_load PORT CONNECTIONS SECONDS POSTS_PER_S
+[TRAFFIC]` (0: as fast as answers come; see `records`); prints the events that were accepted, the seconds that it took,
+and each post's milliseconds, as JSON. By the clock, a late post counts from when it was due.
 """
 
 from __future__ import annotations
@@ -19,18 +19,19 @@ import uvloop
 
 from stream.uuid7 import uuid7
 from tallymark.event import Event, encode
+from tests.bench.records import TRAFFIC
 
 EVENTS_PER_POST = 200
 BODIES = 200
 
 
-def events(chance: random.Random, now_ms: int) -> list[Event]:
+def events(chance: random.Random, now_ms: int, *, traffic: str = "pareto") -> list[Event]:
     """As a producer makes them: every field is set."""
     return [
         Event(
             event_id=uuid7(now_ms, chance.getrandbits(74)),
             type=chance.choice(("view", "like", "share", "watched_time")),
-            video_id=f"video-{int(chance.paretovariate(1.1))}",
+            video_id=f"video-{TRAFFIC[traffic](chance)}",
             occurred_at=now_ms - chance.randrange(60_000),
             value=chance.randrange(1, 600_000),
             user_id=f"user-{chance.randrange(100_000)}",
@@ -41,8 +42,8 @@ def events(chance: random.Random, now_ms: int) -> list[Event]:
     ]
 
 
-def request(chance: random.Random, now_ms: int) -> bytes:
-    body = b"[" + b",".join(map(encode, events(chance, now_ms))) + b"]"
+def request(chance: random.Random, now_ms: int, traffic: str) -> bytes:
+    body = b"[" + b",".join(map(encode, events(chance, now_ms, traffic=traffic))) + b"]"
     head = f"POST /v1/events HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
     return head.encode() + b"\r\n\r\n" + body
 
@@ -75,10 +76,10 @@ def _by_the_clock(began: float, posts_per_s: float) -> Iterator[float]:
     return (began + number / posts_per_s for number in count())
 
 
-async def load(port: int, connections: int, seconds: float, posts_per_s: float) -> dict[str, object]:
+async def load(port: int, connections: int, seconds: float, posts_per_s: float, traffic: str) -> dict[str, object]:
     chance = random.Random(7)
     now_ms = time.time_ns() // 1_000_000
-    requests = [request(chance, now_ms) for _ in range(BODIES)]
+    requests = [request(chance, now_ms, traffic) for _ in range(BODIES)]
     taken: list[float] = []
     turns = count()
     began = time.perf_counter()
@@ -89,5 +90,6 @@ async def load(port: int, connections: int, seconds: float, posts_per_s: float) 
 
 
 if __name__ == "__main__":
-    port, connections, seconds, posts_per_s = sys.argv[1:]
-    print(json.dumps(uvloop.run(load(int(port), int(connections), float(seconds), float(posts_per_s)))))
+    port, connections, seconds, posts_per_s, *named = sys.argv[1:]
+    traffic = named[0] if named else "pareto"
+    print(json.dumps(uvloop.run(load(int(port), int(connections), float(seconds), float(posts_per_s), traffic))))

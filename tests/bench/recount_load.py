@@ -1,4 +1,4 @@
-"""Raw events for the benchmark of the recount: a day of views, likes and shares, few videos with most of them."""
+"""Raw events for the benchmark of the recount: a day of views, likes and shares."""
 
 from __future__ import annotations
 
@@ -6,25 +6,37 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 from deltalake import write_deltalake
 
 from tallymark.cells import shard_of
 
-__all__ = ["DAY_MS", "write_raw"]
+__all__ = ["DAY_MS", "popularity", "write_raw"]
 
 DAY_MS: Final = 1_767_225_600_000  # 2026-01-01T00:00Z
 _HOURS_MS: Final = 24 * 3_600_000
 _VIDEOS: Final = 100_000
+_EVEN: Final = 1000
 _USERS: Final = 500_000
 _COMMITS: Final = 5
 
 
-def write_raw(folder: Path, events: int, *, seed: int = 1) -> int:
+def popularity(traffic: str) -> npt.NDArray[np.float64]:
+    """Each video's share of the events. `zipf`: few videos have most; `even`: a thousand
+    alike. `hot`: one has half, the others even."""
+    if traffic == "zipf":
+        weights = 1 / np.arange(1, _VIDEOS + 1) ** 1.05
+    else:
+        weights = np.repeat([1.0, 0.0], [_EVEN, _VIDEOS - _EVEN])
+        weights[0] = _EVEN - 1 if traffic == "hot" else 1
+    return weights / weights.sum()
+
+
+def write_raw(folder: Path, events: int, *, traffic: str = "zipf", seed: int = 1) -> int:
     """Write `events` and 2 % of them again, a minute later in the log, in five commits; returns how many rows."""
     random = np.random.default_rng(seed)
-    popularity = 1 / np.arange(1, _VIDEOS + 1) ** 1.05
-    videos = random.choice(_VIDEOS, size=events, p=popularity / popularity.sum())
+    videos = random.choice(_VIDEOS, size=events, p=popularity(traffic))
     occurred = DAY_MS + np.sort(random.integers(0, _HOURS_MS, size=events))
     names = pl.Series([f"video-{number:06d}" for number in range(_VIDEOS)])
     shards = np.array([shard_of(name) for name in names], dtype=np.int32)

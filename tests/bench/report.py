@@ -10,14 +10,15 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import quantiles
 from typing import Any, Final
 
 import psutil
 
-__all__ = ["RESULTS", "machine", "record", "render"]
+__all__ = ["RESULTS", "machine", "percentiles", "record", "render"]
 
 RESULTS: Final = Path("bench-results")
 _INTRODUCTION: Final = """# Benchmarks
@@ -50,6 +51,14 @@ def machine() -> dict[str, str | int | float]:
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
     }
+
+
+def percentiles(values: Sequence[float]) -> dict[str, float]:
+    """The 50th, 95th and 99th, to two digits; empty when there are too few values to have any."""
+    if len(values) < 2:
+        return {}
+    cuts = quantiles(values, n=100, method="inclusive")
+    return {f"p{at}": round(cuts[at - 1], 2) for at in (50, 95, 99)}
 
 
 def render(results: Path = RESULTS) -> str:

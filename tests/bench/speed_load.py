@@ -1,17 +1,15 @@
 """A steady stream into the event log, with probes that are looked for in the view store.
 
 Run as a process of its own: `python -m tests.bench.speed_load RATE SECONDS WARM_UP`; log and store are those of the
-settings. Every event is new: ids do
-not repeat, videos follow a Pareto law, events occur up to three seconds before they are sent. Five times a second one
-of them is a probe, an event of a video of its own. Prints {"sent", "unseen", "latencies"} as JSON: seconds from the
-write to the first read that sees it, of the probes that were sent after WARM_UP.
+settings. Every event is new: ids do not repeat, videos follow a Pareto law, events occur up to three seconds before
+they are sent. Five times a second one of them is a probe, an event of a video of its own. Prints {"sent", "unseen",
+"latencies"} as JSON: seconds from the write to the first read that sees it, of the probes that were sent after WARM_UP.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import random
 import sys
 import time
 from typing import NamedTuple
@@ -23,8 +21,8 @@ from tallymark.event import Event, encode
 from tallymark.settings import Settings
 from tallymark.store import View
 from tallymark.wiring import open_store
+from tests.bench.records import numbered, templates
 
-VARIETY = 100_000
 PROBE_EVERY = 0.2
 LOOK_EVERY = 0.02
 NEWEST_EPOCH = 1 << 15
@@ -36,20 +34,9 @@ class Probe(NamedTuple):
     sent_at: float
 
 
-def templates() -> list[bytes]:
-    """Records that lack their number and time."""
-    rng = random.Random(7)
-    users, videos = 100_000, 5_000
-    return [
-        b'{"event_id":"0190a000-7000-7000-8000-%%012d","type":"view","video_id":"v%d","occurred_at":%%d,"user_id":"u%d"}'
-        % (int(rng.paretovariate(1.1)) % videos, rng.randrange(users))
-        for _ in range(VARIETY)
-    ]
-
-
 def drive(settings: Settings, *, rate: int, seconds: float, warm_up: float) -> dict[str, object]:
     log, store = open_log(settings), open_store(settings)
-    made = templates()
+    made = templates("pareto")
     waiting: list[Probe] = []
     latencies: list[float] = []
     began = time.time()
@@ -57,7 +44,7 @@ def drive(settings: Settings, *, rate: int, seconds: float, warm_up: float) -> d
     while (now := time.time()) - began < seconds:
         due = int((now - began) * rate)
         now_ms = int(now * 1000)
-        batch = [(str(n), made[n % VARIETY] % (n, now_ms - n % 3000)) for n in range(sent, due)]
+        batch = list(numbered(made, range(sent, due), lambda n, now_ms=now_ms: now_ms - n % 3000))
         sent = due
         if now >= next_probe:
             next_probe += PROBE_EVERY

@@ -1,0 +1,137 @@
+"""A whole system under a steady load: how fresh its answers are, and how far its two layers are behind over time."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from statistics import median
+from typing import Any, Final, NamedTuple
+
+import psutil
+
+from stream.log import open_log
+from stream.progress import has_passed
+from tallymark.command.home import Home
+from tallymark.command.system import running as state_of
+from tallymark.publication import ARCHIVE, SPEED, read_progress
+from tallymark.settings import Settings
+from tallymark.store import ViewStore
+from tallymark.wiring import open_store
+from tests.bench.phases import say
+from tests.bench.report import percentiles
+from tests.systems import ROOT, environment, running
+
+__all__ = ["steady"]
+
+_LAYERS: Final = {"speed": SPEED, "archive": ARCHIVE}
+_CAUGHT_UP_WITHIN: Final = 180.0
+_LOOK_EVERY: Final = 1.0
+
+
+class _Look(NamedTuple):
+    at: float  # monotonic
+    behind: dict[str, int]  # records that the log holds and the layer has not told to have finished
+
+
+def steady(settings: Settings, load: str, *, rate: int, warm_up: float, seconds: float) -> dict[str, Any]:
+    """`load`, a module of tests.bench, sends `rate` events a second to a system that `tallymark up` has started; what
+    is sent in `seconds` after `warm_up` counts. `behind_s`: how much each layer is behind the log, in seconds of
+    traffic, looked at every second; in the second half of the time no more than in the first, if it keeps up."""
+    say(f"{rate:,} events/s by {load}, {warm_up:.0f} s of warm-up and {seconds:.0f} s that count")
+    arguments = [str(rate), str(warm_up + seconds), str(warm_up)]
+    with running(settings), closing(open_store(settings)) as store:
+        warm_at = time.monotonic() + warm_up
+        with _looking(settings, store) as looks:
+            done = subprocess.run(
+                [sys.executable, "-m", f"tests.bench.{load}", *arguments],
+                env=environment(settings),
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                check=True,
+                timeout=warm_up + seconds + 2 * _CAUGHT_UP_WITHIN,
+            )
+            ended = time.monotonic()
+        say("sent; waiting until all of it is counted")
+        with closing(open_log(settings)) as log:
+            end = log.end()
+        caught_up = _until(lambda: _has_read(store, end), since=ended)
+        memory = _memory_of_stream(settings)
+    found = json.loads(done.stdout)
+    until = warm_at + seconds
+    measured = [look for look in looks if warm_at <= look.at <= until]
+    return {
+        "log": settings.log.partition(":")[0],
+        "store": settings.store.partition(":")[0],
+        "events_per_second": rate,
+        "lateness_s": settings.lateness.total_seconds(),
+        "trigger_s": settings.trigger.total_seconds(),
+        "measured_s": seconds,
+        "events": found["sent"],
+        "fresh_after_s": {**percentiles(found["latencies"]), "probes": len(found["latencies"])},
+        "unseen": found["unseen"],
+        **{name: percentiles(found[name]) for name in ("post_ms", "count_ms") if name in found},
+        "behind_s": {layer: _halves([look.behind[layer] / rate for look in measured]) for layer in _LAYERS},
+        "counted_after_the_end_s": caught_up,
+        "stream_memory_mib": round(memory / 2**20),
+    }
+
+
+def _until(holds: Callable[[], bool], *, since: float) -> float | str:
+    """Seconds from `since` until it holds; a text when that takes too long."""
+    while not holds():
+        if time.monotonic() - since > _CAUGHT_UP_WITHIN:
+            return f"more than {_CAUGHT_UP_WITHIN:.0f}"
+        time.sleep(0.1)
+    return round(time.monotonic() - since, 1)
+
+
+def _halves(behind: Sequence[float]) -> dict[str, float]:
+    halves = {"first": behind[: len(behind) // 2], "second": behind[len(behind) // 2 :]}
+    return {
+        f"{shown}_of_{half}_half": round(of(values), 1)
+        for half, values in halves.items()
+        for shown, of in (("median", median), ("most", max))
+    }
+
+
+@contextmanager
+def _looking(settings: Settings, store: ViewStore) -> Iterator[list[_Look]]:
+    looks: list[_Look] = []
+    ended = threading.Event()
+
+    def look() -> None:
+        with closing(open_log(settings)) as log:
+            while not ended.wait(_LOOK_EVERY):
+                end = log.end()
+                looks.append(_Look(time.monotonic(), {layer: _behind(store, layer, end) for layer in _LAYERS}))
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield looks
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _behind(store: ViewStore, layer: str, end: dict[int, int]) -> int:
+    progress = read_progress(store, _LAYERS[layer])
+    return sum(end.values()) - (sum(progress.positions.values()) if progress is not None else 0)
+
+
+def _has_read(store: ViewStore, end: dict[int, int]) -> bool:
+    progress = read_progress(store, SPEED)
+    return progress is not None and has_passed(progress.positions, end)
+
+
+def _memory_of_stream(settings: Settings) -> int:
+    """Bytes that it and all below it hold, shared ones once."""
+    state = state_of(Home(settings.home))
+    assert state is not None, "the system has ended"
+    process = psutil.Process(next(each.pid for each in state.processes if each.name == "stream"))
+    return sum(each.memory_full_info().pss for each in (process, *process.children(recursive=True)))

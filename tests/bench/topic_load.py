@@ -1,0 +1,68 @@
+"""Records into a topic as fast as librdkafka takes them from one process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Final
+
+from confluent_kafka import Producer
+
+from stream.log.kafka_access import kafka_access
+from tallymark.settings import Settings
+from tests.bench.phases import say
+from tests.bench.records import numbered, templates
+
+__all__ = ["BATCH", "Topic", "fill"]
+
+BATCH: Final = 10_000  # records in a call of produce_batch
+_LATEST_MS: Final = 3000  # how far events come out of order
+_MILLION: Final = 1_000_000
+
+
+class Topic:
+    """The topic of `settings.log`, for records that are ready. All are acknowledged when `flush` returns."""
+
+    def __init__(self, settings: Settings) -> None:
+        access = kafka_access(settings)
+        self._topic = access.topic
+        self._producer = Producer(
+            {**access.librdkafka(), "acks": "all", "enable.idempotence": True, "linger.ms": 5}
+            | {"queue.buffering.max.messages": 0, "partitioner": "murmur2_random"}
+        )
+
+    def batch(self, messages: Sequence[dict[str, object]]) -> None:
+        """By produce_batch; each message has a `key` and a `value`."""
+        taken = self._producer.produce_batch(self._topic, messages)
+        assert taken == len(messages), f"{len(messages) - taken} records were not taken"
+        self._wait()
+
+    def each(self, records: Iterable[tuple[str, bytes]]) -> None:
+        """By produce, one (key, value) after the other."""
+        for key, value in records:
+            self._producer.produce(self._topic, value, key)
+        self._wait()
+
+    def flush(self) -> None:
+        assert self._producer.flush(60) == 0, "not all records were acknowledged within a minute"
+
+    def _wait(self) -> None:
+        self._producer.poll(0)
+        while len(self._producer) > 20 * BATCH:
+            self._producer.poll(0.01)
+
+
+def fill(settings: Settings, events: int, *, traffic: str, per_second: int) -> None:
+    """`events` new events, as if `per_second` had come in until now, up to three seconds out of order."""
+    say(f"{events:,} records of {traffic} traffic go into {settings.log}")
+    began_ms = time.time_ns() // 1_000_000 - events * 1000 // per_second
+    records = numbered(
+        templates(traffic), range(events), lambda n: began_ms + n * 1000 // per_second - n * 7919 % _LATEST_MS
+    )
+    topic = Topic(settings)
+    began = time.perf_counter()
+    while chunk := [{"key": key, "value": value} for key, value in islice(records, BATCH)]:
+        topic.batch(chunk)
+    topic.flush()
+    say(f"… {events / (time.perf_counter() - began):,.0f} a second")
