@@ -131,6 +131,7 @@ def airflow_environment(settings: Settings, at: Address) -> dict[str, str]:
         "PATH": f"{_VENV / 'bin'}{os.pathsep}{inherited.get('PATH', '')}",
         "RUN_TALLYMARK": shlex.join(command),
         "AIRFLOW_HOME": str(folder),
+        "SPT_NOENV": "1",  # it names its processes, in the place where their environment is: by that we know them
     }
 
 
