@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import DAG
-from policy import EACH, PUBLISHED, tallymark
+from policy import EACH, PUBLISHED, tallymark, what
 
 ABOUT = """
 ### What it is for
@@ -24,11 +24,11 @@ version was kept from readers.
 The owner of the DAG, through the webhook in the setting `alert_webhook`.
 """
 NIGHTLY = """It runs each night with hours of time. **Backfill**: a run for a date in the past counts that day again,
-changed or not, which is needed only after counting itself was mended:
-`airflow backfill create --dag-id recompute --from-date 2026-01-01 --to-date 2026-01-03`."""
+changed or not, which is needed only after counting itself was mended. The first three days of January, to midnight of
+the 4th: `airflow backfill create --dag-id recompute --from-date 2026-01-01 --to-date 2026-01-04`."""
 AGAIN = "{{ '--again ' ~ ds if dag_run.run_type == 'backfill' else '' }}"
-# a run that published nothing is no news for those who wait for a version
-WHEN_PUBLISHED = 'case "$RECOUNT" in *\'"published": true\'*) ;; *) exit 99 ;; esac'
+# 99 skips: a run that published nothing is no news for those who wait for a version
+WHEN_PUBLISHED = f"[ {what('recompute', 'published')} = True ] || exit 99"
 
 
 def recompute(dag_id: str, *, schedule: str, doc_md: str, timeout: timedelta) -> DAG:
@@ -38,14 +38,10 @@ def recompute(dag_id: str, *, schedule: str, doc_md: str, timeout: timedelta) ->
         **EACH,
         doc_md=doc_md,
     ) as dag:
-        count = tallymark("recompute", f"recompute --json {AGAIN}", execution_timeout=timeout)
-        count >> BashOperator(
-            task_id="published",
-            bash_command=WHEN_PUBLISHED,
-            env={"RECOUNT": "{{ ti.xcom_pull(task_ids='recompute') | tojson }}"},
-            append_env=True,
-            outlets=[PUBLISHED],
-        )
+        # the runs of a backfill would stand in each other's way
+        arguments = f"recompute --json {AGAIN}"
+        count = tallymark("recompute", arguments, execution_timeout=timeout, max_active_tis_per_dag=1)
+        count >> BashOperator(task_id="published", bash_command=WHEN_PUBLISHED, outlets=[PUBLISHED])
     return dag
 
 

@@ -1,13 +1,12 @@
-"""Run by Airflow's own Python (see conftest.py), never by pytest: loads or runs the DAGs, and prints JSON as last line.
-
-dag_runs.py describe | run DAG
-"""
+"""Run by Airflow's own Python (see conftest.py), never by pytest: describes the DAGs, makes the runs that are named on
+standard input, and prints JSON as last line."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,12 +16,7 @@ FOLDER = os.environ["AIRFLOW__CORE__DAGS_FOLDER"]
 sys.path.append(FOLDER)  # as the processor does
 
 
-def dags() -> DagBag:
-    return DagBag(FOLDER)
-
-
-def describe() -> dict[str, Any]:
-    bag = dags()
+def describe(bag: DagBag) -> dict[str, Any]:
     return {
         "errors": bag.import_errors,
         "dags": {
@@ -31,7 +25,6 @@ def describe() -> dict[str, Any]:
                 "doc": dag.doc_md or "",
                 "catchup": dag.catchup,
                 "max_active_runs": dag.max_active_runs,
-                "schedule": str(dag.schedule),
                 "tasks": {
                     task.task_id: {
                         "owner": task.owner,
@@ -49,13 +42,15 @@ def describe() -> dict[str, Any]:
     }
 
 
-def run(name: str) -> dict[str, Any]:
+def run(bag: DagBag, name: str, environment: dict[str, str]) -> dict[str, Any]:
     """One run of a DAG, without a scheduler; what is tried again is so after a second."""
-    dag = dags().dags[name]
+    began = time.perf_counter()
+    os.environ.update(environment)
+    dag = bag.dags[name]
     for task in dag.tasks:
         task.retry_delay = timedelta(seconds=1)
         task.retry_exponential_backoff = False
-    return _told(dag.test(logical_date=datetime.now(UTC)))
+    return _told(dag.test(logical_date=datetime.now(UTC))) | {"seconds": round(time.perf_counter() - began, 1)}
 
 
 def _told(done: Any) -> dict[str, Any]:
@@ -67,5 +62,7 @@ def _told(done: Any) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    action, *arguments = sys.argv[1:]
-    print("\n" + json.dumps({"describe": describe, "run": run}[action](*arguments)))
+    bag = DagBag(FOLDER)
+    found = describe(bag)
+    found["runs"] = [run(bag, each["dag"], each["environment"]) for each in json.load(sys.stdin)]
+    print("\n" + json.dumps(found))
