@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import duckdb
 import oracle
 import pytest
 from clusters import RunningCluster
@@ -16,7 +17,7 @@ from recounts import MIDNIGHT, assert_same, cells_at, many_events
 
 from batch.count import rows_by_hour
 from batch.distribute import serially
-from batch.raw import RawTable
+from batch.raw import RawTable, open_table
 from batch.recompute import recompute
 from tallymark.buckets import Grain, instant
 from tallymark.errors import LeaseHeld, NothingToRecount, RawRefused
@@ -71,6 +72,19 @@ def test_a_recount_reads_what_was_committed(table: Settings, store: SqliteViewSt
     by_hour = rows_by_hour(raw.files)
     assert sum(rows for (hour, _), rows in by_hour.items() if hour == HOUR) == 260
     assert sum(by_hour.values()) == 500
+
+
+def test_anybody_can_ask_a_version_in_sql(table: Settings, store: SqliteViewStore) -> None:
+    made = commits(table, store)
+    made.add(written(table, [event(n) for n in range(3)]), 0)
+    counted = pinned(table).number
+    made.add(written(table, [event(n, HOUR + 60) for n in range(3, 10)], first_offset=3), 1)
+    delta = open_table(table.raw_uri)
+    delta.load_as_version(counted)
+    raw = delta.to_pyarrow_dataset()  # DuckDB finds it by its name
+    asked = f"SELECT count(DISTINCT event_id), min(occurred_at) FROM raw WHERE occurred_at >= {HOUR * 60_000}"
+    assert duckdb.sql(asked).fetchone() == (raw.count_rows(), HOUR * 60_000)
+    assert raw.count_rows() == 3
 
 
 def test_a_recount_of_the_table_says_what_the_oracle_says(table: Settings, store: SqliteViewStore) -> None:
