@@ -145,9 +145,7 @@ def test_three_days_are_counted_again_once_each_though_all_is_killed_in_the_midd
     world.assert_exact()
     airflow.up()
     eventually(lambda: airflow.runs("recompute", "backfill") == {"success": 3}, within=PATIENCE, every=0.5)
-    versions = told(airflow.settings, "versions")
-    assert len(versions["versions"]) == 4
-    assert [one["state"] for one in versions["unpublished"]]
+    assert len(told(airflow.settings, "versions")["versions"]) == 1 + 3
     assert not recounting(world)
     world.assert_exact()
 
