@@ -6,13 +6,13 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 from unittest.mock import patch
 from uuid import uuid4
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 import infra.jars
 from infra.site import require_java
@@ -43,6 +43,7 @@ class Peer:
 
     def __init__(self, process: subprocess.Popen[bytes], words: Path, settings: Settings, group: str) -> None:
         access = kafka_access(settings)
+        self._finished = 0
         self._process = process
         self._words = words
         self._consumer = Consumer({**access.librdkafka(), "group.id": group, "enable.auto.commit": False})
@@ -53,7 +54,10 @@ class Peer:
         """Records that are committed. Raises with its last words when it has ended."""
         if self._process.poll() is not None:
             raise RuntimeError(f"it has ended by itself:\n{self._words.read_text()[-4000:]}")
-        return sum(max(0, place.offset) for place in self._consumer.committed(self._places, timeout=10))
+        with suppress(KafkaException):  # a broker that has just begun to look after groups; asked again soon
+            committed = self._consumer.committed(self._places, timeout=10)
+            self._finished = sum(max(0, place.offset) for place in committed)
+        return self._finished
 
     def told(self) -> dict[str, int]:
         """Figures that it tells of itself at its end, as lines `figure name = number`; ends it."""
