@@ -10,6 +10,7 @@ import json
 import logging
 import os
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPException
 from typing import Any
 from urllib.request import Request, urlopen
 
@@ -32,7 +33,7 @@ def tell(context: dict[str, Any]) -> None:
     request = Request(webhook, json.dumps(body).encode(), {"Content-Type": "application/json"})  # noqa: S310
     try:
         urlopen(request, timeout=5).close()  # noqa: S310 - the settings take http and https only
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         _log.error("the alert did not reach the webhook: %s", error)
 
 
