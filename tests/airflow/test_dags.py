@@ -26,6 +26,8 @@ from tallymark.settings import Settings
 from tallymark.store import Stamp, View
 from tallymark.tally import Tally
 
+pytestmark = pytest.mark.slow
+
 SECTIONS = ("What it is for", "Safe to rerun?", "What an alert means", "Who is told")
 DAGS = {"recompute", "recompute_hourly", "audit", "maintain", "canary"}
 HOUR_MS = 3_600_000

@@ -22,6 +22,8 @@ from tallymark.lease import held_since
 from tallymark.publication import publish_epoch
 from tallymark.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 120
 # what was killed is missed as soon as its heart has not beaten for a while
 IMPATIENT = {

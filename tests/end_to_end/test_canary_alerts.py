@@ -23,7 +23,6 @@ from tallymark.command.home import Home
 from tallymark.command.system import running
 from tallymark.settings import Settings
 
-
 BACK_WITHIN = 180  # a stream process that could not put for half a minute begins anew, with its Spark
 
 
@@ -102,6 +101,7 @@ def test_the_api_tells_prometheus_of_layers_versions_and_canaries(watched: Setti
     assert 'tallymark_canary_round_well{canary="once"} 1.0' in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "part"),
     [("gateway", "gateway"), ("api", "api"), ("stream", "speed"), ("log", "gateway"), ("store", "speed")],

@@ -30,6 +30,8 @@ from tallymark.store import Attempt, View
 from tallymark.tally import Tally
 from tallymark.wiring import open_store
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 120
 # on the 8th of March every fifth flight was cancelled, and every fifth left more than two hours late
 CUTS = ("2013-03-07", "2013-03-08T14:00:00Z", "2013-03-08T18:00:00Z", "2013-03-08T22:00:00Z", "2013-03-09T15:00:00Z")
