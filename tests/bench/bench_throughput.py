@@ -29,7 +29,7 @@ from tallymark.settings import Settings
 from tallymark.spark import start_spark
 from tallymark.store import View, ViewStore
 from tallymark.wiring import open_store
-from tests.bench.peers import PEERS, peer
+from tests.bench.java_peers import PEERS, peer
 from tests.bench.phases import deadline, number, say
 from tests.bench.report import record
 from tests.bench.servers import servers

@@ -14,7 +14,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from time import perf_counter, time
 
 import uvloop
@@ -68,7 +68,9 @@ class HttpLoad:
         self.unseen += 1
 
 
-async def by_the_clock(act: Callable[[int, float], Awaitable[None]], *, every: float, seconds: float) -> None:
+async def by_the_clock(
+    act: Callable[[int, float], Coroutine[None, None, None]], *, every: float, seconds: float
+) -> None:
     """Call `act` with its number and when it was due, whether or not those before are done; returns when all are."""
     began = perf_counter()
     async with asyncio.TaskGroup() as group:

@@ -30,7 +30,8 @@ def popularity(traffic: str) -> npt.NDArray[np.float64]:
     else:
         weights = np.repeat([1.0, 0.0], [_EVEN, _VIDEOS - _EVEN])
         weights[0] = _EVEN - 1 if traffic == "hot" else 1
-    return weights / weights.sum()
+    shares: npt.NDArray[np.float64] = weights / weights.sum()
+    return shares
 
 
 def write_raw(folder: Path, events: int, *, traffic: str = "zipf", seed: int = 1) -> int:

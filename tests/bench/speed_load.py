@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import time
+from functools import partial
 from typing import NamedTuple
 
 from stream.log import open_log
@@ -34,6 +35,10 @@ class Probe(NamedTuple):
     sent_at: float
 
 
+def _occurred_at(now_ms: int, number: int) -> int:
+    return now_ms - number % 3000
+
+
 def drive(settings: Settings, *, rate: int, seconds: float, warm_up: float) -> dict[str, object]:
     log, store = open_log(settings), open_store(settings)
     made = templates("pareto")
@@ -44,7 +49,7 @@ def drive(settings: Settings, *, rate: int, seconds: float, warm_up: float) -> d
     while (now := time.time()) - began < seconds:
         due = int((now - began) * rate)
         now_ms = int(now * 1000)
-        batch = list(numbered(made, range(sent, due), lambda n, now_ms=now_ms: now_ms - n % 3000))
+        batch = list(numbered(made, range(sent, due), partial(_occurred_at, now_ms)))
         sent = due
         if now >= next_probe:
             next_probe += PROBE_EVERY

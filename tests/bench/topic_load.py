@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
@@ -32,7 +32,7 @@ class Topic:
             | {"queue.buffering.max.messages": 0, "partitioner": "murmur2_random"}
         )
 
-    def batch(self, messages: Sequence[dict[str, object]]) -> None:
+    def batch(self, messages: Sequence[Mapping[str, object]]) -> None:
         """By produce_batch; each message has a `key` and a `value`."""
         taken = self._producer.produce_batch(self._topic, messages)
         assert taken == len(messages), f"{len(messages) - taken} records were not taken"
