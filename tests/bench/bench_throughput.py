@@ -1,6 +1,6 @@
 """Kafka → speed layer → HBase as fast as it goes, beside Flink SQL and Kafka Streams on the same topic in the same run.
 
-`python -m tests.bench.bench_throughput`. A topic is filled with THROUGHPUT_EVENTS (8,000,000) as if 60,000 had come in
+`python -m tests.bench.bench_throughput`. A topic is filled with THROUGHPUT_EVENTS (10,000,000) as if 60,000 had come in
 each second, so that the ids of `lateness` at that rate are remembered; another one with half of all events on one
 video. Then each reads it from the beginning, alone on the machine. What it read first, until its memory of ids is full,
 counts as warm-up.
@@ -43,7 +43,7 @@ LATEST_S: Final = 240.0
 
 
 def main() -> None:
-    events = number("THROUGHPUT_EVENTS", 8_000_000)
+    events = number("THROUGHPUT_EVENTS", 10_000_000)
     with deadline(40), servers() as at, at.systems(3) as (plain, even, hot):
         remembered = min(events // 3, round(PER_SECOND * (even.lateness.total_seconds() + STEP_S)))
         fill(even, events, traffic="even", per_second=PER_SECOND)

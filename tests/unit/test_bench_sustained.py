@@ -36,7 +36,7 @@ def test_a_warm_up_that_is_too_short_is_seen_in_the_thirds() -> None:
     assert found["in_thirds"][2] == 1000  # type: ignore[index]
 
 
-def test_the_step_at_which_all_is_read_does_not_count_since_it_may_have_been_idle() -> None:
+def test_the_last_twentieth_does_not_count_since_some_partitions_may_be_read_to_their_end() -> None:
     assert Reader(1000).measured(warm=5000, total=20_000, seconds=600)["measured_s"] == 14
 
 
