@@ -20,7 +20,7 @@ import psutil
 
 from tallymark.settings import Settings
 from tests.bench.report import machine, record
-from tests.systems import ROOT, environment, processes_of, running, settings_in, told
+from tests.systems import ROOT, environment, eventually, processes_of, running, settings_in, tallymark
 
 SCRAPES: Final = 300
 PAUSE: Final = 0.05
@@ -31,7 +31,8 @@ LOOK_EVERY: Final = 2.0
 
 def main() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, running(settings_in(Path(folder) / "home")) as settings:
-        told(settings, "canary", "--once")  # then every metric has been set, and every path was taken once
+        # then every metric has been set, and every path was taken once
+        eventually(lambda: tallymark(settings, "canary", "--once").returncode == 0, within=180)
         idle = _scraped(settings)
         with _load(settings):
             busy = _scraped(settings)
