@@ -104,7 +104,7 @@ def _record(
         epoch=max(within.by_epoch, default=0),
         budget=settings.audit_budget,
         hours=len(found.hours),
-        empty=within.empty,
+        empty=found.empty,
         not_compared=[*within.not_compared, *found.not_compared],
         figures=found.total,
         causes=found.all_causes,

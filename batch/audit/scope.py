@@ -40,16 +40,16 @@ class Sealing(NamedTuple):
 class Scope(NamedTuple):
     """`hours` to compare (starts in epoch minutes) by the epoch of the speed view, of the range `within`.
 
-    `fresh`: those that no audit has seen. `changed`: those in which an epoch ended. `empty`: how many hours of the
-    range have nothing to compare.
+    `counted`: those of which raw had something to count; in the others the speed view must have nothing either.
+    `fresh`: those that no audit has seen. `changed`: those in which an epoch ended.
     """
 
     at: Publication
     within: TimeRange
     by_epoch: dict[int, set[int]]
+    counted: set[int]
     fresh: set[int]
     changed: set[int]
-    empty: int
     not_compared: list[str]
 
     @property
@@ -70,7 +70,8 @@ def scope(store: ViewStore, last: Last | None, *, start: datetime | None, until:
     )
     if until and minute_of(until) > at.boundary:
         not_compared.append(f"hours from {instant(at.boundary):%Y-%m-%d %H:%M} UTC on are not sealed yet")
-    hours = {hour for hour in known if within.start <= hour < within.end} if asked else known
+    counted = {hour for hour in known if within.start <= hour < within.end} if asked else known
+    hours = counted.union(range(within.start, within.end, 60))
     if last is not None and not asked and last.until > at.boundary:
         not_compared.append(
             f"version {at.version} was rolled back to: hours from {instant(at.boundary):%Y-%m-%d %H:%M} UTC on were "
@@ -84,12 +85,10 @@ def scope(store: ViewStore, last: Last | None, *, start: datetime | None, until:
         by_epoch.setdefault(seal.epoch, set()).add(hour)
         if seal.changed:
             changed.add(hour)
-    if unseen := by_epoch.pop(0, set()):
+    if unseen := by_epoch.pop(0, set()) & counted:
         not_compared.append(f"{len(unseen)} hours were sealed while readers had no speed view: nothing to compare with")
     fresh = {hour for hour in hours if not asked and (last is None or hour >= last.until)}
-    span = max(0, within.end - within.start) // 60
-    empty = span - sum(within.start <= hour < within.end for hour in hours)
-    return Scope(at, within, by_epoch, fresh, changed, empty, not_compared)
+    return Scope(at, within, by_epoch, counted, fresh, changed, not_compared)
 
 
 def sealings(history: Sequence[Publication]) -> list[Sealing]:

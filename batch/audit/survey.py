@@ -25,9 +25,13 @@ __all__ = ["Survey", "survey", "versions_table"]
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """`figures` and `causes` by (hour, type); `ledger` rows and batch `events` by (hour, shard)."""
+    """`figures` and `causes` by (hour, type); `ledger` rows and batch `events` by (hour, shard).
+
+    `hours` were compared; in `empty` others neither view has anything.
+    """
 
     hours: set[int]
+    empty: int
     figures: dict[tuple[int, str], Figures]
     causes: dict[tuple[int, str], Causes]
     differences: list[Difference]
@@ -116,9 +120,10 @@ def survey(store: ViewStore, within: Scope, files: Sequence[RawFile], *, latenes
     causes: dict[tuple[int, str], Causes] = defaultdict(Causes)
     for cell, why in explained.causes.items():
         causes[cell.hour, cell.type] += why
-    compared = within.hours - gone
+    compared = within.hours & (within.counted | {hour for hour, _ in figures}) - gone
     return Survey(
         hours=compared,
+        empty=len(within.hours - compared - gone),
         figures={key: some for key, some in figures.items() if key[0] not in gone},
         causes=dict(causes),
         differences=differences,

@@ -101,6 +101,13 @@ def test_hours_without_events_are_counted_as_such_and_not_as_equal(world: World)
     assert not again.expectations
 
 
+def test_an_hour_that_only_the_speed_view_knows_is_not_without_events(world: World) -> None:
+    fill_speed(world.store, hour_of_events(2), lateness=LATENESS)
+    found = audited(world)
+    assert (found.verdict, found.hours, found.empty) == ("failed", 3, 1)
+    assert (found.figures.over, found.causes.unexplained) == (60, 60)
+
+
 def test_what_an_epoch_that_ended_within_an_hour_took_along_is_lost_and_nothing_else_is_excused(world: World) -> None:
     kept, hole, rest = range(4, 20), range(20, 40), range(40, 60)
     count_in_both(world, [seal(5)])

@@ -40,7 +40,7 @@ def published(version: int, hour: int, epoch: int) -> Publication:
 def test_the_first_audit_looks_at_all_that_was_counted(world: World) -> None:
     found = look(world)
     assert found.by_epoch == {1: {MIDNIGHT}}
-    assert (found.fresh, found.empty, found.not_compared) == ({MIDNIGHT}, 0, [])
+    assert (found.counted, found.fresh, found.not_compared) == ({MIDNIGHT}, {MIDNIGHT}, [])
 
 
 def test_the_next_one_looks_at_what_was_sealed_since_and_at_what_was_reopened(world: World) -> None:
@@ -49,9 +49,9 @@ def test_the_next_one_looks_at_what_was_sealed_since_and_at_what_was_reopened(wo
     world.append(event(MIDNIGHT + 1, "late"), event(MIDNIGHT + 4 * 60 + 3, "seals"))
     world.recompute()
     found = look(world, last)
-    assert found.hours == {MIDNIGHT, MIDNIGHT + 60}
-    assert found.fresh == {MIDNIGHT + 60}
-    assert found.empty == 2  # sealed, and nothing happened in them
+    assert found.counted == {MIDNIGHT, MIDNIGHT + 60}
+    assert found.fresh == {MIDNIGHT + 60, MIDNIGHT + 120, MIDNIGHT + 180}
+    assert found.hours == found.counted | found.fresh  # nothing happened in the last two, as far as raw knows
     assert found.within == (MIDNIGHT + 60, MIDNIGHT + 240)
 
 
