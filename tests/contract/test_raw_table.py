@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import boto3
 import duckdb
 import oracle
 import pytest
@@ -182,6 +183,7 @@ def test_a_key_that_is_no_longer_good_is_refused_by_every_client_with_the_remedy
 ) -> None:
     table = replace(Settings(home=tmp_path / "home"), raw=cluster.settings(tmp_path).raw)
     monkeypatch.setenv(variable, "retired")
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # which keeps the key that it was begun with
     for call in (lambda: pinned(table), lambda: written(table, [event(2)]), lambda: commits(table, store).open()):
         with pytest.raises(RawRefused, match="refuses"):
             call()
