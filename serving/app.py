@@ -31,8 +31,8 @@ from tallymark.web import (
     amend_openapi,
     answer_problems,
     limit_body,
+    observe_requests,
     require_token,
-    time_requests,
 )
 
 __all__ = ["create_app"]
@@ -79,7 +79,7 @@ def create_app(settings: Settings, *, store: ViewStore, now: Callable[[], dateti
     limit_body(app, settings.max_body)
     _show_page(app)
     require_token(app, settings.tokens, open_paths=frozenset({"/"}))
-    time_requests(app, registry)
+    observe_requests(app, registry)
     amend_openapi(app, _describe_answers)
     return app
 

@@ -36,10 +36,12 @@ def api() -> None:
     Example: `curl 'localhost:8400/v1/count?video_id=ATL&type=view&last=24h'`
     """
     from serving.app import create_app
-    from tallymark.web import serve
+    from tallymark.logs import begin_logs
+    from tallymark.server import serve
     from tallymark.wiring import open_store
 
     settings = Settings.load(os.environ)
+    begin_logs(settings.logs)
     store = open_store(settings)
     try:
         serve(create_app(settings, store=store), settings.api, setting="TALLYMARK_API")

@@ -26,6 +26,7 @@ from stream.raw_commits import RawCommits
 from stream.raw_files import WRITTEN, RawFile, Written, writing
 from tallymark.errors import RawRefused, TallymarkError, Unavailable
 from tallymark.lease import Lease
+from tallymark.logs import labelled
 from tallymark.publication import ARCHIVE, read_progress
 from tallymark.settings import Settings
 from tallymark.store import ViewStore
@@ -91,6 +92,10 @@ class Archive:
 
     def commit(self, records: DataFrame, micro_batch: int) -> None:
         """Archive the `records` of a micro-batch, undecoded; nothing when that is done already."""
+        with labelled(layer="archive", micro_batch=micro_batch):
+            self._commit_at_last(records, micro_batch)
+
+    def _commit_at_last(self, records: DataFrame, micro_batch: int) -> None:
         began = time.monotonic()
         for pause in _pauses():
             try:

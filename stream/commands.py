@@ -43,9 +43,11 @@ def gateway() -> None:
     """
     from stream.gateway import create_app
     from stream.log import open_log
-    from tallymark.web import serve
+    from tallymark.logs import begin_logs
+    from tallymark.server import serve
 
     settings = Settings.load(os.environ)
+    begin_logs(settings.logs)
     log = open_log(settings)
     try:
         serve(create_app(settings, log=log), settings.gateway, setting="TALLYMARK_GATEWAY")
@@ -129,8 +131,10 @@ def stream() -> None:
     import threading
 
     from stream.run import run_stream
+    from tallymark.logs import begin_logs
 
     settings = Settings.load(os.environ)
+    begin_logs(settings.logs)
     ready = settings.home / "run" / "stream.ready"
     ready.parent.mkdir(parents=True, exist_ok=True)
     ready.unlink(missing_ok=True)

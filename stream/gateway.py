@@ -26,7 +26,15 @@ from stream.verdict import Rejection, Verdict
 from tallymark.errors import LogUnavailable, MalformedEvent
 from tallymark.event import EARLIEST_MS, LATEST_MS
 from tallymark.settings import Settings
-from tallymark.web import add_probes, amend_openapi, answer_problems, limit_body, problem, require_token, time_requests
+from tallymark.web import (
+    add_probes,
+    amend_openapi,
+    answer_problems,
+    limit_body,
+    observe_requests,
+    problem,
+    require_token,
+)
 
 __all__ = ["create_app"]
 
@@ -93,7 +101,7 @@ def create_app(settings: Settings, *, log: EventLog, now: Callable[[], datetime]
     add_probes(app, registry, missing)
     limit_body(app, settings.max_body)
     require_token(app, settings.tokens)
-    time_requests(app, registry)
+    observe_requests(app, registry)
     amend_openapi(app, lambda document: add_schemas(document, most=settings.max_batch))
     return app
 

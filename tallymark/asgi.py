@@ -6,14 +6,20 @@ Added by the functions of `tallymark.web`.
 from __future__ import annotations
 
 import hmac
+import re
 from time import perf_counter
+from typing import Final
+from uuid import uuid4
 
 from prometheus_client import Histogram
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bind_contextvars
 
-__all__ = ["BodyLimit", "Timing", "TokenCheck"]
+__all__ = ["BodyLimit", "RequestId", "Timing", "TokenCheck"]
+
+_REQUEST_ID: Final = re.compile(rb"[!-~]{1,128}")
 
 
 class TokenCheck:
@@ -58,6 +64,30 @@ class BodyLimit:
             return message
 
         await self._app(scope, counted if scope["type"] == "http" else receive, send)
+
+
+class RequestId:
+    """Puts an id on each answer, X-Request-ID, and on all that is logged on the way to it (`request_id`): the one that
+    the request brings, if it is plain text of at most 128 characters, or a new one."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex.encode()
+        # not taken off again: a request is a task of its own, and the server still logs what ends it
+        bind_contextvars(request_id=request_id.decode())
+
+        async def named(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+            await send(message)
+
+        await self._app(scope, receive, named)
 
 
 class Timing:

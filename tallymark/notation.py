@@ -13,6 +13,7 @@ __all__ = [
     "Address",
     "address",
     "at_most_60",
+    "log_form",
     "log_url",
     "optional_duration",
     "optional_path",
@@ -109,6 +110,12 @@ def path(text: str) -> Path:
 
 def optional_path(text: str) -> Path | None:
     return path(text) if text and text != "none" else None
+
+
+def log_form(text: str) -> str:
+    if text not in {"text", "json"}:
+        raise ValueError(f"{text!r} is not text or json")
+    return text
 
 
 def log_url(text: str) -> str:

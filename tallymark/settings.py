@@ -82,6 +82,7 @@ class Settings:
     alert_webhook: str = _setting(
         "", notation.optional_url, "Where alerts are posted, as JSON with a `text`; empty: nowhere."
     )
+    logs: str = _setting("text", notation.log_form, "How processes log: `text`, or `json`, an object a line.")
     spark_master: str = _setting("local[*]", str, "Spark master.")
     spark_memory: str = _setting("768m", str, "Heap of the Spark driver (with a local master: of all of Spark).")
     spark_jars: str = _setting("", str, "Jars for Spark: a folder, or files separated by commas; empty: none.")

@@ -1,4 +1,4 @@
-"""What the gateway and the API share: problem details, bearer tokens, probes, timing, and running under uvicorn.
+"""What the gateway and the API share: problem details, bearer tokens, probes, ids and times of requests.
 
 Imported only by the two servers. Errors are RFC 9457 problem details (`application/problem+json`) whose `detail` says
 what to send instead.
@@ -6,23 +6,20 @@ what to send instead.
 
 from __future__ import annotations
 
-import gc
-import signal
-import socket
+import logging
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
 
-import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
 from starlette.exceptions import HTTPException
+from structlog.contextvars import get_contextvars
 
-from tallymark.asgi import BodyLimit, Timing, TokenCheck
-from tallymark.errors import InvalidQuestion, ProcessError, TallymarkError, Unavailable, UnknownVersion
-from tallymark.settings import Address
+from tallymark.asgi import BodyLimit, RequestId, Timing, TokenCheck
+from tallymark.errors import InvalidQuestion, TallymarkError, Unavailable, UnknownVersion
 
 __all__ = [
     "PROBLEM_JSON",
@@ -30,17 +27,15 @@ __all__ = [
     "amend_openapi",
     "answer_problems",
     "limit_body",
+    "observe_requests",
     "problem",
     "problems",
     "require_token",
-    "serve",
-    "time_requests",
 ]
 
+_log = logging.getLogger(__name__)
 PROBLEM_JSON: Final = "application/problem+json"
 _OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"})
-_GRACE_SECONDS: Final = 5
-_KEEP_ALIVE_SECONDS: Final = 75  # longer than clients and proxies keep theirs, so that they never meet a closing one
 _SECONDS: Final = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _PROBLEM: Final = {
     "type": "object",
@@ -114,11 +109,15 @@ def answer_problems(app: FastAPI) -> None:
 
     @app.exception_handler(TallymarkError)
     async def ours(_: Request, error: TallymarkError) -> Response:
+        _log.error("%s", error)
         return problem(500, str(error))
 
     @app.exception_handler(Exception)  # Starlette raises it again once this is sent, so that it is logged
     async def unexpected(_: Request, __: Exception) -> Response:
-        return problem(500, "an error in the server itself; its log says more")
+        # this answer goes past the middleware that names the others
+        request_id = get_contextvars().get("request_id", "")
+        detail = f"an error in the server itself; its log says more, under request_id {request_id}"
+        return problem(500, detail, headers={"X-Request-ID": request_id})
 
     amend_openapi(app, lambda document: _schemas(document).update(Problem=_PROBLEM))
 
@@ -153,8 +152,11 @@ def limit_body(app: FastAPI, most: int) -> None:
     app.add_middleware(BodyLimit, most=most)
 
 
-def time_requests(app: FastAPI, registry: CollectorRegistry) -> None:
-    """Keep `tallymark_http_request_seconds` by route and status. Add it last, so that it sees what others refuse."""
+def observe_requests(app: FastAPI, registry: CollectorRegistry) -> None:
+    """Give each request an id, and keep `tallymark_http_request_seconds` by route and status.
+
+    To be added last, so that it sees what others refuse.
+    """
     seconds = Histogram(
         "tallymark_http_request_seconds",
         "Time from the request's head to the end of its answer.",
@@ -163,6 +165,7 @@ def time_requests(app: FastAPI, registry: CollectorRegistry) -> None:
         buckets=_SECONDS,
     )
     app.add_middleware(Timing, seconds=seconds)
+    app.add_middleware(RequestId)
 
 
 def add_probes(app: FastAPI, registry: CollectorRegistry, missing: Callable[[], str | None]) -> None:
@@ -188,48 +191,6 @@ def add_probes(app: FastAPI, registry: CollectorRegistry, missing: Callable[[], 
     )
     def metrics() -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
-
-
-def serve(app: FastAPI, at: Address, *, setting: str) -> None:
-    """Serve `app` until SIGTERM, finish the requests that are under way, and return.
-
-    SIGINT then raises KeyboardInterrupt. Raises ProcessError when the address cannot be used; `setting` is the
-    variable that changes it.
-    """
-    listener = _listen(at, setting)
-    config = uvicorn.Config(
-        app,
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        access_log=False,
-        log_level="warning",
-        server_header=False,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-    )
-    # what is loaded by now stays: the collector need not walk it again, 20 ms in the middle of somebody's request
-    gc.collect()
-    gc.freeze()
-    # uvicorn raises the signal once more when it is done; a wanted end is no death by signal
-    before = signal.signal(signal.SIGTERM, lambda *_: None)
-    try:
-        uvicorn.Server(config).run(sockets=[listener])
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _listen(at: Address, setting: str) -> socket.socket:
-    try:
-        # with SO_REUSEADDR, so that a restart does not wait for old connections
-        family = socket.AF_INET6 if ":" in at.host else socket.AF_INET
-        return socket.create_server((at.host.strip("[]"), at.port), family=family, backlog=2048)
-    except OSError as error:
-        # Python adds the address to what the system says
-        reason = (error.strerror or str(error)).partition(" (while")[0]
-        raise ProcessError(
-            f"cannot listen on {at.host}:{at.port}: {reason}; stop what uses it, or set {setting} to another address"
-        ) from error
 
 
 def _schemas(document: dict[str, Any]) -> dict[str, Any]:

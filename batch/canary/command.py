@@ -52,10 +52,10 @@ def canary(
 
     Example: `tallymark canary --once`
     """
-    import logging
+    from tallymark.logs import begin_logs
 
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     settings = Settings.load(os.environ)
+    begin_logs(settings.logs)
     called = name or ("once" if once else "service")
     stop = threading.Event()
     if not once:

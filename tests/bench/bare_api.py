@@ -6,8 +6,8 @@ import os
 
 from fastapi import FastAPI, Response
 
+from tallymark.server import serve
 from tallymark.settings import Settings
-from tallymark.web import serve
 
 app = FastAPI()
 
