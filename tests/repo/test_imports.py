@@ -13,7 +13,7 @@ BIN = Path(sys.executable).parent
 HEAVY = ("pyspark", "fastapi", "uvicorn", "deltalake", "pyarrow", "polars", "pandas", "numpy", "happybase", "httpx")
 
 # where the kernel touches Spark and the web framework, for the layers to share
-TOUCHES = {"spark", "web", "asgi"}
+TOUCHES = {"spark", "web", "asgi", "server"}
 LIGHT = sorted(f"tallymark.{file.stem}" for file in (ROOT / "tallymark").glob("[a-z]*.py") if file.stem not in TOUCHES)
 
 
