@@ -14,6 +14,7 @@ from pathlib import Path
 from time import perf_counter
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+KEPT_FOR = 30.0
 
 
 class Pool:
@@ -22,7 +23,7 @@ class Pool:
     def __init__(self, host: str, port: int) -> None:
         self._host = host
         self._port = port
-        self._idle: list[Connection] = []
+        self._idle: list[tuple[float, Connection]] = []
 
     async def get(self, path: str) -> bytes:
         return await self._ask(f"GET {path}", b"", expected=200)
@@ -31,7 +32,7 @@ class Pool:
         return await self._ask(f"POST {path}", body, expected=202)
 
     async def _ask(self, what: str, body: bytes, *, expected: int) -> bytes:
-        reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection(self._host, self._port)
+        reader, writer = self._rested() or await asyncio.open_connection(self._host, self._port)
         kind = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n" if body else ""
         writer.write(f"{what} HTTP/1.1\r\nHost: {self._host}\r\n{kind}\r\n".encode() + body)
         head = await reader.readuntil(b"\r\n\r\n")
@@ -39,8 +40,16 @@ class Pool:
         answer = await reader.readexactly(length)
         if not head.startswith(b"HTTP/1.1 %d" % expected):
             raise RuntimeError(f"{what}: {head.decode()}{answer.decode()}")
-        self._idle.append((reader, writer))
+        self._idle.append((perf_counter(), (reader, writer)))
         return answer
+
+    def _rested(self) -> Connection | None:
+        """The connection that was used last, while it is sure that the server keeps it open."""
+        since, connection = self._idle.pop() if self._idle else (0.0, None)
+        if perf_counter() - since < KEPT_FOR:
+            return connection
+        self._idle.clear()  # the others have rested for longer
+        return None
 
 
 async def drive(host: str, port: int, *, rate: float, requests: list[tuple[str, str]]) -> dict[str, list[float]]:
