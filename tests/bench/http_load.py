@@ -1,8 +1,9 @@
 """A steady stream to the gateway over HTTP, with probes that are asked for at the API.
 
 Run as a process of its own: `python -m tests.bench.http_load RATE SECONDS WARM_UP`; gateway and API are those of the
-settings. Events as in `speed_load`, in posts of 200 by the clock. Four times a second a post is a probe, one event of a
-video of its own; from its acknowledgement on, its count is asked for every 50 ms until it is there. Prints
+settings. Events as in `speed_load`, in posts of 200 by the clock. From shortly before the end of the warm-up, four times a
+second a post is a probe, one event of a video of its own; from its acknowledgement on its count is asked for until it is
+there, every 50 ms or tenth of the time since, so that a system that is behind is not kept there by questions. Prints
 {"sent", "unseen", "latencies", "post_ms", "count_ms"} as JSON, of what was sent after WARM_UP: seconds from the
 acknowledgement to the end of the first answer that counts the probe; milliseconds of a post, from when it was due, and
 of a question. An answer that is no success ends it with an error.
@@ -27,6 +28,8 @@ from tests.bench.records import numbered, templates
 EVENTS_PER_POST = 200
 PROBE_EVERY = 0.25
 LOOK_EVERY = 0.05
+LOOK_AGAIN = 0.1  # of the time that has passed
+PROBE_BEFORE = 5.0
 SEEN_WITHIN = 60.0
 
 
@@ -64,7 +67,8 @@ class HttpLoad:
                 if due >= self._warm_at:
                     self.latencies.append(answered - acknowledged)
                 return
-            await asyncio.sleep(max(0.0, asked + LOOK_EVERY - perf_counter()))
+            pause = max(LOOK_EVERY, LOOK_AGAIN * (answered - acknowledged))
+            await asyncio.sleep(max(0.0, asked + pause - perf_counter()))
         self.unseen += 1
 
 
@@ -82,10 +86,12 @@ async def by_the_clock(
 
 async def drive(settings: Settings, *, rate: int, seconds: float, warm_up: float) -> dict[str, object]:
     load = HttpLoad(settings, warm_up=warm_up)
-    await asyncio.gather(
-        by_the_clock(load.post, every=EVENTS_PER_POST / rate, seconds=seconds),
-        by_the_clock(load.probe, every=PROBE_EVERY, seconds=seconds),
-    )
+
+    async def probe() -> None:
+        await asyncio.sleep(max(0.0, warm_up - PROBE_BEFORE))
+        await by_the_clock(load.probe, every=PROBE_EVERY, seconds=seconds - max(0.0, warm_up - PROBE_BEFORE))
+
+    await asyncio.gather(by_the_clock(load.post, every=EVENTS_PER_POST / rate, seconds=seconds), probe())
     return {name: getattr(load, name) for name in ("sent", "unseen", "latencies", "post_ms", "count_ms")}
 
 
