@@ -1,9 +1,9 @@
 """A steady stream to the gateway over HTTP, with probes that are asked for at the API.
 
 Run as a process of its own: `python -m tests.bench.http_load RATE SECONDS WARM_UP`; gateway and API are those of the
-settings. Events as in `speed_load`, in posts of 200 by the clock. From shortly before the end of the warm-up, four times a
-second a post is a probe, one event of a video of its own; from its acknowledgement on its count is asked for until it is
-there, every 50 ms or tenth of the time since, so that a system that is behind is not kept there by questions. Prints
+settings. Events as in `speed_load`, in posts of 200 by the clock. From shortly before the end of the warm-up on, four
+times a second a post is a probe, one event of a video of its own. From its acknowledgement on its count is asked for
+until it is there, every 50 ms or tenth of the time since, so that what is behind is not kept there by questions. Prints
 {"sent", "unseen", "latencies", "post_ms", "count_ms"} as JSON, of what was sent after WARM_UP: seconds from the
 acknowledgement to the end of the first answer that counts the probe; milliseconds of a post, from when it was due, and
 of a question. An answer that is no success ends it with an error.
