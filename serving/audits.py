@@ -80,12 +80,6 @@ class AuditedHours(msgspec.Struct, Listed[AuditedHour], frozen=True):
 
     hours: tuple[AuditedHour, ...]
 
-    def _all(self) -> tuple[AuditedHour, ...]:
-        return self.hours
-
-    def _rows(self) -> Rows:
-        return Rows(AuditedHour, self.hours)
-
 
 class Audits(msgspec.Struct, Listed[Audit], frozen=True):
     """In the order in which they were made. As a table without `by_hour`, which `hours()` has."""
@@ -96,9 +90,6 @@ class Audits(msgspec.Struct, Listed[Audit], frozen=True):
         """What the audits last said of each hour: late events reopen hours, which are then audited again."""
         latest = {hour.start: hour for audit in self.audits for hour in audit.by_hour}
         return AuditedHours(tuple(latest[start] for start in sorted(latest)))
-
-    def _all(self) -> tuple[Audit, ...]:
-        return self.audits
 
     def _rows(self) -> Rows:
         return Rows(Audit, self.audits, frozenset({"by_hour"}))

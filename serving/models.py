@@ -210,20 +210,8 @@ class Answers(msgspec.Struct, Listed[Answer], frozen=True):
 
     answers: tuple[Answer, ...]
 
-    def _all(self) -> tuple[Answer, ...]:
-        return self.answers
-
-    def _rows(self) -> Rows:
-        return Rows(Answer, self.answers)
-
 
 class Versions(msgspec.Struct, Listed[Publication], frozen=True):
     """In the order in which readers saw them; the last one is what they see now. A rollback lists a version again."""
 
     versions: tuple[Publication, ...]
-
-    def _all(self) -> tuple[Publication, ...]:
-        return self.versions
-
-    def _rows(self) -> Rows:
-        return Rows(Publication, self.versions)

@@ -12,6 +12,7 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
+from msgspec.structs import FieldInfo, fields
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,12 +65,9 @@ class Tabular:
 
 
 class Listed(Tabular, Generic[One]):
-    """Several of one shape, in order: a sequence, and a table with a row each. A class says by `_all` which."""
+    """Several of one shape, in order: a sequence, and a table with a row each. They are a struct's only field."""
 
     __slots__ = ()
-
-    def _all(self) -> tuple[One, ...]:
-        raise NotImplementedError
 
     def __iter__(self) -> Iterator[One]:
         return iter(self._all())
@@ -79,6 +77,17 @@ class Listed(Tabular, Generic[One]):
 
     def __getitem__(self, index: int) -> One:
         return self._all()[index]
+
+    def _all(self) -> tuple[One, ...]:
+        found: tuple[One, ...] = getattr(self, self._field().name)
+        return found
+
+    def _rows(self) -> Rows:
+        return Rows(get_args(self._field().type)[0], self._all())
+
+    def _field(self) -> FieldInfo:
+        (only,) = fields(self)  # type: ignore[arg-type]
+        return only
 
 
 def _columns(
