@@ -15,7 +15,10 @@ from tallymark.store import ViewStore
 __all__ = ["watch_coverage"]
 
 Gauges = Iterator[GaugeMetricFamily]
-_CHECKED = "tallymark_coverage_checked_until_timestamp_seconds"
+_CHECKED = (
+    "tallymark_coverage_checked_until_timestamp_seconds",
+    "What the log took before it was looked through for gaps.",
+)
 
 
 def watch_coverage(registry: CollectorRegistry, store: ViewStore) -> None:
@@ -29,7 +32,7 @@ class _Coverage(Collector):
 
     def describe(self) -> Gauges:
         """So that registering asks no store."""
-        yield GaugeMetricFamily(_CHECKED, "What the log took before it was looked through for gaps.")
+        yield GaugeMetricFamily(*_CHECKED)
 
     def collect(self) -> Gauges:
         try:
@@ -41,13 +44,11 @@ class _Coverage(Collector):
 
 
 def _gauges(found: Known) -> Gauges:
-    yield GaugeMetricFamily(
-        _CHECKED, "What the log took before it was looked through for gaps.", value=found.checked_until.timestamp()
-    )
+    yield GaugeMetricFamily(*_CHECKED, value=found.checked_until.timestamp())
     yield GaugeMetricFamily(
         "tallymark_coverage_missing_events",
         "Events that producers numbered and that never arrived.",
-        value=sum(hole.missing for hole in found.holes),
+        value=found.missing,
     )
     yield GaugeMetricFamily(
         "tallymark_coverage_silent_producers",

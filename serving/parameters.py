@@ -50,7 +50,8 @@ def _version(given: object) -> int:
 
 
 def _limit(given: object) -> int:
-    number = _positive(given, expected := f"a whole number from 1 to {MOST}")
+    expected = f"a whole number from 1 to {MOST}"
+    number = _positive(given, expected)
     if number > MOST:
         raise ValueError(f"expected {expected}")
     return number

@@ -65,6 +65,11 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     def from_json(cls, stored: bytes) -> Self:
         return msgspec.json.decode(stored, type=cls)
 
+    @property
+    def missing(self) -> int:
+        """How many events are, wherever they may have occurred."""
+        return sum(hole.missing for hole in self.holes)
+
     def missing_before(self, minute: int) -> int:
         """How many events are missing that may have occurred before epoch minute `minute`."""
         return sum(hole.missing for hole in self.holes if hole.start < minute)

@@ -81,7 +81,6 @@ def _show(found: SystemReport) -> None:
 
 def _arrived(found: Known) -> str:
     """What is known of events that never arrived."""
-    missing = sum(hole.missing for hole in found.holes)
-    lost = f"numbered events that never came: {missing:,}" if missing else "no numbered event is missing"
+    lost = f"numbered events that never came: {found.missing:,}" if found.missing else "no numbered event is missing"
     silent = ", ".join(one.producer for one in found.silent)
     return f"{lost}{f'; silent: {silent}' if silent else ''}; looked through until {found.checked_until:%F %T}"
