@@ -6,7 +6,7 @@ Two implementations, one contract suite (tests/contract/test_view_store.py): SQL
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tallymark.cells import Cell, CellKey, CellSpan
     from tallymark.tally import Tally
 
-__all__ = ["Attempt", "Stamp", "View", "ViewStore"]
+__all__ = ["Attempt", "Stamp", "View", "ViewStore", "change_document"]
 
 
 class View(StrEnum):
@@ -87,3 +87,15 @@ class ViewStore(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+def change_document(store: ViewStore, name: str, change: Callable[[bytes | None], bytes | None]) -> None:
+    """Put `change(stored)` in the place of a document (None: there is none), whoever else writes it meanwhile.
+
+    `change` is asked again when somebody did; it returns None, or what is stored, when that is to stay.
+    """
+    while True:
+        stored = store.read_document(name)
+        new = change(stored)
+        if new is None or new == stored or store.swap_document(name, stored, new):
+            return

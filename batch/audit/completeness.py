@@ -31,7 +31,7 @@ from batch.raw import RawFile, RawTable
 from tallymark import publication
 from tallymark.coverage import DOCUMENT, Hole, Known, Share, Silence
 from tallymark.errors import NothingToRecount
-from tallymark.store import ViewStore
+from tallymark.store import ViewStore, change_document
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -153,12 +153,12 @@ def _judged(arrivals: Arrivals, lateness: timedelta) -> Findings:
 
 def _tell(store: ViewStore, known: Known) -> None:
     """Let answers go by it, unless somebody has looked further meanwhile."""
-    while True:
-        body = store.read_document(DOCUMENT)
-        if body is not None and Known.from_json(body).checked_until > known.checked_until:
-            return
-        if store.swap_document(DOCUMENT, body, known.to_json()):
-            return
+
+    def further(stored: bytes | None) -> bytes | None:
+        behind = stored is None or Known.from_json(stored).checked_until <= known.checked_until
+        return known.to_json() if behind else None
+
+    change_document(store, DOCUMENT, further)
 
 
 def _instant(ms: int) -> datetime:

@@ -11,7 +11,7 @@ import msgspec
 
 from batch.audit.figures import AuditRecord
 from tallymark.evidence import DOCUMENT, Evidence
-from tallymark.store import ViewStore
+from tallymark.store import ViewStore, change_document
 
 __all__ = ["Last", "keep", "last_audit", "latest", "move_on", "next_number", "read", "renew_evidence", "replace"]
 
@@ -68,25 +68,25 @@ def replace(store: ViewStore, record: AuditRecord) -> None:
 
 def move_on(store: ViewStore, to: Last) -> None:
     """Let the next audit begin where this one ended, unless another has gone further meanwhile."""
-    while True:
-        body = store.read_document(_POINTER)
-        at = None if body is None else msgspec.json.decode(body, type=Last)
+
+    def further(stored: bytes | None) -> bytes | None:
+        at = None if stored is None else msgspec.json.decode(stored, type=Last)
         if at is None or at.version < to.version:
-            new = to
-        else:
-            new = msgspec.structs.replace(at, checked_ms=max(at.checked_ms, to.checked_ms))
-        if new == at or store.swap_document(_POINTER, body, msgspec.json.encode(new)):
-            return
+            return msgspec.json.encode(to)
+        new = msgspec.structs.replace(at, checked_ms=max(at.checked_ms, to.checked_ms))
+        return None if new == at else msgspec.json.encode(new)
+
+    change_document(store, _POINTER, further)
 
 
 def renew_evidence(store: ViewStore, evidence: Evidence) -> None:
     """Let answers go by this evidence, unless there is newer one."""
-    while True:
-        body = store.read_document(DOCUMENT)
-        if body is not None and Evidence.from_json(body).made_at > evidence.made_at:
-            return
-        if store.swap_document(DOCUMENT, body, evidence.to_json()):
-            return
+
+    def newer(stored: bytes | None) -> bytes | None:
+        older = stored is None or Evidence.from_json(stored).made_at <= evidence.made_at
+        return evidence.to_json() if older else None
+
+    change_document(store, DOCUMENT, newer)
 
 
 def _name(number: int) -> str:
