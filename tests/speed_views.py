@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 
+from recounts import LATENESS, World
+
 from tallymark.buckets import Bucket, Grain
 from tallymark.cells import Cell, CellKey
 from tallymark.event import Event, identity
@@ -57,3 +59,10 @@ def fill_speed(store: ViewStore, log: Iterable[Event], *, lateness: timedelta, e
     view.take(log)
     view.put()
     return view
+
+
+def count_in_both(world: World, log: list[Event]) -> None:
+    """Both layers have counted the log, which speed has read in this order."""
+    world.append(*log)
+    fill_speed(world.store, log, lateness=LATENESS)
+    world.recompute()

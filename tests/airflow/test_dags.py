@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recounts import LATENESS, World, many_events
-from speed_views import fill_speed
+from recounts import World, many_events
+from speed_views import count_in_both
 from streams import has_read
 from systems import eventually, post, running, settings_in, told
 from webhooks import Webhook, webhook
@@ -94,10 +94,7 @@ def forged_system(home: Path) -> Path:
     home.mkdir()
     world = World(home, rows_at_once=100_000)
     publish_epoch(world.store, 1)
-    log = sorted(many_events(300, 1), key=lambda event: event.occurred_at)
-    world.append(*log)
-    fill_speed(world.store, log, lateness=LATENESS)
-    world.recompute()
+    count_in_both(world, sorted(many_events(300, 1), key=lambda event: event.occurred_at))
     cells = (cell for n in range(SHARDS) for cell in world.store.scan(View.SPEED, n, Grain.MINUTE, version=1))
     cell = next(cell for cell in cells if cell.bucket.start < world.published.boundary)
     more = Tally(cell.tally.count + 3, cell.tally.sum, cell.tally.min, cell.tally.max)

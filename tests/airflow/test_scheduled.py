@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from recounts import LATENESS, World, many_events
-from speed_views import fill_speed
+from recounts import World, many_events
+from speed_views import count_in_both
 from systems import eventually, free_ports, processes_of, tallymark, told
 
 from tallymark import publication
@@ -87,10 +87,7 @@ def airflow(airflow_installed: None, tmp_path_factory: pytest.TempPathFactory) -
     home = tmp_path_factory.mktemp("scheduled")
     world = World(home, rows_at_once=100_000)
     publish_epoch(world.store, 1)
-    log = sorted(many_events(300, 1), key=lambda event: event.occurred_at)
-    world.append(*log)
-    fill_speed(world.store, log, lateness=LATENESS)
-    world.recompute()
+    count_in_both(world, sorted(many_events(300, 1), key=lambda event: event.occurred_at))
     running = Airflow(Settings(home=home), world)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in IMPATIENT.items():

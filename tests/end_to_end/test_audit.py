@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from recounts import LATENESS, MIDNIGHT, World, many_events
-from speed_views import fill_speed
+from recounts import MIDNIGHT, World, many_events
+from speed_views import count_in_both
 from systems import tallymark
 
 from batch.audit import record as records
@@ -49,9 +49,7 @@ def counted(tmp_path: Path) -> Callable[[list[Event]], World]:
     def count(log: list[Event]) -> World:
         world = World(tmp_path, rows_at_once=100_000)
         publish_epoch(world.store, 1)
-        world.append(*log)
-        fill_speed(world.store, log, lateness=LATENESS)
-        world.recompute()
+        count_in_both(world, log)
         return world
 
     return count

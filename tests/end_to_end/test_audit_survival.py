@@ -12,7 +12,7 @@ import pytest
 from both_views import event
 from fastapi.testclient import TestClient
 from recounts import LATENESS, MIDNIGHT, World
-from speed_views import fill_speed
+from speed_views import count_in_both, fill_speed
 from systems import free_ports, tallymark
 
 from batch.audit import record as records
@@ -61,12 +61,6 @@ def world(tmp_path: Path) -> World:
     publish_epoch(world.store, 1)
     count_in_both(world, [*hour_of_events(0), *hour_of_events(1), seal(4)])
     return world
-
-
-def count_in_both(world: World, log: list[Event]) -> None:
-    world.append(*log)
-    fill_speed(world.store, log, lateness=LATENESS)
-    world.recompute()
 
 
 def test_without_a_speed_view_nothing_is_said_to_agree(tmp_path: Path) -> None:
