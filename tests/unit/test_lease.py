@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,13 +23,6 @@ NOW = datetime(2026, 2, 3, tzinfo=UTC)
 LENGTH = timedelta(seconds=60)
 SHORT = timedelta(seconds=0.4)
 NAME = "lease/work"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteViewStore]:
-    opened = SqliteViewStore(tmp_path / "views.sqlite")
-    yield opened
-    opened.close()
 
 
 def held_by(store: SqliteViewStore, **holder: Any) -> None:

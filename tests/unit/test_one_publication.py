@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import both_views as views
@@ -24,13 +22,6 @@ from tallymark.errors import UnknownVersion
 from tallymark.publication import Publication
 from tallymark.sqlite_store import SqliteViewStore
 from tallymark.store import View
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteViewStore]:
-    made = SqliteViewStore(tmp_path / "views.sqlite")
-    yield made
-    made.close()
 
 
 class PublishesMeanwhile:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -41,13 +41,6 @@ def numbered(number: int, *, epoch: int = 1, after: timedelta = timedelta(0)) ->
         epoch=epoch,
         published_at=NOON + timedelta(hours=number) + after,
     )
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteViewStore]:
-    opened = SqliteViewStore(tmp_path / "views.sqlite")
-    yield opened
-    opened.close()
 
 
 class DiesBeforeTheSwap:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import both_views as views
 import pytest
@@ -17,13 +15,6 @@ from tallymark.buckets import TimeRange, instant, minute_of
 from tallymark.cells import shard_of
 from tallymark.errors import InvalidQuestion
 from tallymark.sqlite_store import SqliteViewStore
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteViewStore]:
-    made = SqliteViewStore(tmp_path / "views.sqlite")
-    yield made
-    made.close()
 
 
 def test_points_follow_each_other_over_whole_buckets_without_a_gap(store: SqliteViewStore) -> None:

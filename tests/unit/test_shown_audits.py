@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -18,13 +16,6 @@ from tallymark.buckets import minute_of
 from tallymark.sqlite_store import SqliteViewStore
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteViewStore]:
-    made = SqliteViewStore(tmp_path / "views.sqlite")
-    yield made
-    made.close()
 
 
 def record(version: int) -> AuditRecord:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import both_views as views
@@ -26,13 +25,6 @@ from tallymark import publication
 from tallymark.buckets import TimeRange, instant
 from tallymark.cells import shard_of
 from tallymark.sqlite_store import SqliteViewStore
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteViewStore]:
-    made = SqliteViewStore(tmp_path / "views.sqlite")
-    yield made
-    made.close()
 
 
 def test_a_range_that_was_recounted_is_exact_and_its_bounds_are_its_value(store: SqliteViewStore) -> None:
