@@ -12,6 +12,7 @@ from tallymark.buckets import Bucket, Grain
 from tallymark.cells import Cell
 from tallymark.settings import Settings
 from tallymark.sketch import Sketch
+from tallymark.spark_worker import set_modules_aside
 from tallymark.store import Stamp, View, ViewStore
 from tallymark.tally import Tally
 from tallymark.wiring import open_store
@@ -25,6 +26,7 @@ def putting(settings: Settings, version: Stamp) -> Callable[[Iterable[pa.RecordB
     """A function for mapInArrow over rows of `stream.speed.CELLS`. Putting the same rows again changes nothing."""
 
     def put(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        set_modules_aside()
         store = _store_of(settings)
         for batch in batches:
             cells = store.put(View.SPEED, minute_cells(batch), version=version)

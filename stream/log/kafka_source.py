@@ -16,6 +16,7 @@ from stream.log import Positions, open_log
 from stream.log.kafka_access import kafka_access
 from tallymark.errors import SettingsError
 from tallymark.settings import Settings
+from tallymark.spark_worker import set_modules_aside
 
 __all__ = ["columns_decoded", "columns_from_kafka"]
 
@@ -67,6 +68,7 @@ def columns_decoded(settings: Settings) -> Callable[[Iterable[pa.RecordBatch]], 
     max_ahead_ms = settings.max_ahead // timedelta(milliseconds=1)
 
     def decode(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        set_modules_aside()
         for batch in batches:
             values, *places = batch.columns
             yield decode_columns(values.to_pylist(), *places, max_ahead_ms=max_ahead_ms)

@@ -24,6 +24,7 @@ from stream.decoding import SPARK_DECODED, decode_records
 from stream.log import Positions, log_path
 from stream.log.sqlite import PARTITION, SqliteLog
 from tallymark.settings import Settings
+from tallymark.spark_worker import set_modules_aside
 
 __all__ = ["RANGES", "decoded_from_sqlite", "ranges_decoded", "ranges_from_sqlite"]
 
@@ -144,6 +145,7 @@ class _Reader(DataSourceStreamReader):
 
 
 def _decoded(within: OffsetRange, *, path: Path, max_ahead_ms: int) -> Iterator[pa.RecordBatch]:
+    set_modules_aside()
     records = _log_at(path).read({PARTITION: within.start}, {PARTITION: within.end})
     while chunk := list(islice(records, _BATCH_ROWS)):
         yield decode_records(chunk, max_ahead_ms=max_ahead_ms)
