@@ -21,14 +21,16 @@ from tallymark.coverage import DOCUMENT as COVERAGE
 from tallymark.coverage import Coverage, Known
 from tallymark.evidence import DOCUMENT as EVIDENCE
 from tallymark.evidence import Evidence
-from tallymark.publication import Progress, Publication
+from tallymark.publication import ARCHIVE, CURRENT, NOTHING_PUBLISHED, SPEED, Progress, Publication
 from tallymark.store import View, ViewStore
 from tallymark.tally import Tally
 
-__all__ = ["Cells", "Pending", "Snapshot", "look", "read"]
+__all__ = ["Cells", "Pending", "Snapshot", "Snapshots", "read"]
 
 _HOUR: Final = 60
+_DOCUMENTS: Final = (CURRENT, SPEED, ARCHIVE, EVIDENCE, COVERAGE)
 Pending = list[dict[int, dict[int, int]]]  # per raw commit: shard → hour start in epoch minutes → late rows
+_Told = Mapping[str, bytes | None]  # document → its body
 _commits = msgspec.json.Decoder(dict[int, dict[int, int]])
 
 
@@ -62,6 +64,14 @@ class Snapshot(NamedTuple):
         ]
 
 
+class _Listed(NamedTuple):
+    """`pending` of publications of `raw_version`, as it was when the archive's progress was `archive`."""
+
+    raw_version: int
+    archive: bytes | None
+    pending: Pending
+
+
 class Cells(NamedTuple):
     """The cells of one question, each bucket from one view. `speed` is None when readers have no speed view."""
 
@@ -69,20 +79,52 @@ class Cells(NamedTuple):
     speed: Mapping[CellKey, Tally] | None
 
 
-def look(store: ViewStore, as_of: int | None = None) -> Snapshot:
-    """The current publication, or that of version `as_of`, and how far the layers are. Raises UnknownVersion."""
-    seen = publication.current(store) if as_of is None else publication.version(store, as_of)
-    told = store.read_documents([publication.SPEED, publication.ARCHIVE, EVIDENCE, COVERAGE])
-    speed, archive = map(Progress.found, told[:2])
-    newer = store.list_documents("pending/", after=f"pending/{seen.raw_version:012d}") if seen.version else []
-    return Snapshot(
-        publication=seen,
-        speed_until=speed.included_until if speed and seen.epoch else None,
-        archive_until=archive.included_until if archive else None,
-        pending=[_late_rows(body) for _, body in newer],
-        evidence=_evidence(told[2]) if as_of is None else None,
-        coverage=_coverage(told[3]),
-    )
+class Snapshots:
+    """Takes one for each request, by a single read of documents while nothing new is told. Threads may share it."""
+
+    def __init__(self, store: ViewStore) -> None:
+        self._store = store
+        self._published: bytes | None = b""
+        self._listed: _Listed | None = None
+
+    def take(self, as_of: int | None = None) -> Snapshot:
+        """By the current publication, or that of version `as_of`. Raises UnknownVersion."""
+        seen, told = self._current() if as_of is None else self._earlier(as_of)
+        speed, archive = Progress.found(told[SPEED]), Progress.found(told[ARCHIVE])
+        return Snapshot(
+            publication=seen,
+            speed_until=speed.included_until if speed and seen.epoch else None,
+            archive_until=archive.included_until if archive else None,
+            pending=self._pending(seen, told[ARCHIVE]) if seen.version else [],
+            evidence=_evidence(told[EVIDENCE]) if as_of is None else None,
+            coverage=_coverage(told[COVERAGE]),
+        )
+
+    def _current(self) -> tuple[Publication, _Told]:
+        """A publication that was current before the rest was read: that of an earlier read, or all is read again.
+
+        No publication comes back once another has taken its place, so that one was current all the time in between.
+        """
+        before = self._published
+        while True:
+            told = self._read()
+            if told[CURRENT] == before:
+                return Publication.found(before) or NOTHING_PUBLISHED, told
+            before = self._published = told[CURRENT]
+
+    def _earlier(self, version: int) -> tuple[Publication, _Told]:
+        return publication.version(self._store, version), self._read()
+
+    def _read(self) -> _Told:
+        return dict(zip(_DOCUMENTS, self._store.read_documents(_DOCUMENTS), strict=True))
+
+    def _pending(self, seen: Publication, archive: bytes | None) -> Pending:
+        """What is late is told before the archive's progress passes it: no more is to be known until that moves."""
+        listed = self._listed
+        if listed is None or archive is None or (listed.raw_version, listed.archive) != (seen.raw_version, archive):
+            newer = self._store.list_documents("pending/", after=f"pending/{seen.raw_version:012d}")
+            listed = self._listed = _Listed(seen.raw_version, archive, [_late_rows(body) for _, body in newer])
+        return listed.pending
 
 
 def read(

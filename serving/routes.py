@@ -17,7 +17,7 @@ from serving.metrics import AnswerMetrics
 from serving.models import Answers, Versions
 from serving.parameters import Asked, AskedAudits, AskedMany, AskedSeries
 from serving.questions import Function
-from serving.reader import look
+from serving.reader import Snapshots
 from serving.series import series
 from serving.standing import Patience
 from tallymark import publication
@@ -35,12 +35,13 @@ def query_routes(
     """Endpoints are plain functions, which FastAPI runs in threads: a store may block. They return finished JSON."""
     router = APIRouter(prefix="/v1", tags=["answers"], dependencies=[Depends(_plain)])
     patience = Patience.of(settings)
+    snapshots = Snapshots(store)
 
     def answered(asked: Asked, function: Function, answer: Callable[..., Any]) -> Response:
         with metrics.store_watched():
             instant = now()
             question = asked.question(function, now=instant)
-            at = look(store, asked.as_of)
+            at = snapshots.take(asked.as_of)
             found = answer(question, at=at, store=store, now=instant, patience=patience)
         return _json(metrics.noted(found))
 
@@ -65,7 +66,7 @@ def query_routes(
         with metrics.store_watched():
             instant = now()
             questions = asked.asked(now=instant)
-            at = look(store, asked.as_of)
+            at = snapshots.take(asked.as_of)
             found = [stitch.answer(q, at=at, store=store, now=instant, patience=patience) for q in questions]
         return _json(Answers(tuple(map(metrics.noted, found))))
 

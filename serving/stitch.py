@@ -1,6 +1,6 @@
 """The answer to a question: what was recounted before exact_until, what the speed view saw from there on, added up.
 
-    snapshot = look(store)                          # the publication, once: two versions never mix
+    snapshot = snapshots.take()                     # the publication, once: two versions never mix
     cells    = read(question, …, at=snapshot)       # each bucket from one view
     value    = Tally.total(batch cells + speed cells)
 

@@ -19,6 +19,7 @@ from tallymark.store import ViewStore
 
 __all__ = [
     "ARCHIVE",
+    "CURRENT",
     "NOTHING_PUBLISHED",
     "SPEED",
     "Progress",
@@ -32,7 +33,7 @@ __all__ = [
     "version",
 ]
 
-_CURRENT: Final = "publication"
+CURRENT: Final = "publication"
 _HISTORY: Final = "published/"
 ARCHIVE: Final = "progress/archive"
 SPEED: Final = "progress/speed"
@@ -94,7 +95,7 @@ def read_progress(store: ViewStore, layer: str) -> Progress | None:
 
 def current(store: ViewStore) -> Publication:
     """What readers see now; `NOTHING_PUBLISHED` in a new store."""
-    return Publication.found(store.read_document(_CURRENT)) or NOTHING_PUBLISHED
+    return Publication.found(store.read_document(CURRENT)) or NOTHING_PUBLISHED
 
 
 def publish(store: ViewStore, new: Publication, *, expected: Publication) -> None:
@@ -107,7 +108,7 @@ def publish(store: ViewStore, new: Publication, *, expected: Publication) -> Non
         if expected.version:
             store.write_document(_history_name(expected), expected.to_json())
         before = None if expected == NOTHING_PUBLISHED else expected.to_json()
-        if store.swap_document(_CURRENT, before, new.to_json()):
+        if store.swap_document(CURRENT, before, new.to_json()):
             return
     found = current(store)
     raise PublicationConflict(

@@ -12,7 +12,7 @@ import oracle
 from serving import stitch
 from serving.models import Answer, Envelope, GrainName, Series, Stats
 from serving.questions import Function, Question
-from serving.reader import look
+from serving.reader import Snapshots
 from serving.series import series
 from serving.standing import Patience
 from tallymark.buckets import Grain, TimeRange, instant, minute_of
@@ -46,7 +46,7 @@ def ask(
     now: datetime = NOW,
 ) -> Answer:
     question = Question(VIDEO, "view", function, within)
-    return stitch.answer(question, at=look(store, as_of), store=store, now=now, patience=PATIENCE)
+    return stitch.answer(question, at=Snapshots(store).take(as_of), store=store, now=now, patience=PATIENCE)
 
 
 def both_complete(store: ViewStore, log: list[Event], boundary: int) -> None:
@@ -70,12 +70,12 @@ def ask_series(
     now: datetime = NOW,
 ) -> Series:
     question = Question(VIDEO, "view", function, within)
-    return series(question, grain, at=look(store), store=store, now=now, patience=PATIENCE)
+    return series(question, grain, at=Snapshots(store).take(), store=store, now=now, patience=PATIENCE)
 
 
 def ask_stats(store: ViewStore, within: TimeRange = EVERYTHING) -> Stats:
     question = Question(VIDEO, "view", Function.COUNT, within)
-    return stitch.stats(question, at=look(store), store=store, now=NOW, patience=PATIENCE)
+    return stitch.stats(question, at=Snapshots(store).take(), store=store, now=NOW, patience=PATIENCE)
 
 
 def fill_batch(store: ViewStore, events: Iterable[Event], *, version: int = 1) -> None:

@@ -25,7 +25,7 @@ from batch.recompute import recompute
 from serving import stitch
 from serving.models import Answer
 from serving.questions import Function, Question
-from serving.reader import look
+from serving.reader import Snapshots
 from serving.standing import Patience
 from stream.deliveries import Delivery
 from stream.nycflights import flights
@@ -80,7 +80,7 @@ class Replay:
     def ask(self, video: str, within: TimeRange, now: datetime) -> Answer:
         self._speed.put()
         question = Question(video, "view", Function.COUNT, within)
-        return stitch.answer(question, at=look(self.store), store=self.store, now=now, patience=PATIENCE)
+        return stitch.answer(question, at=Snapshots(self.store).take(), store=self.store, now=now, patience=PATIENCE)
 
 
 def reads(folder: Path) -> list[Read]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import both_views as views
 import pytest
@@ -17,7 +16,7 @@ from batch.publish import rollback
 from batch.recompute import utc_now
 from serving.models import Coverage as Told
 from serving.models import GrainName
-from serving.reader import look
+from serving.reader import Snapshots
 from tallymark import publication
 from tallymark.buckets import TimeRange, instant
 from tallymark.coverage import DOCUMENT, Coverage, Hole, Known, Share, Silence, missing_before
@@ -81,24 +80,11 @@ def test_every_answer_says_what_its_range_lacks(store: SqliteViewStore) -> None:
     assert views.ask(store, TimeRange(START + 300, END)).coverage.numbered is None
 
 
-class Watched:
-    """A real store, and what was asked of it."""
-
-    def __init__(self, store: SqliteViewStore) -> None:
-        self._store = store
-        self.asked: list[str] = []
-
-    def __getattr__(self, name: str) -> Any:
-        self.asked.append(name)
-        return getattr(self._store, name)
-
-
-def test_a_request_makes_no_further_round_trip_for_it(store: SqliteViewStore) -> None:
+def test_requests_share_what_was_made_of_the_document(store: SqliteViewStore) -> None:
     store.write_document(DOCUMENT, KNOWN.to_json())
-    watched = Watched(store)
-    assert look(watched).coverage is not None  # type: ignore[arg-type]
-    assert watched.asked == ["read_document", "read_documents", "list_documents"]
-    assert look(store).coverage is look(store).coverage, "the document is made into something to ask for each request"
+    snapshots = Snapshots(store)
+    assert snapshots.take().coverage is not None
+    assert snapshots.take().coverage is snapshots.take().coverage, "it is made into something to ask for each request"
 
 
 def test_nearly_all_is_not_all(store: SqliteViewStore) -> None:

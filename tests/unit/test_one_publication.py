@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import both_views as views
@@ -30,14 +31,17 @@ class PublishesMeanwhile:
     def __init__(self, store: SqliteViewStore, new: Publication) -> None:
         self._store = store
         self._new: Publication | None = new
-        self.publications_read = 0
+        self.read_after_cells: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
     def read_document(self, name: str) -> bytes | None:
-        self.publications_read += name == "publication"
-        return self._store.read_document(name)
+        return self.read_documents([name])[0]
+
+    def read_documents(self, names: Sequence[str]) -> list[bytes | None]:
+        self.read_after_cells += [] if self._new else names
+        return self._store.read_documents(names)
 
     def get(self, *asked: Any, **version: Any) -> Any:
         if self._new:
@@ -63,7 +67,7 @@ def test_a_publication_in_the_middle_of_a_request_changes_nothing_of_its_answer(
     meanwhile = PublishesMeanwhile(store, new)
 
     assert ask(meanwhile) == before
-    assert meanwhile.publications_read == 1
+    assert meanwhile.read_after_cells == []
     assert ask(store).version == 2
     assert ask(store) != before
 

@@ -1,0 +1,114 @@
+"""A snapshot is one of the store as it was, however few reads it takes, and however the store changes meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from itertools import count
+from typing import Any
+
+import pytest
+from both_views import NOW, START, set_pending, set_progress, set_publication
+
+from serving.reader import Snapshots
+from tallymark import publication
+from tallymark.sqlite_store import SqliteViewStore
+
+SECOND = timedelta(seconds=1)
+LATE = {3: {START: 1}}  # shard → hour → rows
+
+
+class Watched:
+    """A real store, and what was asked of it. `between` is called in the middle of each read of several documents."""
+
+    def __init__(self, store: SqliteViewStore, between: Callable[[], None] = lambda: None) -> None:
+        self._store = store
+        self._between = between
+        self.asked: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        self.asked.append(name)
+        return getattr(self._store, name)
+
+    def read_documents(self, names: Sequence[str]) -> list[bytes | None]:
+        self.asked.append("read_documents")
+        last = self._store.read_documents(names[1:])
+        self._between()
+        return [*self._store.read_documents(names[:1]), *last]
+
+    def asked_for(self, snapshots: Snapshots) -> list[str]:
+        self.asked = []
+        snapshots.take()
+        return self.asked
+
+
+@pytest.fixture
+def told(store: SqliteViewStore) -> SqliteViewStore:
+    """A store with a publication, both layers at NOW."""
+    set_publication(store, START)
+    for layer in ("speed", "archive"):
+        set_progress(store, layer, NOW)
+    return store
+
+
+def test_a_request_takes_one_read_of_documents_while_nothing_new_is_told(told: SqliteViewStore) -> None:
+    watched = Watched(told)
+    snapshots = Snapshots(watched)  # type: ignore[arg-type]
+
+    assert watched.asked_for(snapshots) == ["read_documents", "read_documents", "list_documents"]
+    assert watched.asked_for(snapshots) == ["read_documents"]
+    set_progress(told, "speed", NOW + SECOND)
+    assert watched.asked_for(snapshots) == ["read_documents"]
+    set_progress(told, "archive", NOW + SECOND)
+    assert watched.asked_for(snapshots) == ["read_documents", "list_documents"]
+
+
+def test_what_is_new_is_in_the_next_snapshot(told: SqliteViewStore) -> None:
+    snapshots = Snapshots(told)
+    assert snapshots.take().publication.boundary == START
+
+    set_publication(told, START + 60)
+    set_progress(told, "speed", NOW + SECOND)
+    taken = snapshots.take()
+
+    assert (taken.publication.boundary, taken.speed_until) == (START + 60, NOW + SECOND)
+
+
+def test_late_rows_are_seen_once_the_archive_has_told_of_them(told: SqliteViewStore) -> None:
+    snapshots = Snapshots(told)
+    assert snapshots.take().pending == []
+
+    set_pending(told, 2, LATE)
+    set_progress(told, "archive", NOW + SECOND)
+
+    assert snapshots.take().pending == [LATE]
+
+
+def test_late_rows_are_those_of_the_publication(told: SqliteViewStore) -> None:
+    """One that is taken back has counted less of the raw events."""
+    snapshots = Snapshots(told)
+    set_pending(told, 2, LATE)
+    set_progress(told, "archive", NOW + SECOND)
+    assert len(snapshots.take().pending) == 1
+
+    set_publication(told, START, raw_version=2)
+
+    assert snapshots.take().pending == []
+
+
+@pytest.mark.parametrize("reads_before", [0, 3])
+def test_an_epoch_never_comes_with_the_progress_of_the_one_before(told: SqliteViewStore, *, reads_before: int) -> None:
+    """The new one may be behind the old one. It is published within one read, after progress was read."""
+    behind = NOW - 60 * SECOND
+    reads = count()
+
+    def publish() -> None:
+        if next(reads) == reads_before:
+            publication.publish_epoch(told, 2)
+            set_progress(told, "speed", behind)
+
+    snapshots = Snapshots(Watched(told, publish))  # type: ignore[arg-type]
+    taken = [snapshots.take() for _ in range(4)]
+
+    assert {(each.publication.epoch, each.speed_until) for each in taken} <= {(1, NOW), (2, behind)}
+    assert taken[-1].publication.epoch == 2
