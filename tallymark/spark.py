@@ -45,6 +45,7 @@ def start_spark(settings: Settings, name: str, *, options: Mapping[str, str] | N
         .config("spark.sql.shuffle.partitions", str(settings.spark_partitions))
         .config("spark.sql.adaptive.enabled", "false")
         .config("spark.sql.execution.arrow.maxRecordsPerBatch", "50000")
+        .config("spark.sql.execution.arrow.maxBytesPerBatch", str(_UNBOUNDED))
         .config("spark.redaction.regex", "(?i)secret|password|token|access[._]?key")
     )
     if here:
@@ -63,6 +64,8 @@ def start_spark(settings: Settings, name: str, *, options: Mapping[str, str] | N
 
 # Spark looks through the text of an error by a recursive expression, which overflows the default stack on a long one
 _DEEP = "-Xss8m"
+# a bound in bytes besides that of records has Spark add up, at each record, what all columns hold by then
+_UNBOUNDED = 2**31 - 1
 _QUIET = f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}"
 
 
