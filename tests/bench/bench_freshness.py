@@ -21,7 +21,7 @@ MODES = {"gateway": ("http_load", "FRESHNESS_RATE", 20_000), "direct": ("speed_l
 
 def main(mode: str) -> dict[str, Any]:
     load, variable, rate = MODES[mode]
-    warm_up, seconds = number("FRESHNESS_WARM_UP", 120), number("FRESHNESS_SECONDS", 90)
+    warm_up, seconds = number("FRESHNESS_WARM_UP", 180), number("FRESHNESS_SECONDS", 90)
     with deadline(15 + (warm_up + seconds) / 60), servers() as at, at.systems() as (settings,):
         return steady(settings, load, rate=number(variable, rate), warm_up=warm_up, seconds=seconds)
 

@@ -1,7 +1,7 @@
 """A steady stream to the gateway over HTTP, with probes that are asked for at the API.
 
 Run as a process of its own: `python -m tests.bench.http_load RATE SECONDS WARM_UP`; gateway and API are those of the
-settings. Events as in `speed_load`, in posts of 200 by the clock. From shortly before the end of the warm-up on, four
+settings. Events as in `speed_load`, in posts of 200 by the clock. From 90 s before the end of the warm-up on, four
 times a second a post is a probe, one event of a video of its own. From its acknowledgement on its count is asked for
 until it is there, every 50 ms or tenth of the time since, so that what is behind is not kept there by questions. Prints
 {"sent", "unseen", "latencies", "post_ms", "count_ms"} as JSON, of what was sent after WARM_UP: seconds from the
@@ -29,7 +29,7 @@ EVENTS_PER_POST = 200
 PROBE_EVERY = 0.25
 LOOK_EVERY = 0.05
 LOOK_AGAIN = 0.1  # of the time that has passed
-PROBE_BEFORE = 5.0
+PROBE_BEFORE = 90.0
 SEEN_WITHIN = 60.0
 
 
