@@ -7,6 +7,7 @@ the archive can put it among the dead letters.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import pyarrow as pa
@@ -16,7 +17,7 @@ from stream.log import Record
 from tallymark.errors import MalformedEvent
 from tallymark.event import decode
 
-__all__ = ["DECODED", "SPARK_DECODED", "decode_columns", "decode_records"]
+__all__ = ["DECODED", "EVENTS", "SPARK_EVENTS", "decode_columns", "decode_events", "decode_records"]
 
 DECODED: Final = pa.schema(
     [
@@ -39,13 +40,9 @@ DECODED: Final = pa.schema(
         ("record", pa.binary()),
     ]
 )
-SPARK_DECODED: Final = (
-    "event_id string, type string, video_id string, occurred_at bigint, value bigint, user_id string, "
-    "producer_id string, seq bigint, appended_at bigint, log_partition int, log_offset bigint, "
-    "reason string, field string, record binary"
-)
-
 _EVENT_FIELDS: Final = 8
+EVENTS: Final = pa.schema(list(DECODED)[:6])  # what is counted of an event
+SPARK_EVENTS: Final = "event_id string, type string, video_id string, occurred_at bigint, value bigint, user_id string"
 _NOT_AN_EVENT: Final = (None,) * _EVENT_FIELDS
 
 
@@ -88,6 +85,18 @@ def decode_columns(
         for column, field in zip(columns, DECODED, strict=True)
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=DECODED)
+
+
+def decode_events(values: Sequence[bytes | None], appended_at: Sequence[int], *, max_ahead_ms: int) -> pa.RecordBatch:
+    """The events among the records, in order, as EVENTS: what `decode_columns` finds, and quicker."""
+    events: list[tuple[Any, ...]] = []
+    for value, at in zip(values, appended_at, strict=True):
+        with suppress(MalformedEvent):
+            events.append(astuple(decode(value or b"", latest_ms=at + max_ahead_ms)))
+    columns = _turned(events, _EVENT_FIELDS)
+    return pa.RecordBatch.from_arrays(
+        [pa.array(column, type=field.type) for column, field in zip(columns, EVENTS, strict=False)], schema=EVENTS
+    )
 
 
 def _turned(rows: Sequence[tuple[Any, ...]], width: int) -> list[Sequence[Any]]:

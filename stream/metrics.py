@@ -1,48 +1,54 @@
 """What the stream process tells Prometheus about its two queries, at `stream_metrics`: `/metrics`, nothing else.
 
-Spark reports each micro-batch to a listener; what it said last is what is shown. How far the layers have read the log
+What Spark said last of a micro-batch is what is shown. How far the layers have read the log
 is told by the API, from the view store: that stands also when this process is gone.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 from pyspark.sql import SparkSession
-from pyspark.sql.streaming.listener import StreamingQueryListener
 
 from stream.log.spark_source import positions_of
+from stream.reports import Report, reports
 from tallymark.settings import Address
 
-__all__ = ["QueryMetrics", "watch_queries"]
+__all__ = ["QueryMetrics", "watching"]
 
 _LAYER: Final = ["layer"]
 _log = logging.getLogger(__name__)
 
 
-def watch_queries(session: SparkSession, at: Address) -> Callable[[], None]:
-    """Serve metrics of the session's queries at `at`; returns what ends that. Without a free port, none are served."""
+@contextmanager
+def watching(session: SparkSession, at: Address) -> Iterator[Callable[[], None]]:
+    """Serve metrics of the session's queries at `at`; without a free port, none are served.
+
+    What is yielded looks at the queries. Micro-batches are missed where more than five end between two calls.
+    """
     registry = CollectorRegistry()
-    listener = _Listener(QueryMetrics(registry))
-    session.streams.addListener(listener)
+    metrics = QueryMetrics(registry)
+
+    def look() -> None:
+        for query in session.streams.active:
+            metrics.note_new(reports(query))
+
     try:
         server, _ = start_http_server(at.port, at.host, registry)
     except OSError as error:
         _log.warning("no metrics at %s:%d: %s; see TALLYMARK_STREAM_METRICS", at.host, at.port, error.strerror)
-        return lambda: session.streams.removeListener(listener)
-
-    def end() -> None:
+        yield look
+        return
+    try:
+        yield look
+    finally:
         server.shutdown()
         server.server_close()
-        session.streams.removeListener(listener)
-
-    return end
 
 
 class QueryMetrics:
@@ -66,9 +72,18 @@ class QueryMetrics:
         self._backlog = gauge("backlog_records", "Records in the log that wait for the next micro-batch.")
         self._watermark = gauge("watermark_timestamp_seconds", "What is older is not counted by the speed layer.")
         self._memory = gauge("state_bytes", "Memory of the state.")
+        self._noted: dict[str, int] = {}  # by run of a query, its last micro-batch
 
-    def note(self, progress: dict[str, Any]) -> None:
-        """`progress`: Spark's report of a micro-batch, as its JSON has it."""
+    def note_new(self, told: Sequence[Report]) -> None:
+        """Note those of a query's reports, oldest first, that were not noted yet."""
+        for report in told:
+            run, number = report["runId"], report["batchId"]
+            if number > self._noted.get(run, -1):
+                self._noted[run] = number
+                with suppress(KeyError, ValueError, TypeError):  # a report of another shape is not worth more
+                    self._note(report)
+
+    def _note(self, progress: Report) -> None:
         layer = progress.get("name") or "unnamed"
         records = _taken(progress)
         seconds = (progress.get("durationMs") or {}).get("triggerExecution", 0) / 1000
@@ -87,42 +102,22 @@ class QueryMetrics:
             self._memory.labels(layer).set(sum(state.get("memoryUsedBytes", 0) for state in states))
 
 
-class _Listener(StreamingQueryListener):
-    def __init__(self, metrics: QueryMetrics) -> None:
-        self._metrics = metrics
-
-    def onQueryProgress(self, event: Any) -> None:  # noqa: N802 - Spark's name
-        # what raises here ends in Spark's log and no query; a report of another shape is not worth more
-        with suppress(KeyError, ValueError, TypeError):
-            self._metrics.note(json.loads(event.progress.json))
-
-    def onQueryStarted(self, event: Any) -> None: ...  # noqa: N802
-
-    def onQueryIdle(self, event: Any) -> None: ...  # noqa: N802
-
-    def onQueryTerminated(self, event: Any) -> None: ...  # noqa: N802
-
-
-def _taken(progress: dict[str, Any]) -> int:
+def _taken(progress: Report) -> int:
     """By the log's positions, as a row of Spark's may be a range of records; 0 while Spark does not say from where."""
     (source,) = progress.get("sources") or [{}]
     if not source.get("startOffset") or not source.get("endOffset"):
         return 0
-    first, end = (positions_of(_text(source[name])) for name in ("startOffset", "endOffset"))
+    first, end = (positions_of(source[name]) for name in ("startOffset", "endOffset"))
     return sum(max(0, at - first.get(partition, 0)) for partition, at in end.items())
 
 
-def _waiting(progress: dict[str, Any]) -> int | None:
+def _waiting(progress: Report) -> int | None:
     """The log's end less what the micro-batch has read; None when the source does not say."""
     (source,) = progress.get("sources") or [{}]
     if not source.get("latestOffset") or not source.get("endOffset"):
         return None
-    latest, read = (positions_of(_text(source[name])) for name in ("latestOffset", "endOffset"))
+    latest, read = (positions_of(source[name]) for name in ("latestOffset", "endOffset"))
     return sum(max(0, end - read.get(partition, 0)) for partition, end in latest.items())
-
-
-def _text(offset: Any) -> str:
-    return offset if isinstance(offset, str) else json.dumps(offset)
 
 
 def _timestamp(text: str) -> float:

@@ -20,8 +20,9 @@ from stream.catch_up import CatchUp
 from stream.checkpoint import Checkpoint
 from stream.log import EventLog, Horizon, Positions, open_log
 from stream.log.spark_source import positions_of
-from stream.metrics import watch_queries
+from stream.metrics import watching
 from stream.progress import ProgressTracker, has_passed
+from stream.reports import last_report
 from stream.speed import begin_epoch, start_speed
 from tallymark import publication
 from tallymark.errors import TallymarkError, Unavailable
@@ -74,27 +75,27 @@ def run_stream(
         archive = Archive(settings, store, checkpoint.number, lease=lease, stop=stop)
         end = log.end()
         session = spark or start_spark(settings, "stream", options=SPARK_OPTIONS)
-        end_metrics = watch_queries(session, settings.stream_metrics)
         try:
             layers = [
                 _archive(store, checkpoint, archive, start_archive(session, settings, archive, checkpoint)),
                 _speed(store, epoch, _catching_up(session, settings, epoch, store=store, log=log), caught_up_at=end),
             ]
             ready()
-            while not stop.wait(_TICK.total_seconds()):
-                horizon = None
-                with _asking_again():
-                    horizon = log.horizon()
-                for follow in layers:
+            with watching(session, settings.stream_metrics) as look_at_metrics:
+                while not stop.wait(_TICK.total_seconds()):
+                    horizon = None
                     with _asking_again():
-                        follow(horizon)
+                        horizon = log.horizon()
+                    for follow in layers:
+                        with _asking_again():
+                            follow(horizon)
+                    look_at_metrics()
         finally:
             stop.set()  # an archive that waits for its storage would never end
             # a micro-batch that is interrupted runs again after the start: what Spark says about it now is no news
             session.sparkContext.setLogLevel("OFF")
             for query in session.streams.active:
                 query.stop()
-            end_metrics()
             if spark is None:
                 session.stop()
 
@@ -169,7 +170,6 @@ def finished_by(query: StreamingQuery) -> Positions | None:
         raise error
     if not query.isActive:
         raise TallymarkError(f"the {query.name} query has ended without saying why; see the lines above")
-    progress = query.lastProgress
-    if progress is None or progress.sources[0].endOffset in {None, "null"}:
-        return None
-    return positions_of(progress.sources[0].endOffset)
+    report = last_report(query)
+    end = report["sources"][0]["endOffset"] if report else None
+    return positions_of(end) if end else None

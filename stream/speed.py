@@ -16,7 +16,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from stream.checkpoint import Checkpoint, resume_or_begin
 from stream.log import EventLog, Positions
-from stream.log.spark_source import decoded_stream
+from stream.log.spark_source import event_stream
 from stream.sink import PUT, putting
 from tallymark import publication
 from tallymark.settings import Settings
@@ -57,14 +57,14 @@ def tallies(events: DataFrame, *, by: list[Column]) -> DataFrame:
     )
 
 
-def countable(decoded: DataFrame) -> DataFrame:
-    """What the count needs of decoded records: `at` (start of its step), `identity` (64 bits), and the tallied columns.
+def countable(events: DataFrame) -> DataFrame:
+    """What is counted of `stream.decoding.EVENTS`: `at` (start of its step), `identity` (64 bits), and what is tallied.
 
     The identity (event_id, video_id, hour; see `tallymark.event.identity`) is hashed, which halves the state that
     deduplication keeps; with 10^7 ids in it, two different events share a hash once in about 10^5 runs. The recount
     compares ids in full.
     """
-    return decoded.where("reason IS NULL").select(
+    return events.select(
         f.expr(f"timestamp_millis(occurred_at - pmod(occurred_at, {_STEP // timedelta(milliseconds=1)}))").alias("at"),
         f.expr("xxhash64(event_id, video_id, occurred_at div 3600000)").alias("identity"),
         "video_id",
@@ -105,9 +105,9 @@ def start_speed(
         cells.mapInArrow(putting(settings, Stamp(epoch.number, micro_batch)), PUT).collect()
 
     spark.sparkContext.setLocalProperty("spark.scheduler.pool", "speed")
-    records = decoded_stream(spark, settings, start=epoch.start, max_rows=max_rows)
+    events = event_stream(spark, settings, start=epoch.start, max_rows=max_rows)
     return (
-        speed(countable(records), lateness=settings.lateness + longer)
+        speed(countable(events), lateness=settings.lateness + longer)
         .writeStream.queryName("speed")
         .outputMode("update")
         .trigger(processingTime=_interval(settings.trigger))

@@ -11,14 +11,14 @@ import pyarrow as pa
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 
-from stream.decoding import decode_columns
+from stream.decoding import SPARK_EVENTS, decode_columns, decode_events
 from stream.log import Positions, open_log
 from stream.log.kafka_access import kafka_access
 from tallymark.errors import SettingsError
 from tallymark.settings import Settings
 from tallymark.spark_worker import set_modules_aside
 
-__all__ = ["columns_decoded", "columns_from_kafka"]
+__all__ = ["columns_decoded", "columns_from_kafka", "events_from_kafka"]
 
 _EARLIEST: Final = -2  # as the connector writes it
 _TASK_ROWS: Final = 200_000  # bounds a worker's memory: about 100 MB of columns
@@ -74,3 +74,17 @@ def columns_decoded(settings: Settings) -> Callable[[Iterable[pa.RecordBatch]], 
             yield decode_columns(values.to_pylist(), *places, max_ahead_ms=max_ahead_ms)
 
     return decode
+
+
+def events_from_kafka(spark: SparkSession, settings: Settings, *, start: Positions, max_rows: int) -> DataFrame:
+    """As `spark_source.event_stream`."""
+    max_ahead_ms = settings.max_ahead // timedelta(milliseconds=1)
+
+    def decode(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        set_modules_aside()
+        for batch in batches:
+            values, appended_at = (column.to_pylist() for column in batch.columns)
+            yield decode_events(values, appended_at, max_ahead_ms=max_ahead_ms)
+
+    columns = columns_from_kafka(spark, settings, start=start, max_rows=max_rows)
+    return columns.select("value", "appended_at").mapInArrow(decode, SPARK_EVENTS)

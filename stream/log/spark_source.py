@@ -1,22 +1,22 @@
-"""How Spark reads the event log: as a stream from given positions, decoded or not yet.
+"""How Spark reads the event log: as a stream from given positions, of events or of records not decoded yet.
 
 Records that are written away where they are decoded need not pass through the JVM: the archive decodes in the worker
-that writes. The speed layer's are counted by Spark, and come to it decoded.
+that writes. The speed layer's are counted by Spark, and come to it as events.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
-from stream.decoding import SPARK_DECODED
 from stream.log import Positions
 from tallymark.settings import Settings
 
-__all__ = ["Decode", "decoded_stream", "decoding", "positions_of", "undecoded_stream"]
+__all__ = ["Decode", "decoding", "event_stream", "positions_of", "undecoded_stream"]
 
 Decode = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
@@ -46,20 +46,21 @@ def decoding(settings: Settings) -> Decode:
     return ranges_decoded(settings)
 
 
-def decoded_stream(spark: SparkSession, settings: Settings, *, start: Positions, max_rows: int) -> DataFrame:
-    """As `undecoded_stream`, its records as `stream.decoding.DECODED`."""
+def event_stream(spark: SparkSession, settings: Settings, *, start: Positions, max_rows: int) -> DataFrame:
+    """As `undecoded_stream`, the events among its records as `stream.decoding.EVENTS`."""
     if _is_kafka(settings):
-        columns = undecoded_stream(spark, settings, start=start, max_rows=max_rows)
-        return columns.mapInArrow(decoding(settings), SPARK_DECODED)
-    from stream.log.sqlite_source import decoded_from_sqlite
+        from stream.log.kafka_source import events_from_kafka
 
-    return decoded_from_sqlite(spark, settings, start=start, max_rows=max_rows)
+        return events_from_kafka(spark, settings, start=start, max_rows=max_rows)
+    from stream.log.sqlite_source import events_from_sqlite
+
+    return events_from_sqlite(spark, settings, start=start, max_rows=max_rows)
 
 
-def positions_of(offset: str) -> dict[int, int]:
-    """The log positions in a source offset, as a query's progress reports it: of the embedded log `{"0": 17}`, of Kafka
-    `{"topic": {"0": 17, "1": 9}}`."""
-    told = json.loads(offset)
+def positions_of(offset: str | dict[str, Any]) -> dict[int, int]:
+    """The log positions in a source offset, as a query's progress reports it, as text or read already: of the embedded
+    log `{"0": 17}`, of Kafka `{"topic": {"0": 17, "1": 9}}`."""
+    told = json.loads(offset) if isinstance(offset, str) else offset
     for inner in told.values():
         if isinstance(inner, dict):
             told = inner

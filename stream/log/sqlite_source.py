@@ -20,13 +20,13 @@ from pyspark.sql.datasource import DataSource, DataSourceStreamReader, InputPart
 from pyspark.sql.streaming.datasource import ReadAllAvailable, ReadLimit, ReadMaxRows
 from pyspark.sql.types import StructType
 
-from stream.decoding import SPARK_DECODED, decode_records
-from stream.log import Positions, log_path
+from stream.decoding import SPARK_EVENTS, decode_events, decode_records
+from stream.log import Positions, Record, log_path
 from stream.log.sqlite import PARTITION, SqliteLog
 from tallymark.settings import Settings
 from tallymark.spark_worker import set_modules_aside
 
-__all__ = ["RANGES", "decoded_from_sqlite", "ranges_decoded", "ranges_from_sqlite"]
+__all__ = ["RANGES", "events_from_sqlite", "ranges_decoded", "ranges_from_sqlite"]
 
 RANGES: Final = "first bigint, next bigint"  # records with first ≤ offset < next
 _TASK_ROWS: Final = 200_000  # bounds a worker's memory: about 100 MB of columns
@@ -34,9 +34,9 @@ _SPLIT_ROWS: Final = 4_000  # fewer than this are not worth a second task
 _BATCH_ROWS: Final = 20_000
 
 
-def decoded_from_sqlite(spark: SparkSession, settings: Settings, *, start: Positions, max_rows: int) -> DataFrame:
-    """As `spark_source.decoded_stream`."""
-    return _load(DecodedSource, spark, settings, start=start, max_rows=max_rows)
+def events_from_sqlite(spark: SparkSession, settings: Settings, *, start: Positions, max_rows: int) -> DataFrame:
+    """As `spark_source.event_stream`."""
+    return _load(EventSource, spark, settings, start=start, max_rows=max_rows)
 
 
 def ranges_from_sqlite(spark: SparkSession, settings: Settings, *, start: Positions, max_rows: int) -> DataFrame:
@@ -71,7 +71,7 @@ def _load(
     )
 
 
-class DecodedSource(DataSource):
+class EventSource(DataSource):
     """Options: path, start (JSON positions), maxRows, maxAheadMs, tasks."""
 
     @classmethod
@@ -79,15 +79,15 @@ class DecodedSource(DataSource):
         return "tallymark_log"
 
     def schema(self) -> str:
-        return SPARK_DECODED
+        return SPARK_EVENTS
 
     def streamReader(self, schema: StructType) -> DataSourceStreamReader:  # noqa: N802 (Spark's name)
         path, max_ahead_ms = Path(self.options["path"]), int(self.options["maxaheadms"])
-        return _Reader(dict(self.options), partial(_decoded, path=path, max_ahead_ms=max_ahead_ms))
+        return _Reader(dict(self.options), partial(_events, path=path, max_ahead_ms=max_ahead_ms))
 
 
 class RangeSource(DataSource):
-    """Options: as DecodedSource's."""
+    """Options: as EventSource's."""
 
     @classmethod
     def name(cls) -> str:
@@ -145,10 +145,21 @@ class _Reader(DataSourceStreamReader):
 
 
 def _decoded(within: OffsetRange, *, path: Path, max_ahead_ms: int) -> Iterator[pa.RecordBatch]:
+    for chunk in _chunks(within, path):
+        yield decode_records(chunk, max_ahead_ms=max_ahead_ms)
+
+
+def _events(within: OffsetRange, *, path: Path, max_ahead_ms: int) -> Iterator[pa.RecordBatch]:
+    for chunk in _chunks(within, path):
+        values, appended_at = [each.value for each in chunk], [each.appended_at for each in chunk]
+        yield decode_events(values, appended_at, max_ahead_ms=max_ahead_ms)
+
+
+def _chunks(within: OffsetRange, path: Path) -> Iterator[list[Record]]:
     set_modules_aside()
     records = _log_at(path).read({PARTITION: within.start}, {PARTITION: within.end})
     while chunk := list(islice(records, _BATCH_ROWS)):
-        yield decode_records(chunk, max_ahead_ms=max_ahead_ms)
+        yield chunk
 
 
 def _named(within: OffsetRange) -> Iterator[pa.RecordBatch]:

@@ -22,7 +22,7 @@ from infra.questions import takes_connections
 from infra.site import site
 from stream.log import open_log
 from stream.log.kafka_admin import create_topic
-from stream.log.spark_source import decoded_stream
+from stream.log.spark_source import event_stream
 from tallymark.command.home import Home
 from tallymark.errors import SettingsError
 from tallymark.event import Event, encode
@@ -92,7 +92,7 @@ def test_every_client_gets_in_by_the_properties_file(broker: Part, spark: SparkS
         log.append([(event.event_id, encode(event)) for event in events])
         assert sum(log.horizon().positions.values()) == 50
     assert set(kept(settings)) == {event.event_id.encode() for event in events}
-    records = decoded_stream(spark, settings, start={0: 0, 1: 0}, max_rows=1000)
+    records = event_stream(spark, settings, start={0: 0, 1: 0}, max_rows=1000)
     query = records.writeStream.format("memory").queryName("secured").trigger(availableNow=True).start()
     query.awaitTermination(120)
     assert {row.event_id for row in spark.table("secured").collect()} == {event.event_id for event in events}

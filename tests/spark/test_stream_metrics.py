@@ -6,11 +6,11 @@ import time
 import urllib.request
 
 from pyspark.sql import SparkSession
-from systems import eventually, free_ports
+from systems import free_ports
 
 from stream.archive import Archive, begin_archive, start_archive
 from stream.log.sqlite import SqliteLog
-from stream.metrics import watch_queries
+from stream.metrics import watching
 from tallymark.event import Event, encode
 from tallymark.settings import Address, Settings
 from tallymark.sqlite_store import SqliteViewStore
@@ -29,15 +29,17 @@ def test_micro_batches_are_told_within_20_ms(spark: SparkSession, home_settings:
     first, *rest = [(event.event_id, encode(event)) for event in events]
     log.append([first])
     at = Address("127.0.0.1", free_ports(1)[0])
-    end = watch_queries(spark, at)
     checkpoint = begin_archive(store, log, home_settings)
     query = start_archive(spark, home_settings, Archive(home_settings, store, checkpoint.number), checkpoint)
-    try:
+    with watching(spark, at) as look:
         query.processAllAvailable()
+        look()
         log.append(rest)
         query.processAllAvailable()
-        eventually(lambda: metrics(at).get('tallymark_stream_records_total{layer="archive"}') == 7)
+        look()
+        look()
         found = metrics(at)
+        assert found['tallymark_stream_records_total{layer="archive"}'] == 7
         assert found['tallymark_stream_micro_batches_total{layer="archive"}'] >= 1
         assert found['tallymark_stream_micro_batch_seconds{layer="archive"}'] > 0
         took = []
@@ -46,8 +48,6 @@ def test_micro_batches_are_told_within_20_ms(spark: SparkSession, home_settings:
             metrics(at)
             took.append(time.perf_counter() - began)
         assert min(took) < 0.02
-    finally:
-        query.stop()
-        end()
-        store.close()
-        log.close()
+    query.stop()
+    store.close()
+    log.close()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stream.dead_letters import DeadLetter, bury, dead_letters
-from stream.decoding import DECODED, decode_records
+from stream.decoding import DECODED, EVENTS, decode_events, decode_records
 from stream.log import Record
 from tallymark.event import EARLIEST_MS, Event, encode
 from tallymark.sqlite_store import SqliteViewStore
@@ -56,5 +56,22 @@ def test_decoding_keeps_the_order_and_says_why_a_record_is_no_event() -> None:
     assert (rows[1]["video_id"], rows[1]["value"], rows[1]["seq"], rows[1]["reason"]) == ("v", 1, 3, None)
 
 
+def test_what_is_counted_are_the_events_that_the_archive_keeps() -> None:
+    event = Event(event_id="e", type="view", video_id="v", occurred_at=EARLIEST_MS, value=-4, user_id="u", seq=3)
+    ahead = Event(event_id="e", type="view", video_id="v", occurred_at=EARLIEST_MS + 11)
+    last = Event(event_id="f", type="like", video_id="w", occurred_at=EARLIEST_MS + 10)
+    values = [b"{", encode(event), b"", None, encode(ahead), encode(last)]
+    kept = decode_records([Record(0, i, EARLIEST_MS, value or b"") for i, value in enumerate(values)], max_ahead_ms=10)
+
+    counted = decode_events(values, [EARLIEST_MS] * len(values), max_ahead_ms=10)
+
+    assert counted.schema == EVENTS
+    assert counted.to_pylist() == [
+        {name: row[name] for name in EVENTS.names} for row in kept.to_pylist() if row["reason"] is None
+    ]
+    assert [row["event_id"] for row in counted.to_pylist()] == ["e", "f"]
+
+
 def test_no_records_decode_to_no_rows() -> None:
     assert decode_records([], max_ahead_ms=0).num_rows == 0
+    assert decode_events([], [], max_ahead_ms=0).num_rows == 0
