@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -91,7 +92,8 @@ def requests(built: Built, *, now: datetime) -> Iterator[tuple[str, str]]:
         yield label, f"/v1/count?{urlencode(question)}"
 
 
-def measured(command: list[str], asked: list[tuple[str, str]], settings: Settings) -> Measured:
+def measured(command: list[str], asked: list[tuple[str, str]], settings: Settings, *, warm_up: int = 3) -> Measured:
+    """What `command` took for the questions, after `warm_up` seconds of the same."""
     say(f"questions to {command[-1]}")
     with subprocess.Popen([sys.executable, *command], env=environment(settings)) as process:
         try:
@@ -100,7 +102,7 @@ def measured(command: list[str], asked: list[tuple[str, str]], settings: Setting
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError(f"{' '.join(command)} did not come up")
                 time.sleep(0.05)
-            _drive(settings, asked[: RATE * 3])  # what is measured is a warm server
+            _drive(settings, list(islice(cycle(asked), RATE * warm_up)))
             before = _cpu_seconds(process.pid)
             times = _drive(settings, asked)
             return Measured(times, (_cpu_seconds(process.pid) - before) * 1000 / len(asked))
