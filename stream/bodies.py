@@ -15,9 +15,9 @@ from starlette.exceptions import HTTPException
 
 from stream.verdict import Rejection
 from tallymark.errors import MalformedEvent
-from tallymark.event import Event, decode, encode, identity
+from tallymark.event import Event, decode, decode_array, encode, identity
 
-__all__ = ["JSON_TYPES", "NDJSON_TYPES", "Judged", "inflate", "judge", "split"]
+__all__ = ["JSON_TYPES", "NDJSON_TYPES", "Judged", "admit", "inflate", "judge", "split"]
 
 JSON_TYPES: Final = ("application/json",)
 NDJSON_TYPES: Final = ("application/x-ndjson", "application/ndjson")
@@ -54,16 +54,26 @@ def inflate(body: bytes, encoding: str, *, most: int) -> bytes:
         raise HTTPException(400, f"the body is not gzip, as its Content-Encoding says: {error}") from None
 
 
+def admit(body: bytes, content_type: str, *, most: int, earliest_ms: int, latest_ms: int) -> Judged:
+    """A verdict on each event in `body`: what `judge` makes of what `split` finds, or raises. An array of which nothing
+    is to be refused, which is what clients send, takes half the time."""
+    if _media_type(content_type) in JSON_TYPES:
+        accepted = _accept(body.strip(), most=most, earliest_ms=earliest_ms, latest_ms=latest_ms)
+        if accepted is not None:
+            return Judged(accepted, [])
+    return judge(split(body, content_type, most=most), earliest_ms=earliest_ms, latest_ms=latest_ms)
+
+
 def split(body: bytes, content_type: str, *, most: int) -> list[bytes]:
     """The records in `body`, not looked at yet: an object, the elements of an array, or the lines that are not blank.
 
     Raises HTTPException: 415 for a type that is neither JSON nor NDJSON, 413 for more than `most` records; and
     MalformedEvent when the body as a whole is no JSON, or holds nothing.
     """
-    media_type = content_type.partition(";")[0].strip().lower()
+    media_type = _media_type(content_type)
     if media_type in NDJSON_TYPES:
         records = _lines(body, most)
-    elif media_type in JSON_TYPES or not media_type:
+    elif media_type in JSON_TYPES:
         records = _elements(body, most)
     else:
         raise HTTPException(
@@ -100,6 +110,18 @@ def judge(records: Iterable[bytes], *, earliest_ms: int, latest_ms: int) -> Judg
     return Judged(accepted, rejected)
 
 
+def _accept(text: bytes, *, most: int, earliest_ms: int, latest_ms: int) -> list[tuple[str, bytes]] | None:
+    """The records of an array of which each is to be accepted; None where that is not plain to see."""
+    if text[:1] != b"[" or text.count(b",") > _COMMAS_PER_EVENT * most:
+        return None
+    events = decode_array(text, latest_ms=latest_ms)
+    if not events or len(events) > most or min(event.occurred_at for event in events) < earliest_ms:
+        return None
+    if len({event.event_id for event in events}) < len(events):
+        return None
+    return [(event.event_id, encode(event)) for event in events]
+
+
 def _admit(record: bytes, earliest_ms: int, latest_ms: int) -> Event:
     event = decode(record, latest_ms=latest_ms)
     if event.occurred_at < earliest_ms:
@@ -107,6 +129,11 @@ def _admit(record: bytes, earliest_ms: int, latest_ms: int) -> Event:
             "older than this gateway takes; its setting max_age says how old is too old", "occurred_at"
         )
     return event
+
+
+def _media_type(content_type: str) -> str:
+    """What says nothing is JSON."""
+    return content_type.partition(";")[0].strip().lower() or JSON_TYPES[0]
 
 
 def _gunzip(body: bytes, most: int) -> bytes:

@@ -17,7 +17,7 @@ from fastapi import FastAPI, Request, Response
 from prometheus_client import CollectorRegistry
 from starlette.requests import ClientDisconnect
 
-from stream.bodies import Judged, inflate, judge, split
+from stream.bodies import Judged, admit, inflate
 from stream.gateway_metrics import GatewayMetrics
 from stream.gateway_openapi import GATEWAY_DESCRIPTION, POST_EVENTS, add_schemas
 from stream.group_commit import GroupCommit
@@ -110,10 +110,11 @@ def _judge(body: bytes, request: Request, settings: Settings, now: datetime) -> 
     """Raises HTTPException and MalformedEvent for a body that cannot be split into events."""
     encoding = request.headers.get("content-encoding", "").strip().lower()
     text = inflate(body, encoding, most=settings.max_body)
-    records = split(text, request.headers.get("content-type", ""), most=settings.max_batch)
     now_ms = (now - _EPOCH) // _MS
-    return judge(
-        records,
+    return admit(
+        text,
+        request.headers.get("content-type", ""),
+        most=settings.max_batch,
         earliest_ms=now_ms - settings.max_age // _MS if settings.max_age else EARLIEST_MS,
         latest_ms=min(LATEST_MS, now_ms + settings.max_ahead // _MS),
     )

@@ -1,0 +1,66 @@
+"""The quick way through a post: it comes to what each record by itself comes to, whatever is sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from starlette.exceptions import HTTPException
+from strategies import events, quick
+
+from stream.bodies import Judged, admit, judge, split
+from tallymark.errors import MalformedEvent
+from tallymark.event import EARLIEST_MS, LATEST_MS, Event, encode
+
+JSON = "application/json"
+AT = 1_769_860_800_000
+
+
+def view(event_id: str, **changes: Any) -> dict[str, Any]:
+    return {"event_id": event_id, "type": "view", "video_id": "v", "occurred_at": AT} | changes
+
+
+odd = st.sampled_from(
+    [
+        view("o", occurred_at=AT + 2_000),
+        view("o", occurred_at=AT - 2_000),
+        view("o", occurred_at="2026-01-31T12:00:00Z"),
+        view("o", video_id=""),
+        view("o", video_id="a\x07"),
+        view("o", video_id="line\u2028"),
+        view("o", type="Share"),
+        view("o", value=2**40 + 1),
+        view("o", other=[1, {"deep": None}]),
+        {"event_id": "o"},
+        None,
+        7,
+    ]
+)
+good = st.builds(view, st.text("abc", min_size=1, max_size=2), occurred_at=st.integers(AT - 1_000, AT + 1_000))
+
+
+@given(st.lists(good | odd, max_size=8), st.integers(0, 3), st.sampled_from([b"", b"]", b" ", b"x"]))
+@settings(quick)
+def test_the_quick_way_comes_to_what_each_record_comes_to(sent: list[Any], short: int, after: bytes) -> None:
+    body, most = json.dumps(sent).encode() + after, max(1, len(sent) - short)
+    limits = {"earliest_ms": AT - 1_500, "latest_ms": AT + 1_500}
+
+    def outcome(way: Callable[[], Judged]) -> Any:
+        try:
+            return way()
+        except (HTTPException, MalformedEvent) as refusal:
+            return type(refusal), str(refusal)
+
+    one_by_one = outcome(lambda: judge(split(body, JSON, most=most), **limits))
+    assert outcome(lambda: admit(body, JSON, most=most, **limits)) == one_by_one
+
+
+@given(st.lists(events(), min_size=1, max_size=20, unique_by=lambda event: event.event_id))
+@settings(quick)
+def test_what_is_right_as_a_whole_is_accepted_without_a_second_look(sent: list[Event]) -> None:
+    body = json.dumps([json.loads(encode(event)) for event in sent]).encode()
+    admitted = admit(body, JSON, most=20, earliest_ms=EARLIEST_MS, latest_ms=LATEST_MS)
+    assert admitted == Judged([(event.event_id, encode(event)) for event in sent], [])
