@@ -23,7 +23,7 @@ _DURABLE: Final = {
     "partitioner": "murmur2_random",  # as Java's producers: whoever appends a copy of an event meets it
     "delivery.report.only.error": True,
     "message.timeout.ms": round(ANSWER_WITHIN_S * 1000),
-    "linger.ms": 2,
+    "linger.ms": 0.5,  # posts that came together are appended together already
     "queue.buffering.max.messages": 0,  # as many as were handed over: who appends bounds that
 }
 
