@@ -1,7 +1,8 @@
 """What one request sees of the store: the publication, read once, and the cells that it allows.
 
-The order of the reads is the consistency: first the publication, so that no cell of another version can be asked for;
-then how far the layers are, so that the cells read after it hold at least what it promises.
+The order of the reads is the consistency: first the publication and how far the layers are, then cells, which hold at
+least what was promised by then. In which order the first two are read does not matter: what an epoch has told of is in
+the next one too, and a progress that is told by a newer epoch than the one published is seen to be.
 """
 
 from __future__ import annotations
@@ -84,13 +85,18 @@ class Snapshots:
 
     def __init__(self, store: ViewStore) -> None:
         self._store = store
-        self._published: bytes | None = b""
         self._listed: _Listed | None = None
 
     def take(self, as_of: int | None = None) -> Snapshot:
         """By the current publication, or that of version `as_of`. Raises UnknownVersion."""
-        seen, told = self._current() if as_of is None else self._earlier(as_of)
+        told = self._read()
         speed, archive = Progress.found(told[SPEED]), Progress.found(told[ARCHIVE])
+        if as_of is not None:
+            seen = publication.version(self._store, as_of)
+        else:
+            seen = Publication.found(told[CURRENT]) or NOTHING_PUBLISHED
+            if speed is not None and speed.epoch > seen.epoch:  # it was published within the read
+                seen = publication.current(self._store)
         return Snapshot(
             publication=seen,
             speed_until=speed.included_until if speed and seen.epoch else None,
@@ -99,21 +105,6 @@ class Snapshots:
             evidence=_evidence(told[EVIDENCE]) if as_of is None else None,
             coverage=_coverage(told[COVERAGE]),
         )
-
-    def _current(self) -> tuple[Publication, _Told]:
-        """A publication that was current before the rest was read: that of an earlier read, or all is read again.
-
-        No publication comes back once another has taken its place, so that one was current all the time in between.
-        """
-        before = self._published
-        while True:
-            told = self._read()
-            if told[CURRENT] == before:
-                return Publication.found(before) or NOTHING_PUBLISHED, told
-            before = self._published = told[CURRENT]
-
-    def _earlier(self, version: int) -> tuple[Publication, _Told]:
-        return publication.version(self._store, version), self._read()
 
     def _read(self) -> _Told:
         return dict(zip(_DOCUMENTS, self._store.read_documents(_DOCUMENTS), strict=True))

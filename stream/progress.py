@@ -23,7 +23,8 @@ __all__ = ["ProgressTracker", "has_passed"]
 class ProgressTracker:
     """Follows one query; `document` is where its Progress is written. Not for use by several threads."""
 
-    def __init__(self, store: ViewStore, document: str, finished: Positions) -> None:
+    def __init__(self, store: ViewStore, document: str, finished: Positions, *, epoch: int = 0) -> None:
+        self._epoch = epoch
         self._store = store
         self._document = document
         self._finished = dict(finished)
@@ -43,7 +44,7 @@ class ProgressTracker:
             proven = self._waiting.popleft()
         if proven is None:
             return None
-        progress = Progress(positions=self._finished, included_until=proven.at)
+        progress = Progress(positions=self._finished, included_until=proven.at, epoch=self._epoch)
         self._store.write_document(self._document, progress.to_json())
         return progress
 

@@ -148,7 +148,7 @@ def _counted(store: ViewStore, epoch: Checkpoint) -> dict[int, int]:
 def _speed(store: ViewStore, epoch: Checkpoint, catch_up: CatchUp, *, caught_up_at: Positions) -> _Follow:
     """Publishes the epoch once it has caught up with the log as it was at the start, and from then on its progress."""
     finished = _counted(store, epoch)
-    tracker = ProgressTracker(store, SPEED, finished)
+    tracker = ProgressTracker(store, SPEED, finished, epoch=epoch.number)
     published = publication.current(store).epoch == epoch.number
 
     def follow(horizon: Horizon | None) -> None:

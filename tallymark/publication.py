@@ -78,14 +78,16 @@ class Publication(_Document, frozen=True, kw_only=True, omit_defaults=True):
 NOTHING_PUBLISHED: Final = Publication(version=0, exact_until=_FLOOR, raw_version=-1, epoch=0, published_at=_FLOOR)
 
 
-class Progress(_Document, frozen=True, kw_only=True):
+class Progress(_Document, frozen=True, kw_only=True, omit_defaults=True):
     """How far one layer has read the log: the next offset by partition.
 
-    Every record that was appended before `included_until` is in.
+    Every record that was appended before `included_until` is in. `epoch`: of the speed layer, in whose view it is. An
+    epoch tells of its progress once it is published, and includes by then whatever the one before has told of.
     """
 
     positions: dict[int, int]
     included_until: datetime
+    epoch: int = 0
 
 
 def read_progress(store: ViewStore, layer: str) -> Progress | None:
