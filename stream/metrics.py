@@ -1,19 +1,20 @@
 """What the stream process tells Prometheus about its two queries, at `stream_metrics`: `/metrics`, nothing else.
 
-What Spark said last of a micro-batch is what is shown. How far the layers have read the log
-is told by the API, from the view store: that stands also when this process is gone.
+What Spark said last of a micro-batch is what is shown. How far the layers have read the log is told by the API, from
+the view store: that stands also when this process is gone.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 from pyspark.sql import SparkSession
+from pyspark.sql.streaming.query import StreamingQuery
 
 from stream.log.spark_source import positions_of
 from stream.reports import Report, reports
@@ -36,7 +37,7 @@ def watching(session: SparkSession, at: Address) -> Iterator[Callable[[], None]]
 
     def look() -> None:
         for query in session.streams.active:
-            metrics.note_new(reports(query))
+            metrics.follow(query)
 
     try:
         server, _ = start_http_server(at.port, at.host, registry)
@@ -74,14 +75,12 @@ class QueryMetrics:
         self._memory = gauge("state_bytes", "Memory of the state.")
         self._noted: dict[str, int] = {}  # by run of a query, its last micro-batch
 
-    def note_new(self, told: Sequence[Report]) -> None:
-        """Note those of a query's reports, oldest first, that were not noted yet."""
-        for report in told:
-            run, number = report["runId"], report["batchId"]
-            if number > self._noted.get(run, -1):
-                self._noted[run] = number
-                with suppress(KeyError, ValueError, TypeError):  # a report of another shape is not worth more
-                    self._note(report)
+    def follow(self, query: StreamingQuery) -> None:
+        """Note the micro-batches that the query has ended since the last call."""
+        for report in reports(query, after=self._noted.get(query.runId, -1)):
+            self._noted[query.runId] = report["batchId"]
+            with suppress(KeyError, ValueError, TypeError):  # a report of another shape is not worth more
+                self._note(report)
 
     def _note(self, progress: Report) -> None:
         layer = progress.get("name") or "unnamed"

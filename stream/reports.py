@@ -7,6 +7,7 @@ driver's JVM did. The text of a report is one call.
 from __future__ import annotations
 
 import json
+from itertools import takewhile
 from typing import Any
 
 from pyspark.sql.streaming.query import StreamingQuery
@@ -22,7 +23,10 @@ def last_report(query: StreamingQuery) -> Report | None:
     return None if told is None else json.loads(told.json())
 
 
-def reports(query: StreamingQuery) -> list[Report]:
-    """Of the last micro-batches, oldest first: as many as `spark.sql.streaming.numRecentProgressUpdates` says."""
+def reports(query: StreamingQuery, *, after: int) -> list[Report]:
+    """Of the micro-batches with a number above `after`, oldest first: the last of them, as many as
+    `spark.sql.streaming.numRecentProgressUpdates` says."""
     told = query._jsq.recentProgress()
-    return [json.loads(told[number].json()) for number in range(len(told))]
+    newest_first = (told[place] for place in reversed(range(len(told))))
+    new = takewhile(lambda each: each.batchId() > after, newest_first)
+    return [json.loads(each.json()) for each in new][::-1]
