@@ -63,28 +63,27 @@ def _starting(settings: Settings, start: Positions) -> dict[str, int]:
         log.close()
 
 
+def events_from_kafka(spark: SparkSession, settings: Settings, *, start: Positions, max_rows: int) -> DataFrame:
+    """As `spark_source.event_stream`."""
+    columns = columns_from_kafka(spark, settings, start=start, max_rows=max_rows)
+    return columns.select("value", "appended_at").mapInArrow(_decoding(settings, decode_events), SPARK_EVENTS)
+
+
 def columns_decoded(settings: Settings) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """A function for mapInArrow over these columns: decodes them, as `stream.decoding.DECODED`."""
+    return _decoding(settings, decode_columns)
+
+
+def _decoding(
+    settings: Settings, decode: Callable[..., pa.RecordBatch]
+) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """A function for mapInArrow over values and what `decode` wants to know of each."""
     max_ahead_ms = settings.max_ahead // timedelta(milliseconds=1)
 
-    def decode(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def decoded(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         set_modules_aside()
         for batch in batches:
             values, *places = batch.columns
-            yield decode_columns(values.to_pylist(), *places, max_ahead_ms=max_ahead_ms)
+            yield decode(values.to_pylist(), *places, max_ahead_ms=max_ahead_ms)
 
-    return decode
-
-
-def events_from_kafka(spark: SparkSession, settings: Settings, *, start: Positions, max_rows: int) -> DataFrame:
-    """As `spark_source.event_stream`."""
-    max_ahead_ms = settings.max_ahead // timedelta(milliseconds=1)
-
-    def decode(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        set_modules_aside()
-        for batch in batches:
-            values, appended_at = (column.to_pylist() for column in batch.columns)
-            yield decode_events(values, appended_at, max_ahead_ms=max_ahead_ms)
-
-    columns = columns_from_kafka(spark, settings, start=start, max_rows=max_rows)
-    return columns.select("value", "appended_at").mapInArrow(decode, SPARK_EVENTS)
+    return decoded

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from stream.dead_letters import DeadLetter, bury, dead_letters
@@ -63,7 +64,7 @@ def test_what_is_counted_are_the_events_that_the_archive_keeps() -> None:
     values = [b"{", encode(event), b"", None, encode(ahead), encode(last)]
     kept = decode_records([Record(0, i, EARLIEST_MS, value or b"") for i, value in enumerate(values)], max_ahead_ms=10)
 
-    counted = decode_events(values, [EARLIEST_MS] * len(values), max_ahead_ms=10)
+    counted = decode_events(values, pa.array([EARLIEST_MS] * len(values)), max_ahead_ms=10)
 
     assert counted.schema == EVENTS
     assert counted.to_pylist() == [
@@ -74,4 +75,4 @@ def test_what_is_counted_are_the_events_that_the_archive_keeps() -> None:
 
 def test_no_records_decode_to_no_rows() -> None:
     assert decode_records([], max_ahead_ms=0).num_rows == 0
-    assert decode_events([], [], max_ahead_ms=0).num_rows == 0
+    assert decode_events([], pa.array([], pa.int64()), max_ahead_ms=0).num_rows == 0
