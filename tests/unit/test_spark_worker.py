@@ -1,3 +1,5 @@
+"""What is loaded is no garbage, and is not searched for any."""
+
 from __future__ import annotations
 
 import subprocess
@@ -18,7 +20,7 @@ print(aside, gc.get_freeze_count())
 """
 
 
-def test_modules_are_set_aside_once_and_again_when_more_have_come():
+def test_modules_are_set_aside_once_and_again_when_more_have_come() -> None:
     # a process of its own: what is set aside there stays so for its whole life
     told = subprocess.run([sys.executable, "-c", WORKER], check=True, capture_output=True, text=True).stdout
     first, second = map(int, told.split())
