@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from batch.attempts import Check
 from batch.ledger import rows_counted
 from batch.plan import Plan
-from batch.raw import RawVersion
 from batch.shard import ShardCount
 from tallymark.buckets import Grain, instant, minute_of
-from tallymark.publication import Publication
+from tallymark.documents.attempts import Check
+from tallymark.documents.publication import Publication
+from tallymark.raw.table import RawVersion
 from tallymark.store import ViewStore
 
 __all__ = ["check"]

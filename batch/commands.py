@@ -45,12 +45,12 @@ def recompute(
     Example: tallymark recompute --json
     """
     from batch import recompute as recount
-    from batch.audit.completeness import look
+    from batch.audit.completeness.look import look
     from batch.distribute import by_size, on_spark, serially
-    from batch.raw import RawTable
     from batch.session import session
     from batch.show import progress, show_recount, show_recount_json
-    from tallymark.wiring import open_store
+    from tallymark.raw.table import RawTable
+    from tallymark.store.open import open_store
 
     days = frozenset(map(_day, again or ()))
     settings = Settings.load(os.environ)
@@ -80,10 +80,9 @@ def versions(*, json: _Json = False) -> None:
 
     Example: tallymark versions
     """
-    from batch import attempts
     from batch.show import show_versions, show_versions_json
-    from tallymark import publication
-    from tallymark.wiring import open_store
+    from tallymark.documents import attempts, publication
+    from tallymark.store.open import open_store
 
     store = open_store(Settings.load(os.environ))
     published = publication.history(store)
@@ -105,7 +104,7 @@ def rollback(
     from batch.publish import rollback as publish_again
     from batch.recompute import utc_now
     from batch.show import show_publication, show_publication_json
-    from tallymark.wiring import open_store
+    from tallymark.store.open import open_store
 
     store = open_store(Settings.load(os.environ))
     now = publish_again(store, version, now=utc_now)

@@ -15,12 +15,12 @@ from typing import Any, Final
 
 import polars as pl
 
-from batch.raw import RawFile
 from tallymark.buckets import Bucket, Grain
 from tallymark.cells import Cell, shard_of
-from tallymark.s3 import S3, is_s3
+from tallymark.raw.errors import explaining
+from tallymark.raw.s3 import S3, is_s3
+from tallymark.raw.table import RawFile
 from tallymark.sketch import Sketch
-from tallymark.storage_errors import explaining
 from tallymark.tally import ZERO, Tally
 
 __all__ = ["Counted", "count", "rows_by_hour", "scan"]

@@ -102,8 +102,8 @@ def _report(order: bytes, settings: Settings) -> dict[str, bytes | str | bool]:
     """Carry out one order, in a Spark worker."""
     os.environ.setdefault("POLARS_MAX_THREADS", "1")  # read at its import; each core has a task already
     from batch.shard import recount_shard
-    from tallymark.spark_worker import set_modules_aside
-    from tallymark.wiring import open_store
+    from tallymark.spark.worker import set_modules_aside
+    from tallymark.store.open import open_store
 
     set_modules_aside()
     try:

@@ -20,12 +20,12 @@ from typing import Final
 
 import msgspec
 
-from batch.attempts import AttemptRecord, Days, hours_of
 from batch.ledger import rows_counted
-from batch.raw import RawFile, RawVersion
 from tallymark.buckets import Grain, minute_of
 from tallymark.cells import SHARDS
-from tallymark.publication import Progress, Publication
+from tallymark.documents.attempts import AttemptRecord, Days, hours_of
+from tallymark.documents.publication import Progress, Publication
+from tallymark.raw.table import RawFile, RawVersion
 from tallymark.store import ViewStore
 
 __all__ = ["DayTask", "HourTask", "Plan", "ShardTask", "make_plan", "provable_until"]

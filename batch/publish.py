@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from tallymark import publication
-from tallymark.coverage import missing_before
+from tallymark.documents import publication
+from tallymark.documents.coverage import missing_before
+from tallymark.documents.publication import Publication
 from tallymark.errors import PublicationConflict
-from tallymark.publication import Publication
 from tallymark.store import ViewStore
 
 __all__ = ["publish_version", "rollback"]

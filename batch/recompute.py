@@ -21,19 +21,19 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from batch import attempts
-from batch.attempts import AttemptRecord, State
-from batch.begin import Begun, begin
 from batch.checks import check
 from batch.distribute import Distribute
 from batch.publish import publish_version
-from batch.raw import RawTable
 from batch.shard import ShardCount
+from batch.start import Begun, begin
 from batch.steps import Step, Watch, unwatched
+from tallymark.documents import attempts
+from tallymark.documents.attempts import AttemptRecord, State
+from tallymark.documents.publication import Publication
 from tallymark.errors import ChecksFailed, PublicationConflict
-from tallymark.lease import holding
-from tallymark.publication import Publication
+from tallymark.raw.table import RawTable
 from tallymark.store import ViewStore
+from tallymark.store.lease import holding
 
 __all__ = ["Recount", "recompute", "utc_now"]
 

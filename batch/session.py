@@ -24,7 +24,7 @@ def session(settings: Settings) -> Iterator[Callable[[], SparkSession]]:
 
     def start() -> SparkSession:
         if not started:
-            from tallymark.spark import start_spark
+            from tallymark.spark.session import start_spark
 
             started.append(start_spark(settings, "recompute", options=_OPTIONS))
         return started[0]

@@ -19,7 +19,7 @@ from batch.ledger import ledger_cells
 from batch.plan import ShardTask
 from batch.rollup import day_cells, in_chunks, month_cells
 from batch.slices import ROWS, Slice, slices
-from batch.sweep import stored_keys, vanished_hours, vanished_minutes
+from batch.tombstones import stored_keys, vanished_hours, vanished_minutes
 from tallymark.buckets import Grain
 from tallymark.cells import Cell
 from tallymark.store import Attempt, View, ViewStore

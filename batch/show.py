@@ -12,10 +12,10 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from batch.attempts import AttemptRecord
 from batch.recompute import Recount
 from batch.steps import Step, Watch, unwatched
-from tallymark.publication import Publication
+from tallymark.documents.attempts import AttemptRecord
+from tallymark.documents.publication import Publication
 
 __all__ = [
     "progress",

@@ -21,11 +21,11 @@ from typing import Annotated, Final
 import psutil
 import typer
 
-from infra.process import end, process_of, spawn
-from tallymark.command.home import Home
-from tallymark.command.ports import answers, trouble_with
-from tallymark.command.show import say
-from tallymark.command.system import child_environment
+from infra.host.home import Home
+from infra.host.ports import answers, trouble_with
+from infra.host.process import end, process_of, spawn
+from infra.system.processes import child_environment
+from tallymark.cli.terminal import say
 from tallymark.errors import ProcessError
 from tallymark.settings import Address, Settings
 

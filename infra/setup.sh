@@ -46,7 +46,7 @@ make_venv() {
 has_java() {
     "$venv/bin/python" - <<'EOF'
 import os, sys
-from tallymark.command.java import find_java
+from infra.host.java import find_java
 java = find_java(os.environ)
 sys.exit(0 if java and java.supported else 1)
 EOF
@@ -66,7 +66,7 @@ require_java() {
         done
         has_java && return
     fi
-    fail "Spark needs Java 17 or 21: $("$venv/bin/python" -c 'from tallymark.command.java import how_to_install as how; print(how())')"
+    fail "Spark needs Java 17 or 21: $("$venv/bin/python" -c 'from infra.host.java import how_to_install as how; print(how())')"
 }
 
 # Only the cluster mode needs Maven: it fetches the jars of the servers. Without it all else works, and is tested.

@@ -17,16 +17,14 @@ from serving.audits import Audits
 from serving.coverage_metrics import watch_coverage
 from serving.examples import EXAMPLES
 from serving.metrics import AnswerMetrics
-from serving.models import Answer, Answers, Series, Stats, Versions
 from serving.routes import query_routes
 from serving.store_metrics import watch_servers
 from serving.system_metrics import watch_system
-from tallymark import publication
+from tallymark.client.wire import Answer, Answers, Series, Stats, Versions
+from tallymark.documents import publication
+from tallymark.documents.publication import Publication
 from tallymark.errors import StoreUnavailable
-from tallymark.publication import Publication
-from tallymark.settings import Settings
-from tallymark.store import ViewStore
-from tallymark.web import (
+from tallymark.http.problems import (
     add_probes,
     amend_openapi,
     answer_problems,
@@ -34,6 +32,8 @@ from tallymark.web import (
     observe_requests,
     require_token,
 )
+from tallymark.settings import Settings
+from tallymark.store import ViewStore
 
 __all__ = ["create_app"]
 

@@ -12,8 +12,8 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from serving.tables import Listed, Rows
 from tallymark.buckets import instant
+from tallymark.client.tables import Listed, Rows
 from tallymark.store import ViewStore
 
 __all__ = ["MOST", "Audit", "AuditedHour", "AuditedHours", "Audits", "read_audits"]

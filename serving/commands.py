@@ -11,7 +11,7 @@ import typer
 from tallymark.settings import Settings
 
 if TYPE_CHECKING:
-    from serving.client import Tallymark
+    from tallymark.client.counts import Tallymark
 
 __all__ = ["api", "count", "stats"]
 
@@ -36,9 +36,9 @@ def api() -> None:
     Example: `curl 'localhost:8400/v1/count?video_id=ATL&type=view&last=24h'`
     """
     from serving.app import create_app
+    from tallymark.http.server import serve
     from tallymark.logs import begin_logs
-    from tallymark.server import serve
-    from tallymark.wiring import open_store
+    from tallymark.store.open import open_store
 
     settings = Settings.load(os.environ)
     begin_logs(settings.logs)
@@ -92,7 +92,7 @@ def stats(
 
 
 def _client() -> Tallymark:
-    from serving.client import Tallymark
+    from tallymark.client.counts import Tallymark
 
     # who waits at a terminal wants to know now
     return Tallymark.of(Settings.load(os.environ), pauses=())

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from tallymark.coverage import Known, known
+from tallymark.documents.coverage import Known, known
 from tallymark.errors import StoreUnavailable
 from tallymark.store import ViewStore
 

@@ -8,9 +8,9 @@ from typing import Any, Final
 import msgspec
 
 from serving.audits import Audit, AuditedHour, Audits
-from serving.models import Answer, Answers, Coverage, GrainName, Interval, Point, Series, Stats, Versions
-from serving.questions import Function
-from tallymark.publication import Publication
+from tallymark.client.questions import Function
+from tallymark.client.wire import Answer, Answers, Coverage, GrainName, Interval, Point, Series, Stats, Versions
+from tallymark.documents.publication import Publication
 
 __all__ = ["EXAMPLES", "QUESTIONS"]
 

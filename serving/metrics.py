@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter
 
-from serving.models import Envelope
+from tallymark.client.wire import Envelope
 from tallymark.errors import StoreUnavailable
 
 __all__ = ["AnswerMetrics"]

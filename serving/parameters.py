@@ -13,8 +13,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidato
 
 from serving.audits import MOST
 from serving.examples import QUESTIONS
-from serving.models import GrainName
-from serving.questions import ID_PATTERN, Function, Question, checked_id, checked_type, moment, range_asked
+from tallymark.client.questions import ID_PATTERN, Function, Question, checked_id, checked_type, moment, range_asked
+from tallymark.client.wire import GrainName
 from tallymark.event import MAX_ID, TYPE_PATTERN
 from tallymark.settings import parse_duration
 

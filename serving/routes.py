@@ -11,20 +11,20 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from serving import stitch
+from serving.answers import stitch
+from serving.answers.quality import Patience
+from serving.answers.series import series
+from serving.answers.snapshot import Snapshots
 from serving.audits import read_audits
 from serving.metrics import AnswerMetrics
-from serving.models import Answers, Versions
 from serving.parameters import Asked, AskedAudits, AskedMany, AskedSeries
-from serving.questions import Function
-from serving.reader import Snapshots
-from serving.series import series
-from serving.standing import Patience
-from tallymark import publication
+from tallymark.client.questions import Function
+from tallymark.client.wire import Answers, Versions
+from tallymark.documents import publication
 from tallymark.errors import InvalidQuestion
+from tallymark.http.problems import problems
 from tallymark.settings import Settings
 from tallymark.store import ViewStore
-from tallymark.web import problems
 
 __all__ = ["query_routes"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from serving.models import Answer, Envelope, Number, Stats
+from tallymark.client.wire import Answer, Envelope, Number, Stats
 
 __all__ = ["answer_lines", "stats_lines"]
 

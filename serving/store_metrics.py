@@ -9,9 +9,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
-from tallymark.breaker import Circuit
-from tallymark.hbase_server import ServerState
-from tallymark.hbase_servers import OnServers
+from tallymark.store.hbase.address import OnServers
+from tallymark.store.hbase.breaker import Circuit
+from tallymark.store.hbase.endpoint import ServerState
 
 __all__ = ["watch_servers"]
 

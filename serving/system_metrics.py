@@ -15,10 +15,10 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from serving.audits import Audit, read_audits
-from tallymark import publication
-from tallymark.canary import CanaryRound, read_rounds
+from tallymark.documents import publication
+from tallymark.documents.canary import CanaryRound, read_rounds
+from tallymark.documents.publication import Progress, Publication
 from tallymark.errors import StoreUnavailable
-from tallymark.publication import Progress, Publication
 from tallymark.store import ViewStore
 
 __all__ = ["watch_system"]

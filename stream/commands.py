@@ -41,10 +41,10 @@ def gateway() -> None:
     Example: curl localhost:8401/v1/events -H 'Content-Type: application/json'
     -d '{"event_id": "e1", "type": "view", "video_id": "ATL", "occurred_at": "2026-01-31T12:00:00Z"}'
     """
-    from stream.gateway import create_app
+    from stream.gateway.app import create_app
     from stream.log import open_log
+    from tallymark.http.server import serve
     from tallymark.logs import begin_logs
-    from tallymark.server import serve
 
     settings = Settings.load(os.environ)
     begin_logs(settings.logs)
@@ -103,10 +103,10 @@ def replay(
     """
     from itertools import islice
 
-    from stream.courier import Courier, Retry
-    from stream.deliveries import between
-    from stream.replay import Pace, batches, deliveries, replay, resend_every
-    from stream.replay_report import show, show_json
+    from stream.replay.deliveries import between
+    from stream.replay.report import show, show_json
+    from stream.replay.sender import Pace, batches, deliveries, replay, resend_every
+    from tallymark.client.courier import Courier, Retry
 
     settings = Settings.load(os.environ)
     courier = Courier(
@@ -157,9 +157,9 @@ def dead_letters_list(
     """
     from collections import deque
 
-    from stream.dead_letters import DeadLetter, dead_letters
-    from stream.dead_letters_report import show, show_json
-    from tallymark.wiring import open_store
+    from stream.archive.dead_letters_report import show, show_json
+    from tallymark.documents.dead_letters import DeadLetter, dead_letters
+    from tallymark.store.open import open_store
 
     store = open_store(Settings.load(os.environ))
     total = 0

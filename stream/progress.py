@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import deque
 
 from stream.log import Horizon, Positions
-from tallymark.publication import Progress
+from tallymark.documents.publication import Progress
 from tallymark.store import ViewStore
 
 __all__ = ["ProgressTracker", "has_passed"]

@@ -15,23 +15,23 @@ from typing import Final
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
-from stream.archive import Archive, begin_archive, start_archive
-from stream.catch_up import CatchUp
+from stream.archive.query import Archive, begin_archive, start_archive
 from stream.checkpoint import Checkpoint
 from stream.log import EventLog, Horizon, Positions, open_log
 from stream.log.spark_source import positions_of
 from stream.metrics import watching
 from stream.progress import ProgressTracker, has_passed
 from stream.reports import last_report
-from stream.speed import begin_epoch, start_speed
-from tallymark import publication
+from stream.speed.catch_up import CatchUp
+from stream.speed.query import begin_epoch, start_speed
+from tallymark.documents import publication
+from tallymark.documents.publication import ARCHIVE, SPEED, read_progress
 from tallymark.errors import TallymarkError, Unavailable
-from tallymark.lease import holding
-from tallymark.publication import ARCHIVE, SPEED, read_progress
 from tallymark.settings import Settings
-from tallymark.spark import start_spark
+from tallymark.spark.session import start_spark
 from tallymark.store import ViewStore
-from tallymark.wiring import open_store
+from tallymark.store.lease import holding
+from tallymark.store.open import open_store
 
 __all__ = ["SPARK_OPTIONS", "finished_by", "run_stream"]
 

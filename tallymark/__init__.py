@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from tallymark.buckets import Bucket, Grain, Span, TimeRange
     from tallymark.cells import Cell, CellKey, CellSpan
+    from tallymark.documents.publication import Progress, Publication
     from tallymark.event import Event, decode, encode
-    from tallymark.publication import Progress, Publication
     from tallymark.settings import Settings
     from tallymark.sketch import Sketch
     from tallymark.store import Attempt, Stamp, View, ViewStore
@@ -46,7 +46,7 @@ _HOMES: Final = {
     "buckets": ("Bucket", "Grain", "Span", "TimeRange"),
     "cells": ("Cell", "CellKey", "CellSpan"),
     "event": ("Event", "decode", "encode"),
-    "publication": ("Progress", "Publication"),
+    "documents.publication": ("Progress", "Publication"),
     "settings": ("Settings",),
     "sketch": ("Sketch",),
     "store": ("Attempt", "Stamp", "View", "ViewStore"),

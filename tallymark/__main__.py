@@ -17,11 +17,11 @@ _INTERRUPTED: Final = 130
 def main() -> None:
     """Run the command in `sys.argv` and exit: 0 done, 1 an error that is explained, 2 usage, 130 interrupted."""
     if "LIFELINE_FD" in os.environ:
-        from tallymark.command.lifeline import follow
+        from tallymark.cli.lifeline import follow
 
         follow(int(os.environ.pop("LIFELINE_FD")))
     try:
-        from tallymark.command.root import root
+        from tallymark.cli.root import root
 
         root()(prog_name="tallymark")
     except TallymarkError as error:

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from clusters import RunningCluster, running_cluster, why_no_cluster
-from modes import MODES
-from systems import running, settings_in
 
-from tallymark.command.java import find_java
+from infra.host.java import find_java
 from tallymark.settings import Settings
+from tests.support.clusters import RunningCluster, running_cluster, why_no_cluster
+from tests.support.modes import MODES
+from tests.support.systems import running, settings_in
 
 
 def pytest_configure() -> None:

@@ -29,7 +29,7 @@ def audit(
     """
     from batch.audit.run import audit as run
     from batch.audit.show import show_audit, show_audit_json
-    from tallymark.wiring import open_store
+    from tallymark.store.open import open_store
 
     settings = Settings.load(os.environ)
     asked = {"start": _instant(start, "--from"), "until": _instant(until, "--until")}

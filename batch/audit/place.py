@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tallymark.s3 import S3, is_s3
+from tallymark.raw.errors import explaining
+from tallymark.raw.s3 import S3, is_s3
 from tallymark.settings import Settings
-from tallymark.storage_errors import explaining
 
 __all__ = ["put", "reports_uri"]
 

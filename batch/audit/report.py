@@ -7,8 +7,8 @@ from html import escape
 from pathlib import Path
 from typing import Final
 
+from batch.audit.completeness.section import missing
 from batch.audit.figures import AuditRecord, Difference, HourFigures
-from batch.audit.missing import missing
 from batch.audit.plots import bars, line
 from batch.audit.tables import table, time
 from tallymark.buckets import instant

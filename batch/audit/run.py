@@ -9,21 +9,21 @@ from typing import Final
 
 import msgspec
 
-from batch.audit import record as records
-from batch.audit.completeness import look
+from batch.audit.bounds.renew import in_words, renew
+from batch.audit.comparison.scope import Scope, scope
+from batch.audit.comparison.survey import Survey, survey, versions_table
+from batch.audit.completeness.look import look
 from batch.audit.expectations import decide
 from batch.audit.figures import AuditRecord, Expected
 from batch.audit.place import put, reports_uri
-from batch.audit.record import Last
-from batch.audit.renew import in_words, renew
 from batch.audit.report import page
-from batch.audit.scope import Scope, scope
-from batch.audit.survey import Survey, survey, versions_table
-from batch.raw import RawTable, RawVersion
-from tallymark import publication
 from tallymark.buckets import instant
+from tallymark.documents import audits as records
+from tallymark.documents import publication
+from tallymark.documents.audits import Last
+from tallymark.documents.evidence import Evidence
 from tallymark.errors import NothingToRecount
-from tallymark.evidence import Evidence
+from tallymark.raw.table import RawTable, RawVersion
 from tallymark.settings import Settings
 from tallymark.store import ViewStore
 

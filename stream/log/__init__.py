@@ -81,10 +81,10 @@ def open_log(settings: Settings) -> EventLog:
     Raises LogUnavailable, and IncompatibleStore for topics that are missing or unfit.
     """
     if settings.log.startswith("kafka:"):
-        from stream.log.kafka import open_kafka_log
+        from stream.log.kafka.log import open_kafka_log
 
         return open_kafka_log(settings)
-    from stream.log.sqlite import SqliteLog
+    from stream.log.sqlite.log import SqliteLog
 
     return SqliteLog(log_path(settings))
 

@@ -27,10 +27,10 @@ def undecoded_stream(spark: SparkSession, settings: Settings, *, start: Position
     Partitions that `start` does not name, because the log got them later, are read from their beginning.
     """
     if _is_kafka(settings):
-        from stream.log.kafka_source import columns_from_kafka
+        from stream.log.kafka.source import columns_from_kafka
 
         return columns_from_kafka(spark, settings, start=start, max_rows=max_rows)
-    from stream.log.sqlite_source import ranges_from_sqlite
+    from stream.log.sqlite.source import ranges_from_sqlite
 
     return ranges_from_sqlite(spark, settings, start=start, max_rows=max_rows)
 
@@ -38,10 +38,10 @@ def undecoded_stream(spark: SparkSession, settings: Settings, *, start: Position
 def decoding(settings: Settings) -> Decode:
     """A function for mapInArrow over `undecoded_stream`: its records as `stream.decoding.DECODED`."""
     if _is_kafka(settings):
-        from stream.log.kafka_source import columns_decoded
+        from stream.log.kafka.source import columns_decoded
 
         return columns_decoded(settings)
-    from stream.log.sqlite_source import ranges_decoded
+    from stream.log.sqlite.source import ranges_decoded
 
     return ranges_decoded(settings)
 
@@ -49,10 +49,10 @@ def decoding(settings: Settings) -> Decode:
 def event_stream(spark: SparkSession, settings: Settings, *, start: Positions, max_rows: int) -> DataFrame:
     """As `undecoded_stream`, the events among its records as `stream.decoding.EVENTS`."""
     if _is_kafka(settings):
-        from stream.log.kafka_source import events_from_kafka
+        from stream.log.kafka.source import events_from_kafka
 
         return events_from_kafka(spark, settings, start=start, max_rows=max_rows)
-    from stream.log.sqlite_source import events_from_sqlite
+    from stream.log.sqlite.source import events_from_sqlite
 
     return events_from_sqlite(spark, settings, start=start, max_rows=max_rows)
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import pytest
-from systems import ROOT, environment
 
 from tallymark.settings import Settings
+from tests.support.systems import ROOT, environment
 
 VENV = ROOT / ".venv-airflow"
 COMMAND = shlex.join(("env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "tallymark"))

@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recounts import World, many_events
-from speed_views import count_in_both
-from streams import has_read
-from systems import eventually, post, running, settings_in, told
-from webhooks import Webhook, webhook
 
 from stream.log import open_log
 from tallymark.buckets import Grain
 from tallymark.cells import SHARDS
-from tallymark.command.table import COMMANDS
-from tallymark.publication import ARCHIVE, SPEED, publish_epoch
+from tallymark.cli.table import COMMANDS
+from tallymark.documents.publication import ARCHIVE, SPEED, publish_epoch
 from tallymark.settings import Settings
 from tallymark.store import Stamp, View
 from tallymark.tally import Tally
+from tests.support.recounts import World, many_events
+from tests.support.speed_views import count_in_both
+from tests.support.streams import has_read
+from tests.support.systems import eventually, post, running, settings_in, told
+from tests.support.webhooks import Webhook, webhook
 
 pytestmark = pytest.mark.slow
 

@@ -13,14 +13,14 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from recounts import World, many_events
-from speed_views import count_in_both
-from systems import eventually, free_ports, processes_of, tallymark, told
 
-from tallymark import publication
-from tallymark.lease import held_since
-from tallymark.publication import publish_epoch
+from tallymark.documents import publication
+from tallymark.documents.publication import publish_epoch
 from tallymark.settings import Settings
+from tallymark.store.lease import held_since
+from tests.support.recounts import World, many_events
+from tests.support.speed_views import count_in_both
+from tests.support.systems import eventually, free_ports, processes_of, tallymark, told
 
 pytestmark = pytest.mark.slow
 

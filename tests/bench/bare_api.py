@@ -6,7 +6,7 @@ import os
 
 from fastapi import FastAPI, Response
 
-from tallymark.server import serve
+from tallymark.http.server import serve
 from tallymark.settings import Settings
 
 app = FastAPI()

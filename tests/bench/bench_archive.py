@@ -21,15 +21,15 @@ from typing import Any, Final
 
 from pyspark.sql import SparkSession
 
-from batch.raw import RawTable
-from stream.archive import Archive, begin_archive, start_archive
+from stream.archive.query import Archive, begin_archive, start_archive
 from stream.decoding import decode_records
 from stream.log import open_log
 from stream.progress import has_passed
 from stream.run import SPARK_OPTIONS, finished_by
+from tallymark.raw.table import RawTable
 from tallymark.settings import Settings
-from tallymark.spark import start_spark
-from tallymark.wiring import open_store
+from tallymark.spark.session import start_spark
+from tallymark.store.open import open_store
 from tests.bench.phases import deadline, number, say
 from tests.bench.records import VARIETY, numbered, templates
 from tests.bench.report import record

@@ -20,14 +20,14 @@ from typing import Any, Final
 import psutil
 
 from batch.count import count
-from batch.raw import RawTable
 from tallymark.buckets import Grain
 from tallymark.cells import Cell
-from tallymark.publication import Progress, publish_epoch
+from tallymark.documents.publication import Progress, publish_epoch
+from tallymark.raw.table import RawTable
 from tallymark.settings import Settings
 from tallymark.store import Stamp, View, ViewStore
+from tallymark.store.open import open_store
 from tallymark.tally import Tally
-from tallymark.wiring import open_store
 from tests.bench.recount_load import DAY_MS, write_raw
 from tests.bench.report import record
 

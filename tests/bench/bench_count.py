@@ -26,7 +26,7 @@ from tallymark.settings import Settings
 from tests.bench.count_store import HOT, Built, build
 from tests.bench.phases import deadline, say
 from tests.bench.report import percentiles, record
-from tests.systems import environment, settings_in
+from tests.support.systems import environment, settings_in
 
 RATE = 200
 SECONDS = 20

@@ -17,7 +17,7 @@ import psutil
 from tallymark.buckets import Grain, Span
 from tallymark.cells import SHARDS, CellSpan
 from tallymark.store import View, ViewStore
-from tallymark.wiring import open_store
+from tallymark.store.open import open_store
 from tests.bench.bench_count import RATE, SECONDS, measured, requests
 from tests.bench.count_store import HOT, fill
 from tests.bench.phases import deadline, say

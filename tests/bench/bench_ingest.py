@@ -16,18 +16,18 @@ from typing import Any, Final
 
 import psutil
 
-from stream.client import TallymarkClient
-from stream.courier import Courier
-from stream.log.sqlite import SqliteLog
-from stream.nycflights import flights
-from stream.replay import Pace, batches, replay
+from stream.log.sqlite.log import SqliteLog
+from stream.replay.nycflights import flights
+from stream.replay.sender import Pace, batches, replay
+from tallymark.client.courier import Courier
+from tallymark.client.producer import TallymarkClient
 from tallymark.event import encode
 from tallymark.settings import Settings
 from tests.bench.gateway_load import Load, Spread, gateway, load, shown
 from tests.bench.phases import deadline, number, say
 from tests.bench.post_load import EVENTS_PER_POST, events
 from tests.bench.report import record
-from tests.systems import settings_in
+from tests.support.systems import settings_in
 
 SECONDS: Final = 4.0
 CONNECTIONS: Final = (1, 4, 16)

@@ -20,7 +20,7 @@ import psutil
 
 from tallymark.settings import Settings
 from tests.bench.report import machine, record
-from tests.systems import ROOT, environment, eventually, processes_of, running, settings_in, tallymark
+from tests.support.systems import ROOT, environment, eventually, processes_of, running, settings_in, tallymark
 
 SCRAPES: Final = 300
 PAUSE: Final = 0.05

@@ -26,15 +26,15 @@ from typing import Any, Final
 
 import psutil
 
-from batch.raw import RawTable, RawVersion
+from tallymark.documents.publication import Progress
 from tallymark.event import Event
-from tallymark.publication import Progress
+from tallymark.raw.table import RawTable, RawVersion
 from tallymark.settings import Settings
-from tallymark.wiring import open_store
+from tallymark.store.open import open_store
 from tests.bench.phases import deadline, say
 from tests.bench.recount_load import DAY_MS, write_raw
 from tests.bench.report import record
-from tests.raw_writer import RawWriter
+from tests.support.raw_writer import RawWriter
 
 _EVENTS: Final = 2_000_000
 _RUNS: Final = 3

@@ -15,7 +15,7 @@ from typing import Any
 from tests.bench.phases import deadline, number
 from tests.bench.report import record
 from tests.bench.steady import steady
-from tests.systems import settings_in
+from tests.support.systems import settings_in
 
 
 def main() -> dict[str, Any]:

@@ -22,13 +22,13 @@ from pyspark.sql.classic.dataframe import DataFrame
 
 from stream.log import open_log
 from stream.run import SPARK_OPTIONS, finished_by
-from stream.speed import begin_epoch, start_speed
+from stream.speed.query import begin_epoch, start_speed
 from tallymark.buckets import Grain
 from tallymark.cells import SHARDS
 from tallymark.settings import Settings
-from tallymark.spark import start_spark
+from tallymark.spark.session import start_spark
 from tallymark.store import View, ViewStore
-from tallymark.wiring import open_store
+from tallymark.store.open import open_store
 from tests.bench.java_peers import PEERS, peer
 from tests.bench.phases import deadline, number, say
 from tests.bench.report import record

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from tallymark.buckets import Grain, Span, minute_of
 from tallymark.cells import Cell
-from tallymark.publication import NOTHING_PUBLISHED, Progress, Publication, publish
+from tallymark.documents.publication import NOTHING_PUBLISHED, Progress, Publication, publish
 from tallymark.sketch import Sketch
-from tallymark.sqlite_store import SqliteViewStore
 from tallymark.store import Attempt, Stamp, View, ViewStore
+from tallymark.store.sqlite import SqliteViewStore
 from tallymark.tally import Tally
 
 HOT = [f"hot-{n}" for n in range(4)]

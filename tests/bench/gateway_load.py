@@ -14,7 +14,7 @@ import psutil
 
 from tallymark.settings import Settings
 from tests.bench.report import percentiles
-from tests.systems import ROOT, environment, eventually, get
+from tests.support.systems import ROOT, environment, eventually, get
 
 __all__ = ["Load", "Spread", "gateway", "load", "shown"]
 

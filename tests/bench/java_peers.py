@@ -14,9 +14,9 @@ from uuid import uuid4
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-import infra.jars
-from infra.site import require_java
-from stream.log.kafka_access import kafka_access
+import infra.cluster.jars
+from infra.cluster.site import require_java
+from stream.log.kafka.access import kafka_access
 from tallymark.settings import Settings
 
 __all__ = ["PEERS", "Peer", "peer"]
@@ -95,5 +95,5 @@ def peer(name: str, does: str, settings: Settings) -> Iterator[Peer]:
 
 def _jars(name: str) -> Path:
     """Fetched as those of the servers, into the same cache; only their poms lie here."""
-    with patch.object(infra.jars, "_POMS", _FOLDER):
-        return infra.jars.jars(name)
+    with patch.object(infra.cluster.jars, "_POMS", _FOLDER):
+        return infra.cluster.jars.jars(name)

@@ -11,12 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
-from infra.cluster import Cluster
-from infra.shape import Names
+from infra.cluster.cluster import Cluster
+from infra.cluster.shape import Names
 from tallymark.errors import ProcessError
 from tallymark.settings import Settings
 from tests.bench.phases import say
-from tests.systems import settings_in
+from tests.support.systems import settings_in
 
 __all__ = ["Servers", "servers"]
 

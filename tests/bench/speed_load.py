@@ -21,7 +21,7 @@ from tallymark.cells import CellSpan
 from tallymark.event import Event, encode
 from tallymark.settings import Settings
 from tallymark.store import View
-from tallymark.wiring import open_store
+from tallymark.store.open import open_store
 from tests.bench.records import numbered, templates
 
 PROBE_EVERY = 0.2

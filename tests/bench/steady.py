@@ -14,17 +14,17 @@ from typing import Any, Final, NamedTuple
 
 import psutil
 
+from infra.host.home import Home
+from infra.system.processes import running as state_of
 from stream.log import open_log
 from stream.progress import has_passed
-from tallymark.command.home import Home
-from tallymark.command.system import running as state_of
-from tallymark.publication import ARCHIVE, SPEED, read_progress
+from tallymark.documents.publication import ARCHIVE, SPEED, read_progress
 from tallymark.settings import Settings
 from tallymark.store import ViewStore
-from tallymark.wiring import open_store
+from tallymark.store.open import open_store
 from tests.bench.phases import say
 from tests.bench.report import percentiles
-from tests.systems import ROOT, environment, running
+from tests.support.systems import ROOT, environment, running
 
 __all__ = ["steady"]
 

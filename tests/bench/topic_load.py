@@ -9,7 +9,7 @@ from typing import Final
 
 from confluent_kafka import Producer
 
-from stream.log.kafka_access import kafka_access
+from stream.log.kafka.access import kafka_access
 from tallymark.settings import Settings
 from tests.bench.phases import say
 from tests.bench.records import numbered, templates

@@ -13,7 +13,7 @@ import pytest
 
 from tallymark.settings import Settings
 from tallymark.store import ViewStore
-from tallymark.wiring import open_store
+from tallymark.store.open import open_store
 
 
 @pytest.fixture(scope="module", params=["sqlite", "hbase"])

@@ -14,11 +14,11 @@ from itertools import pairwise
 from uuid import uuid4
 
 import pytest
-from clusters import RunningCluster
-from systems import eventually
 
 from stream.log import EventLog, Horizon, Record, open_log
 from tallymark.settings import Settings
+from tests.support.clusters import RunningCluster
+from tests.support.systems import eventually
 
 LOGS = ("sqlite", "kafka")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import psutil
 import pytest
-from clusters import RunningCluster
-from raw_tables import commits, pinned, written
-from recounts import MIDNIGHT
 
 from tallymark.errors import RawUnavailable
 from tallymark.event import Event
 from tallymark.settings import Settings
-from tallymark.sqlite_store import SqliteViewStore
+from tallymark.store.sqlite import SqliteViewStore
+from tests.support.clusters import RunningCluster
+from tests.support.raw_tables import commits, pinned, written
+from tests.support.recounts import MIDNIGHT
 
 
 @contextmanager

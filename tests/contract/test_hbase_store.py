@@ -13,19 +13,19 @@ from pathlib import Path
 
 import happybase
 import pytest
-from clusters import RunningCluster
-from minutes import NOON, found, minute, tally
-from proxies import Proxy, proxy_to
-from systems import eventually, free_ports
 
-from tallymark.breaker import Circuit
 from tallymark.buckets import Bucket, Grain
 from tallymark.cells import SHARDS, Cell
 from tallymark.errors import IncompatibleStore, StoreUnavailable
-from tallymark.hbase_store import HBaseViewStore
 from tallymark.settings import Address, Settings
 from tallymark.store import Attempt, Stamp, View
-from tallymark.wiring import open_store
+from tallymark.store.hbase.breaker import Circuit
+from tallymark.store.hbase.store import HBaseViewStore
+from tallymark.store.open import open_store
+from tests.support.clusters import RunningCluster
+from tests.support.minutes import NOON, found, minute, tally
+from tests.support.proxies import Proxy, proxy_to
+from tests.support.systems import eventually, free_ports
 
 
 class Tables:
@@ -100,7 +100,7 @@ def test_a_swap_whose_answer_was_lost_is_no_win_over_who_came_after_it(
 def test_a_write_that_a_server_does_late_changes_nothing_any_more(
     store: HBaseViewStore, direct: HBaseViewStore, proxy: Proxy, video: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tallymark.hbase_store._WORK_SECONDS", 0.5)
+    monkeypatch.setattr("tallymark.store.hbase.store._WORK_SECONDS", 0.5)
     proxy.hold_back(2)  # the first one reads
     store.write_document(video, b"old")
     direct.write_document(video, b"new")

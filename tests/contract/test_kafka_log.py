@@ -10,18 +10,18 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from clusters import RunningCluster
 from confluent_kafka import Producer
 from kafka import KafkaAdminClient, TopicPartition
-from kafka_clients import append, append_foreign, fresh_topic, kept, topic_of
-from systems import eventually, free_ports
 
 from stream.log import open_log
-from stream.log.kafka import KafkaLog
-from stream.log.kafka_access import kafka_access
-from stream.log.kafka_admin import create_topic
+from stream.log.kafka.access import kafka_access
+from stream.log.kafka.admin import create_topic
+from stream.log.kafka.log import KafkaLog
 from tallymark.errors import IncompatibleStore, LogUnavailable
 from tallymark.settings import Settings
+from tests.support.clusters import RunningCluster
+from tests.support.kafka_clients import append, append_foreign, fresh_topic, kept, topic_of
+from tests.support.systems import eventually, free_ports
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -10,23 +10,23 @@ from pathlib import Path
 
 import boto3
 import duckdb
-import oracle
 import pytest
-from clusters import RunningCluster
-from raw_tables import LATENESS, commits, pinned, rows_in, written
-from recounts import MIDNIGHT, assert_same, cells_at, many_events
 
 from batch.count import rows_by_hour
 from batch.distribute import serially
-from batch.raw import RawTable, open_table
 from batch.recompute import recompute
 from tallymark.buckets import Grain, instant
+from tallymark.documents.publication import Progress
 from tallymark.errors import LeaseHeld, NothingToRecount, RawRefused
 from tallymark.event import Event
-from tallymark.lease import LENGTH, holding
-from tallymark.publication import Progress
+from tallymark.raw.table import RawTable, open_table
 from tallymark.settings import Settings
-from tallymark.sqlite_store import SqliteViewStore
+from tallymark.store.lease import LENGTH, holding
+from tallymark.store.sqlite import SqliteViewStore
+from tests.support import oracle
+from tests.support.clusters import RunningCluster
+from tests.support.raw_tables import LATENESS, commits, pinned, rows_in, written
+from tests.support.recounts import MIDNIGHT, assert_same, cells_at, many_events
 
 HOUR = MIDNIGHT - 120
 

@@ -13,13 +13,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from minutes import NOON, found, minute, tally
 
 from tallymark.buckets import Grain, Span
 from tallymark.cells import Cell, CellSpan
 from tallymark.errors import IncompatibleStore, StoreUnavailable
-from tallymark.sqlite_store import SqliteViewStore
 from tallymark.store import Attempt, Stamp, View
+from tallymark.store.sqlite import SqliteViewStore
+from tests.support.minutes import NOON, found, minute, tally
 
 NOBODY = 65_534
 spawn = multiprocessing.get_context("spawn")

@@ -6,16 +6,16 @@ from itertools import count
 from uuid import uuid4
 
 import pytest
-import strategies
 from hypothesis import given
 from hypothesis import strategies as st
-from minutes import NOON, found, hour_of_minutes, minute, tally
 
 from tallymark.buckets import Bucket, Grain, Span
 from tallymark.cells import SHARDS, Cell, CellKey, CellSpan, place, row_key, shard_of
 from tallymark.sketch import Sketch
 from tallymark.store import Attempt, Stamp, View, ViewStore
 from tallymark.tally import ZERO, Tally
+from tests.support import strategies
+from tests.support.minutes import NOON, found, hour_of_minutes, minute, tally
 
 EVER = 10_000
 

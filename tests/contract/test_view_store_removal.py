@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from minutes import NOON, minute, tally
-
 from tallymark.buckets import Bucket, Grain, Span
 from tallymark.cells import Cell, CellSpan, shard_of
 from tallymark.store import Attempt, Stamp, View, ViewStore
+from tests.support.minutes import NOON, minute, tally
 
 EVER = 10_000
 HOURS = [NOON + 60 * n for n in range(4)]

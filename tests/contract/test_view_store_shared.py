@@ -7,12 +7,11 @@ import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 
-from minutes import NOON, found, minute, tally
-
 from tallymark.settings import Settings
 from tallymark.store import Attempt, Stamp, View, ViewStore
+from tallymark.store.open import open_store
 from tallymark.tally import Tally
-from tallymark.wiring import open_store
+from tests.support.minutes import NOON, found, minute, tally
 
 
 def test_threads_share_a_store(store: ViewStore, video: str) -> None:

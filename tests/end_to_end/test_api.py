@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import both_views as views
 import httpx
 import pytest
-from apis import Api, filled_api
-from systems import settings_in
 
 from tallymark.buckets import TimeRange, minute_of
+from tests.support import both_views as views
+from tests.support.apis import Api, filled_api
+from tests.support.systems import settings_in
 
 
 @pytest.fixture(scope="module")

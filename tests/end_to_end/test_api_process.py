@@ -6,8 +6,9 @@ import signal
 from pathlib import Path
 
 import httpx
-from apis import api_process, client, fill
-from systems import settings_in, tallymark, told
+
+from tests.support.apis import api_process, client, fill
+from tests.support.systems import settings_in, tallymark, told
 
 
 def test_only_who_brings_a_token_is_answered(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from apis import api_process, fill
-from systems import settings_in
 
 from tallymark.settings import Settings
+from tests.support.apis import api_process, fill
+from tests.support.systems import settings_in
 
 EXAMPLES = 50
 CONFIG = """

@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from clusters import RunningCluster
-from streams import append, has_read, raw_places, streaming, words_of
-from systems import eventually, tallymark
 
+from tallymark.documents.publication import ARCHIVE, SPEED
 from tallymark.event import Event
-from tallymark.publication import ARCHIVE, SPEED
 from tallymark.settings import Settings
+from tests.support.clusters import RunningCluster
+from tests.support.streams import append, has_read, raw_places, streaming, words_of
+from tests.support.systems import eventually, tallymark
 
 pytestmark = pytest.mark.slow
 

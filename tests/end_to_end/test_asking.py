@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from apis import Api, client, filled_api
-from systems import settings_in, tallymark, told
 
-from serving.client import Tallymark
+from tallymark.client.counts import Tallymark
 from tallymark.errors import InvalidQuestion, TallymarkError, Unavailable
 from tallymark.settings import Settings
+from tests.support.apis import Api, client, filled_api
+from tests.support.systems import settings_in, tallymark, told
 
 
 @pytest.fixture(scope="module")

@@ -10,21 +10,21 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from recounts import MIDNIGHT, World, many_events
-from speed_views import count_in_both
-from systems import tallymark
 
-from batch.audit import record as records
 from batch.audit.figures import AuditRecord
 from batch.audit.run import audit
 from batch.publish import rollback
 from tallymark.buckets import Bucket, Grain, instant
 from tallymark.cells import SHARDS, Cell
+from tallymark.documents import audits as records
+from tallymark.documents.publication import publish_epoch
 from tallymark.event import Event
-from tallymark.publication import publish_epoch
 from tallymark.settings import Settings
 from tallymark.store import Attempt, Stamp, View
 from tallymark.tally import ZERO, Tally
+from tests.support.recounts import MIDNIGHT, World, many_events
+from tests.support.speed_views import count_in_both
+from tests.support.systems import tallymark
 
 PAGE_LIMIT = 2_000_000
 

@@ -11,20 +11,20 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from fastapi.testclient import TestClient
-from gateways import gateway_process, logged
-from raw_tables import FAR, commits
-from systems import settings_in, tallymark, told
 
 from serving.app import create_app
-from stream.client import TallymarkClient
+from stream.archive.files import write_files
 from stream.decoding import decode_records
 from stream.log import Record
-from stream.raw_files import write_files
-from stream.raw_place import raw_place
+from tallymark.client.producer import TallymarkClient
+from tallymark.documents.publication import ARCHIVE, Progress
 from tallymark.event import Event, encode
-from tallymark.publication import ARCHIVE, Progress
+from tallymark.raw.place import raw_place
 from tallymark.settings import Settings
-from tallymark.wiring import open_store
+from tallymark.store.open import open_store
+from tests.support.gateways import gateway_process, logged
+from tests.support.raw_tables import FAR, commits
+from tests.support.systems import settings_in, tallymark, told
 
 EVENTS = 100_000
 HOURS = 10

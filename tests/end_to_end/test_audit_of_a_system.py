@@ -7,15 +7,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from streams import append, has_read, streaming
-from systems import eventually, settings_in, tallymark, told
 
-from tallymark import publication
 from tallymark.buckets import Grain, minute_of
+from tallymark.documents import publication
+from tallymark.documents.publication import ARCHIVE, SPEED
 from tallymark.event import Event
-from tallymark.publication import ARCHIVE, SPEED
 from tallymark.settings import Settings
-from tallymark.wiring import open_store
+from tallymark.store.open import open_store
+from tests.support.streams import append, has_read, streaming
+from tests.support.systems import eventually, settings_in, tallymark, told
 
 pytestmark = pytest.mark.slow
 

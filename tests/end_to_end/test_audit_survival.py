@@ -9,26 +9,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from both_views import event
 from fastapi.testclient import TestClient
-from recounts import LATENESS, MIDNIGHT, World
-from speed_views import count_in_both, fill_speed
-from systems import free_ports, tallymark
 
-from batch.audit import record as records
 from batch.audit.figures import AuditRecord
 from batch.audit.run import audit
 from batch.publish import rollback
 from serving.app import create_app
 from tallymark.buckets import Grain, instant
 from tallymark.cells import SHARDS, Cell
+from tallymark.documents import audits as records
+from tallymark.documents.publication import publish_epoch
 from tallymark.errors import StoreUnavailable
 from tallymark.event import Event
-from tallymark.publication import publish_epoch
 from tallymark.settings import Settings
-from tallymark.sqlite_store import SqliteViewStore
 from tallymark.store import Attempt, View, ViewStore
+from tallymark.store.sqlite import SqliteViewStore
 from tallymark.tally import ZERO
+from tests.support.both_views import event
+from tests.support.recounts import LATENESS, MIDNIGHT, World
+from tests.support.speed_views import count_in_both, fill_speed
+from tests.support.systems import free_ports, tallymark
 
 
 def now() -> datetime:

@@ -11,11 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from gateways import gateway_process, logged, metric, send, views
-from systems import ROOT, eventually, free_ports, settings_in
 
 from tallymark.event import Event
 from tallymark.settings import Address, Settings
+from tests.support.gateways import gateway_process, logged, metric, send, views
+from tests.support.systems import ROOT, eventually, free_ports, settings_in
 
 
 @pytest.fixture(scope="module")

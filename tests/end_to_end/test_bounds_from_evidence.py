@@ -15,24 +15,24 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from raw_writer import RawRow, RawWriter
-from speed_views import SpeedView
 
-from batch.audit.renew import renew
+from batch.audit.bounds.renew import renew
 from batch.distribute import serially
-from batch.raw import RawTable
 from batch.recompute import recompute
-from serving import stitch
-from serving.models import Answer
-from serving.questions import Function, Question
-from serving.reader import Snapshots
-from serving.standing import Patience
-from stream.deliveries import Delivery
-from stream.nycflights import flights
+from serving.answers import stitch
+from serving.answers.quality import Patience
+from serving.answers.snapshot import Snapshots
+from stream.replay.deliveries import Delivery
+from stream.replay.nycflights import flights
 from tallymark.buckets import TimeRange, minute_of
-from tallymark.publication import Progress, publish_epoch
+from tallymark.client.questions import Function, Question
+from tallymark.client.wire import Answer
+from tallymark.documents.publication import Progress, publish_epoch
+from tallymark.raw.table import RawTable
 from tallymark.settings import Settings
-from tallymark.sqlite_store import SqliteViewStore
+from tallymark.store.sqlite import SqliteViewStore
+from tests.support.raw_writer import RawRow, RawWriter
+from tests.support.speed_views import SpeedView
 
 pytestmark = pytest.mark.slow
 

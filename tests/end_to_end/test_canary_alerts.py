@@ -15,13 +15,13 @@ from typing import Any
 
 import httpx
 import pytest
-from gateways import log_locked
-from systems import ROOT, environment, eventually, settings_in, tallymark, told
-from webhooks import webhook
 
-from tallymark.command.home import Home
-from tallymark.command.system import running
+from infra.host.home import Home
+from infra.system.processes import running
 from tallymark.settings import Settings
+from tests.support.gateways import log_locked
+from tests.support.systems import ROOT, environment, eventually, settings_in, tallymark, told
+from tests.support.webhooks import webhook
 
 BACK_WITHIN = 180  # a stream process that could not put for half a minute begins anew, with its Spark
 

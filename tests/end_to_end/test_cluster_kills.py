@@ -10,21 +10,21 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import oracle
 import polars as pl
 import pytest
-from clusters import RunningCluster, running_cluster
-from kills import kill
-from systems import environment, eventually, get, post, running, told
-from traffic import POST, Reader, Seen, Sender, assert_right
 
-from batch.raw import RawTable
 from tallymark.buckets import Grain, instant
+from tallymark.documents.publication import ARCHIVE, read_progress
 from tallymark.event import Event
-from tallymark.publication import ARCHIVE, read_progress
-from tallymark.s3 import S3
+from tallymark.raw.s3 import S3
+from tallymark.raw.table import RawTable
 from tallymark.settings import Settings
-from tallymark.wiring import open_store
+from tallymark.store.open import open_store
+from tests.support import oracle
+from tests.support.clusters import RunningCluster, running_cluster
+from tests.support.kills import kill
+from tests.support.systems import environment, eventually, get, post, running, told
+from tests.support.traffic import POST, Reader, Seen, Sender, assert_right
 
 pytestmark = pytest.mark.slow
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from clusters import RunningCluster
-from systems import ROOT, environment, eventually, processes_of, settings_in, tallymark
 
-from tallymark.command.demo.truth import Subject, Truth, read_flights
-from tallymark.command.home import Home
-from tallymark.command.system import running
+from infra.demo.truth import Subject, Truth, read_flights
+from infra.host.home import Home
+from infra.system.processes import running
 from tallymark.settings import Settings
+from tests.support.clusters import RunningCluster
+from tests.support.systems import ROOT, environment, eventually, processes_of, settings_in, tallymark
 
 SECOND_OF_2014 = 1_388_534_400
 

@@ -10,7 +10,11 @@ from uuid import uuid4
 
 import psutil
 import pytest
-from gateways import (
+
+from tallymark.client.producer import TallymarkClient
+from tallymark.event import Event, encode
+from tallymark.settings import Settings
+from tests.support.gateways import (
     NDJSON,
     ask,
     gateway_process,
@@ -22,11 +26,7 @@ from gateways import (
     send,
     views,
 )
-from systems import settings_in
-
-from stream.client import TallymarkClient
-from tallymark.event import Event, encode
-from tallymark.settings import Settings
+from tests.support.systems import settings_in
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,13 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from clusters import RunningCluster
-from gateways import ask, gateway_process, is_problem, logged, send, views
-from systems import eventually
 
-from stream.courier import Courier
+from tallymark.client.courier import Courier
 from tallymark.event import Event
 from tallymark.settings import Settings
+from tests.support.clusters import RunningCluster
+from tests.support.gateways import ask, gateway_process, is_problem, logged, send, views
+from tests.support.systems import eventually
 
 
 @pytest.fixture

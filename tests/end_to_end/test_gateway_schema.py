@@ -9,10 +9,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from gateways import ask, gateway_process
-from systems import ROOT, settings_in
 
 from tallymark.settings import Settings
+from tests.support.gateways import ask, gateway_process
+from tests.support.systems import ROOT, settings_in
 
 EXAMPLES = 60
 CONFIG = """
@@ -29,7 +29,7 @@ def schemathesis(settings: Settings, folder: Path) -> subprocess.CompletedProces
         *("--continue-on-failure", "--generation-database", "none"),
         *(option for token in settings.tokens for option in ("--header", f"Authorization: Bearer {token}")),
     ]
-    environment = os.environ | {"SCHEMATHESIS_HOOKS": "schemathesis_events", "PYTHONPATH": str(ROOT / "tests")}
+    environment = os.environ | {"SCHEMATHESIS_HOOKS": "schemathesis_events", "PYTHONPATH": str(ROOT / "tests" / "support")}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 

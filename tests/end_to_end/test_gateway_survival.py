@@ -10,7 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import psutil
-from gateways import (
+
+from tallymark.client.courier import Courier
+from tallymark.event import Event, encode
+from tallymark.settings import Settings
+from tests.support.gateways import (
     NDJSON,
     Answer,
     ask,
@@ -22,11 +26,7 @@ from gateways import (
     send,
     views,
 )
-from systems import eventually, settings_in, tallymark
-
-from stream.courier import Courier
-from tallymark.event import Event, encode
-from tallymark.settings import Settings
+from tests.support.systems import eventually, settings_in, tallymark
 
 
 def test_a_client_that_hangs_up_loses_nothing_and_doubles_nothing(settings: Settings) -> None:

@@ -17,18 +17,18 @@ import boto3
 import happybase
 import psutil
 import pytest
-from clusters import RunningCluster
 from confluent_kafka import Consumer, Producer, TopicPartition
-from systems import processes_of, settings_in, tallymark, told
 
-from infra.bucket import s3_client
-from infra.cluster import Cluster
-from infra.process import end, process_of, spawn
-from infra.shape import Names
+from infra.cluster.bucket import s3_client
+from infra.cluster.cluster import Cluster
+from infra.cluster.shape import Names
+from infra.host.home import Home
+from infra.host.process import end, process_of, spawn
 from stream.log import open_log
-from tallymark.command.home import Home
 from tallymark.errors import IncompatibleStore, ProcessError
 from tallymark.settings import Settings
+from tests.support.clusters import RunningCluster
+from tests.support.systems import processes_of, settings_in, tallymark, told
 
 PARTS = ["kafka", "hbase", "thrift", "thrift-2", "s3"]
 

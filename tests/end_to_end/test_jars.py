@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.jars import jars, place
-from infra.machine import lacks, require_machine
+from infra.cluster.jars import jars, place
+from infra.cluster.machine import lacks, require_machine
 from tallymark.errors import ProcessError
 
 

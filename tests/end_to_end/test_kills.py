@@ -10,18 +10,18 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
-import oracle
 import pytest
-from kills import kill
-from systems import eventually, get, post, told
 
-from stream.courier import Courier, Retry
 from tallymark.buckets import Grain, instant
+from tallymark.client.courier import Courier, Retry
+from tallymark.documents.publication import ARCHIVE, read_progress
 from tallymark.errors import TallymarkError
 from tallymark.event import Event
-from tallymark.publication import ARCHIVE, read_progress
 from tallymark.settings import Settings
-from tallymark.wiring import open_store
+from tallymark.store.open import open_store
+from tests.support import oracle
+from tests.support.kills import kill
+from tests.support.systems import eventually, get, post, told
 
 pytestmark = pytest.mark.slow
 

@@ -14,21 +14,21 @@ from typing import Any
 
 import nbformat
 import pytest
-from apis import api_process, client
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
-from systems import ROOT, environment, free_ports, running, settings_in
 
+from infra.demo.driver import Driver
 from notebooks.strip import NOTEBOOKS
-from tallymark import publication
 from tallymark.buckets import Grain
 from tallymark.cells import shard_of
-from tallymark.command.demo.drive import Driver
+from tallymark.documents import publication
 from tallymark.event import Event
 from tallymark.settings import Address, Settings
 from tallymark.store import Attempt, View
+from tallymark.store.open import open_store
 from tallymark.tally import Tally
-from tallymark.wiring import open_store
+from tests.support.apis import api_process, client
+from tests.support.systems import ROOT, environment, free_ports, running, settings_in
 
 pytestmark = pytest.mark.slow
 

@@ -9,10 +9,10 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from apis import api_process
-from systems import ROOT, environment, eventually, get, settings_in
 
 from tallymark.settings import Settings
+from tests.support.apis import api_process
+from tests.support.systems import ROOT, environment, eventually, get, settings_in
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from recounts import MIDNIGHT, World, many_events
-from systems import tallymark, told
-
 from tallymark.settings import Settings
+from tests.support.recounts import MIDNIGHT, World, many_events
+from tests.support.systems import tallymark, told
 
 
 def test_recompute_versions_and_rollback_say_what_they_did(tmp_path: Path) -> None:

@@ -11,24 +11,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from recounts import MIDNIGHT, World, many_events
-from systems import ROOT, environment, eventually, told
 
 from batch.ledger import rows_counted
 from batch.steps import Step
 from tallymark.buckets import Grain
 from tallymark.cells import SHARDS
 from tallymark.settings import Settings
+from tests.support.recounts import MIDNIGHT, World, many_events
+from tests.support.systems import ROOT, environment, eventually, told
 
 # what a test runs in a process of its own: a recount that kills itself with SIGKILL after a step
 _SUICIDE = """
 import os, signal, sys
 from pathlib import Path
 from batch.distribute import serially
-from batch.raw import RawTable
+from tallymark.raw.table import RawTable
 from batch.recompute import recompute
-from recounts import LATENESS
-from tallymark.sqlite_store import SqliteViewStore
+from tests.support.recounts import LATENESS
+from tallymark.store.sqlite import SqliteViewStore
 
 def watch(step, done, of):
     if step == sys.argv[2]:

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gateways import gateway_process, logged, views
-from systems import settings_in, tallymark
 
-from stream.client import TallymarkClient
-from stream.deliveries import between
-from stream.nycflights import flights
+from stream.replay.deliveries import between
+from stream.replay.nycflights import flights
+from tallymark.client.producer import TallymarkClient
 from tallymark.event import encode
 from tallymark.settings import Settings
+from tests.support.gateways import gateway_process, logged, views
+from tests.support.systems import settings_in, tallymark
 
 JUNE_30 = 1_372_550_400_000
 DAY_MS = 86_400_000

@@ -11,20 +11,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from systems import ROOT, environment, eventually, processes_of
-
-from tallymark.command.child import Child, Plan
-from tallymark.command.home import Home
-from tallymark.command.lock import holder
-from tallymark.command.state import SystemState, read_state
-from tallymark.command.system import clear_leftovers
+from infra.host.home import Home
+from infra.system.child import Child, Plan
+from infra.system.lock import holder
+from infra.system.processes import clear_leftovers
+from infra.system.state import SystemState, read_state
 from tallymark.settings import Settings
+from tests.support.systems import ROOT, environment, eventually, processes_of
 
 SUPERVISE = """
 import json, os, sys
 from pathlib import Path
-from tallymark.command.child import Plan
-from tallymark.command.supervisor import supervise
+from infra.system.child import Plan
+from infra.system.supervisor import supervise
 from tallymark.settings import Settings
 
 plans = json.loads(sys.argv[1])
@@ -38,7 +37,7 @@ supervise(
 GOOD = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
-from tallymark.command.lifeline import follow
+from tallymark.cli.lifeline import follow
 
 follow(int(os.environ["LIFELINE_FD"]))
 home = Path(os.environ["TALLYMARK_HOME"])

@@ -13,21 +13,21 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-import oracle
 import pytest
-from apis import client
-from gateways import send, views
-from modes import embedded_only
-from systems import eventually, get, processes_of, running, tallymark, told
 
+from infra.host.home import Home
+from infra.system.processes import running as state_of
+from infra.system.report import stored
+from infra.system.state import SystemState
 from tallymark.buckets import Grain, TimeRange, instant, minute_of
-from tallymark.command.home import Home
-from tallymark.command.report import stored
-from tallymark.command.state import SystemState
-from tallymark.command.system import running as state_of
 from tallymark.event import Event
 from tallymark.settings import Settings
 from tallymark.tally import ZERO, Tally
+from tests.support import oracle
+from tests.support.apis import client
+from tests.support.gateways import send, views
+from tests.support.modes import embedded_only
+from tests.support.systems import eventually, get, processes_of, running, tallymark, told
 
 READY_WITHIN: Final = 180  # Spark, on a machine that is busy with other tests
 PATIENCE: Final = 120  # of what Spark must do first, on a busy machine

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from serving.app import create_app as create_api
-from serving.models import Answer, Code
-from stream.gateway import create_app as create_gateway
-from stream.log.sqlite import SqliteLog
-from tallymark.command.table import COMMANDS
+from stream.gateway.app import create_app as create_gateway
+from stream.log.sqlite.log import SqliteLog
+from tallymark.cli.table import COMMANDS
+from tallymark.client.wire import Answer, Code
 from tallymark.event import Event
 from tallymark.settings import Settings, describe
-from tallymark.sqlite_store import SqliteViewStore
+from tallymark.store.sqlite import SqliteViewStore
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

@@ -12,9 +12,10 @@ ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 HEAVY = ("pyspark", "fastapi", "uvicorn", "deltalake", "pyarrow", "polars", "pandas", "numpy", "happybase", "httpx")
 
-# where the kernel touches Spark and the web framework, for the layers to share
-TOUCHES = {"spark", "web", "asgi", "server"}
-LIGHT = sorted(f"tallymark.{file.stem}" for file in (ROOT / "tallymark").glob("[a-z]*.py") if file.stem not in TOUCHES)
+KERNEL = [path.relative_to(ROOT) for path in sorted((ROOT / "tallymark").rglob("[a-z]*.py"))]
+# where the kernel touches Spark, the web framework and the raw table, for the layers to share
+TOUCHES = {"client", "http", "raw", "spark", "hbase"}
+LIGHT = [".".join(path.with_suffix("").parts) for path in KERNEL if TOUCHES.isdisjoint(path.parts)]
 
 
 def run(*command: object) -> None:

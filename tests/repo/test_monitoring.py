@@ -11,22 +11,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import both_views as views
 import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from batch.canary.memory import Memory
-from batch.canary.tell import record
+from infra.canary.memory import Memory
+from infra.canary.notify import record
 from serving.app import create_app as create_api
-from stream.gateway import create_app as create_gateway
-from stream.log.sqlite import SqliteLog
+from stream.gateway.app import create_app as create_gateway
+from stream.log.sqlite.log import SqliteLog
 from stream.metrics import QueryMetrics
-from tallymark.canary import CanaryRound
-from tallymark.command.textfile import telling
-from tallymark.coverage import DOCUMENT, Known, Share
+from tallymark.cli.textfile import telling
+from tallymark.documents.canary import CanaryRound
+from tallymark.documents.coverage import DOCUMENT, Known, Share
 from tallymark.settings import Settings
-from tallymark.sqlite_store import SqliteViewStore
+from tallymark.store.sqlite import SqliteViewStore
+from tests.support import both_views as views
 
 MONITORING = Path(__file__).parents[2] / "infra" / "monitoring"
 DOCS = MONITORING.parents[1] / "docs"

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from infra.jars import jars
+from infra.cluster.jars import jars
 from stream.run import SPARK_OPTIONS
 from tallymark.errors import ProcessError
 from tallymark.settings import Settings
-from tallymark.spark import start_spark
+from tallymark.spark.session import start_spark
 
 
 @pytest.fixture(scope="session")

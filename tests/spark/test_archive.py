@@ -13,19 +13,19 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
-from strategies import FIRST
 
-from stream.archive import Archive, begin_archive, start_archive
-from stream.dead_letters import dead_letters
-from stream.log.sqlite import SqliteLog
-from stream.log.sqlite_source import RANGES
+from stream.archive.query import Archive, begin_archive, start_archive
+from stream.log.sqlite.log import SqliteLog
+from stream.log.sqlite.source import RANGES
 from stream.run import run_stream
-from tallymark import publication
 from tallymark.cells import shard_of
+from tallymark.documents import publication
+from tallymark.documents.dead_letters import dead_letters
+from tallymark.documents.publication import ARCHIVE, SPEED, read_progress
 from tallymark.event import Event, encode
-from tallymark.publication import ARCHIVE, SPEED, read_progress
 from tallymark.settings import Settings
-from tallymark.sqlite_store import SqliteViewStore
+from tallymark.store.sqlite import SqliteViewStore
+from tests.support.strategies import FIRST
 
 
 @pytest.fixture

@@ -9,28 +9,28 @@ from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-import oracle
 import pytest
-from clusters import RunningCluster
 from confluent_kafka import Producer
 from kafka import KafkaAdminClient
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
-from recounts import assert_same
-from systems import eventually
 
-from stream.catch_up import CatchUp, apart
 from stream.log import EventLog, open_log
-from stream.log.kafka_access import kafka_access
+from stream.log.kafka.access import kafka_access
 from stream.run import finished_by
-from stream.speed import begin_epoch, start_speed
+from stream.speed.catch_up import CatchUp, apart
+from stream.speed.query import begin_epoch, start_speed
 from tallymark.buckets import Grain
 from tallymark.cells import SHARDS, CellKey
 from tallymark.event import Event, encode
 from tallymark.settings import Settings
-from tallymark.sqlite_store import SqliteViewStore
 from tallymark.store import View
+from tallymark.store.sqlite import SqliteViewStore
 from tallymark.tally import Tally
+from tests.support import oracle
+from tests.support.clusters import RunningCluster
+from tests.support.recounts import assert_same
+from tests.support.systems import eventually
 
 HOUR_MS = 3_600_000
 FEW = 300  # rows of a micro-batch, of some thousand

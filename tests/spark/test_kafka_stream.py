@@ -8,26 +8,26 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from clusters import RunningCluster
 from deltalake import DeltaTable
 from kafka import KafkaAdminClient
-from kafka_clients import append_foreign
 from pyspark.sql import SparkSession
-from strategies import FIRST
-from systems import eventually
 
-from stream.archive import Archive, begin_archive, start_archive
-from stream.dead_letters import dead_letters
+from stream.archive.query import Archive, begin_archive, start_archive
 from stream.log import EventLog, open_log
-from stream.log.kafka_access import kafka_access
+from stream.log.kafka.access import kafka_access
 from stream.log.spark_source import positions_of
-from stream.speed import begin_epoch, start_speed
+from stream.speed.query import begin_epoch, start_speed
 from tallymark.buckets import Grain
 from tallymark.cells import SHARDS
+from tallymark.documents.dead_letters import dead_letters
 from tallymark.event import Event, encode
 from tallymark.settings import Settings
-from tallymark.sqlite_store import SqliteViewStore
 from tallymark.store import View
+from tallymark.store.sqlite import SqliteViewStore
+from tests.support.clusters import RunningCluster
+from tests.support.kafka_clients import append_foreign
+from tests.support.strategies import FIRST
+from tests.support.systems import eventually
 
 
 @pytest.fixture

@@ -13,20 +13,20 @@ from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
-import oracle
 import psutil
 import pyspark
 import pytest
-from recounts import assert_same, cells_at
-from streams import append, has_read, raw_places, speed_minutes, streaming
-from systems import eventually, settings_in, told
 
-from tallymark import publication
 from tallymark.buckets import Grain
+from tallymark.documents import publication
+from tallymark.documents.publication import ARCHIVE, SPEED
 from tallymark.event import Event
-from tallymark.publication import ARCHIVE, SPEED
 from tallymark.settings import Settings
-from tallymark.wiring import open_store
+from tallymark.store.open import open_store
+from tests.support import oracle
+from tests.support.recounts import assert_same, cells_at
+from tests.support.streams import append, has_read, raw_places, speed_minutes, streaming
+from tests.support.systems import eventually, settings_in, told
 
 pytestmark = pytest.mark.slow
 

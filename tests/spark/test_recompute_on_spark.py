@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
-from recounts import LATENESS, MIDNIGHT, World, many_events
 
 from batch.distribute import on_spark, serially
 from batch.recompute import recompute
@@ -15,10 +14,11 @@ from tallymark.buckets import Grain
 from tallymark.cells import SHARDS
 from tallymark.errors import Unavailable
 from tallymark.settings import Settings
-from tallymark.sqlite_store import SqliteViewStore
 from tallymark.store import View
+from tallymark.store.open import open_store
+from tallymark.store.sqlite import SqliteViewStore
 from tallymark.tally import Tally
-from tallymark.wiring import open_store
+from tests.support.recounts import LATENESS, MIDNIGHT, World, many_events
 
 
 def all_cells(store: SqliteViewStore, version: int) -> dict[object, Tally]:

@@ -9,24 +9,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from kafka_clients import kept
 from pyspark.sql import SparkSession
-from systems import free_ports
 
-from infra.jars import jars
-from infra.kafka import kafka
-from infra.launch import launch
-from infra.part import Part
-from infra.process import end
-from infra.questions import takes_connections
-from infra.site import site
+from infra.cluster.jars import jars
+from infra.cluster.kafka import kafka
+from infra.cluster.launch import launch
+from infra.cluster.part import Part
+from infra.cluster.questions import takes_connections
+from infra.cluster.site import site
+from infra.host.home import Home
+from infra.host.process import end
 from stream.log import open_log
-from stream.log.kafka_admin import create_topic
+from stream.log.kafka.admin import create_topic
 from stream.log.spark_source import event_stream
-from tallymark.command.home import Home
 from tallymark.errors import SettingsError
 from tallymark.event import Event, encode
 from tallymark.settings import Settings
+from tests.support.kafka_clients import kept
+from tests.support.systems import free_ports
 
 PASSWORD = 'p"a\\ss=wörd'
 _LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule required"

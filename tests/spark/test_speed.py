@@ -8,22 +8,22 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-import oracle
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
-from strategies import FIRST, events, logs
 
-from stream.log.sqlite import SqliteLog
-from stream.speed import begin_epoch, start_speed, tallies
+from stream.log.sqlite.log import SqliteLog
+from stream.speed.query import begin_epoch, start_speed, tallies
 from tallymark.buckets import Bucket, Grain, Span
 from tallymark.cells import SHARDS, CellKey, CellSpan
 from tallymark.event import Event, encode
 from tallymark.settings import Settings
 from tallymark.sketch import Sketch
-from tallymark.sqlite_store import SqliteViewStore
 from tallymark.store import View
+from tallymark.store.sqlite import SqliteViewStore
 from tallymark.tally import Tally
+from tests.support import oracle
+from tests.support.strategies import FIRST, events, logs
 
 few = settings(deadline=None, max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 HOUR = timedelta(hours=1)

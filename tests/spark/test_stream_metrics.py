@@ -6,14 +6,14 @@ import time
 import urllib.request
 
 from pyspark.sql import SparkSession
-from systems import free_ports
 
-from stream.archive import Archive, begin_archive, start_archive
-from stream.log.sqlite import SqliteLog
+from stream.archive.query import Archive, begin_archive, start_archive
+from stream.log.sqlite.log import SqliteLog
 from stream.metrics import watching
 from tallymark.event import Event, encode
 from tallymark.settings import Address, Settings
-from tallymark.sqlite_store import SqliteViewStore
+from tallymark.store.sqlite import SqliteViewStore
+from tests.support.systems import free_ports
 
 
 def metrics(at: Address) -> dict[str, float]:

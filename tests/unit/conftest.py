@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tallymark.sqlite_store import SqliteViewStore
+from tallymark.store.sqlite import SqliteViewStore
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
-from strategies import events, quick
 
-from stream.bodies import Judged, admit, judge, split
+from stream.gateway.bodies import Judged, admit, judge, split
 from tallymark.errors import MalformedEvent
 from tallymark.event import EARLIEST_MS, LATEST_MS, Event, encode
+from tests.support.strategies import events, quick
 
 JSON = "application/json"
 AT = 1_769_860_800_000

@@ -11,8 +11,8 @@ import pytest
 
 from serving.audits import Audits
 from serving.examples import EXAMPLES
-from serving.models import Answer, Answers, Code, Degraded, Series, Stats, Versions
-from serving.questions import Function
+from tallymark.client.questions import Function
+from tallymark.client.wire import Answer, Answers, Code, Degraded, Series, Stats, Versions
 
 SHAPES = {shape.__name__: shape for shape in (Answer, Answers, Stats, Series, Versions, Audits)}
 

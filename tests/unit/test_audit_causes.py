@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from recounts import LATENESS, MIDNIGHT, World
-from speed_views import SpeedView, fill_speed
-from strategies import quick
 
-from batch.audit.causes import attribute, explain
+from batch.audit.comparison.causes import attribute, explain
+from batch.audit.comparison.scope import scope
+from batch.audit.comparison.survey import Survey, survey
 from batch.audit.figures import Causes, Difference, HourCell
-from batch.audit.scope import scope
-from batch.audit.survey import Survey, survey
 from tallymark.cells import shard_of
+from tallymark.documents.publication import publish_epoch
 from tallymark.event import Event
-from tallymark.publication import publish_epoch
+from tests.support.recounts import LATENESS, MIDNIGHT, World
+from tests.support.speed_views import SpeedView, fill_speed
+from tests.support.strategies import quick
 
 CELL = HourCell("a", "view", MIDNIGHT)
 counts = st.integers(0, 50)

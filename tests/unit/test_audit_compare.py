@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import oracle
 from hypothesis import given
 from hypothesis import strategies as st
-from recounts import MIDNIGHT
-from strategies import quick
 
-from batch.audit.compare import compare
+from batch.audit.comparison.compare import compare
 from batch.audit.figures import Difference, Figures, HourCell
 from tallymark.buckets import Bucket, Grain
 from tallymark.cells import RESERVED, Cell
 from tallymark.event import Event
 from tallymark.sketch import Sketch
 from tallymark.tally import ZERO, Tally
+from tests.support import oracle
+from tests.support.recounts import MIDNIGHT
+from tests.support.strategies import quick
 
 HOUR = Bucket(Grain.HOUR, MIDNIGHT)
 CELL = HourCell("a", "view", MIDNIGHT)

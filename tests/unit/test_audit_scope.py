@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from both_views import event
-from recounts import MIDNIGHT, World
 
-from batch.audit.record import Last
-from batch.audit.scope import Scope, Sealing, scope, sealings
+from batch.audit.comparison.scope import Scope, Sealing, scope, sealings
 from batch.publish import rollback
 from tallymark.buckets import instant
-from tallymark.publication import Publication, publish_epoch
+from tallymark.documents.audits import Last
+from tallymark.documents.publication import Publication, publish_epoch
+from tests.support.both_views import event
+from tests.support.recounts import MIDNIGHT, World
 
 
 @pytest.fixture

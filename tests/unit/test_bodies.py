@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
-from strategies import events, quick
 
-from stream.bodies import inflate, judge, split
-from stream.verdict import Rejection
+from stream.gateway.bodies import inflate, judge, split
+from tallymark.client.verdict import Rejection
 from tallymark.errors import MalformedEvent
 from tallymark.event import EARLIEST_MS, LATEST_MS, Event, decode, encode, identity
+from tests.support.strategies import events, quick
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
 
 import pytest
-import strategies
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from tallymark.buckets import Bucket, Grain, Span, TimeRange, instant, minute_of
+from tests.support import strategies
 
 
 def at(*fields: int) -> int:

@@ -9,18 +9,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from webhooks import webhook
 
-from batch.canary.command import _EVERY, _WITHIN, DETECTED_WITHIN
-from batch.canary.flight import EVENTS, fly, videos_of
-from batch.canary.memory import Memory
-from batch.canary.path import _ASK_SECONDS, _SEND_SECONDS, Counted, Trouble, Window
-from batch.canary.tell import alert_on_change, metrics_file, record
-from tallymark.canary import CANARY_PREFIX, CanaryRound, read_rounds
+from infra.canary.command import _EVERY, _WITHIN, DETECTED_WITHIN
+from infra.canary.memory import Memory
+from infra.canary.notify import alert_on_change, metrics_file, record
+from infra.canary.path import _ASK_SECONDS, _SEND_SECONDS, Counted, Trouble, Window
+from infra.canary.probe import EVENTS, fly, videos_of
 from tallymark.cells import SHARDS, shard_of
+from tallymark.documents.canary import CANARY_PREFIX, CanaryRound, read_rounds
 from tallymark.event import Event, decode, encode
 from tallymark.settings import Settings
-from tallymark.wiring import open_store
+from tallymark.store.open import open_store
+from tests.support.webhooks import webhook
 
 START = datetime(2026, 2, 1, 12, 0, 10, tzinfo=UTC)
 WITHIN = timedelta(seconds=5)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
-import laws
 import pytest
-import strategies
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -26,6 +24,7 @@ from tallymark.cells import (
 )
 from tallymark.errors import MalformedEvent
 from tallymark.event import decode
+from tests.support import laws, strategies
 
 CELLS_IN_A_ROW = {Grain.MINUTE: 60, Grain.HOUR: 24, Grain.DAY: 31, Grain.MONTH: 12}
 # ids that sort, hash or split badly when the codec is careless

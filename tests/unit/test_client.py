@@ -9,15 +9,15 @@ from itertools import pairwise
 from uuid import UUID
 
 import pytest
-from scripted import Reply, scripted_gateway
-from systems import eventually, free_ports
 
-from stream.client import TallymarkClient
-from stream.outbox import Outbox
-from stream.uuid7 import uuid7
-from stream.verdict import Rejection
+from tallymark.client.outbox import Outbox
+from tallymark.client.producer import TallymarkClient
+from tallymark.client.uuid7 import uuid7
+from tallymark.client.verdict import Rejection
 from tallymark.errors import MalformedEvent, TallymarkError, Unavailable
 from tallymark.event import Event
+from tests.support.scripted import Reply, scripted_gateway
+from tests.support.systems import eventually, free_ports
 
 REJECTED = {"accepted": 0, "rejected": [{"index": 0, "field": "occurred_at", "reason": "too old"}]}
 

@@ -14,18 +14,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from systems import ROOT, environment, eventually, free_ports, settings_in
 
+from infra.host.home import Home
+from infra.host.java import find_java
+from infra.host.ports import answers, require_free, trouble_with
+from infra.system.child import restart_delay
+from infra.system.lock import held, holder
 from tallymark.__main__ import main
-from tallymark.command.child import restart_delay
-from tallymark.command.home import Home
-from tallymark.command.java import find_java
-from tallymark.command.lock import held, holder
-from tallymark.command.ports import answers, require_free, trouble_with
-from tallymark.command.show import ago
-from tallymark.command.table import COMMANDS, Entry
+from tallymark.cli.table import COMMANDS, Entry
+from tallymark.cli.terminal import ago
 from tallymark.errors import ProcessError
 from tallymark.settings import Address, Settings
+from tests.support.systems import ROOT, environment, eventually, free_ports, settings_in
 
 
 class Done(NamedTuple):
@@ -189,7 +189,7 @@ def test_one_port_for_two_servers_is_refused(settings: Settings) -> None:
 
 
 def test_no_java_is_found_where_there_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("tallymark.command.java._FOLDERS", ())
+    monkeypatch.setattr("infra.host.java._FOLDERS", ())
     assert find_java({"PATH": str(tmp_path), "JAVA_HOME": str(tmp_path)}) is None
 
 
@@ -198,7 +198,7 @@ def test_a_java_that_spark_cannot_use_is_named(monkeypatch: pytest.MonkeyPatch, 
     java.parent.mkdir()
     java.write_text("#!/bin/sh\necho 'openjdk version \"11.0.2\" 2019-01-15' >&2\n")
     java.chmod(0o755)
-    monkeypatch.setattr("tallymark.command.java._FOLDERS", ())
+    monkeypatch.setattr("infra.host.java._FOLDERS", ())
     found = find_java({"JAVA_HOME": str(tmp_path), "PATH": ""})
     assert found is not None
     assert (found.major, found.supported) == (11, False)

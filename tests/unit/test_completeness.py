@@ -12,20 +12,20 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from raw_writer import RawRow
-from recounts import LATENESS, MIDNIGHT, World
-from strategies import quick
 
-from batch.audit import arrivals as arrivals_of
-from batch.audit.arrivals import Arrivals
-from batch.audit.completeness import Findings, look
+from batch.audit.completeness import arrivals as arrivals_of
+from batch.audit.completeness.arrivals import Arrivals
+from batch.audit.completeness.look import Findings, look
+from batch.audit.completeness.new_rows import new_rows
 from batch.audit.figures import Completeness
-from batch.audit.new_rows import new_rows
-from tallymark import publication
 from tallymark.buckets import TimeRange, instant
-from tallymark.coverage import Coverage, known
+from tallymark.documents import publication
+from tallymark.documents.coverage import Coverage, known
+from tallymark.documents.publication import publish_epoch
 from tallymark.event import Event
-from tallymark.publication import publish_epoch
+from tests.support.raw_writer import RawRow
+from tests.support.recounts import LATENESS, MIDNIGHT, World
+from tests.support.strategies import quick
 
 MINUTE = 60_000
 START = MIDNIGHT * MINUTE

@@ -5,21 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import oracle
 import pyarrow.parquet as pq
 from hypothesis import given
 from hypothesis import strategies as st
-from laws import same_tally
-from raw_writer import RawRow, as_table
-from strategies import logs, quick
 
 from batch.count import Counted, count, rows_by_hour
-from batch.raw import RawFile
 from tallymark.buckets import Bucket, Grain
 from tallymark.cells import CellKey, shard_of
 from tallymark.event import Event
+from tallymark.raw.table import RawFile
 from tallymark.sketch import Sketch
 from tallymark.tally import ZERO, Tally
+from tests.support import oracle
+from tests.support.laws import same_tally
+from tests.support.raw_writer import RawRow, as_table
+from tests.support.strategies import logs, quick
 
 NOON = 29_454_480  # 2026-01-01T12:00Z in epoch minutes
 VIDEO = "v"

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scripted import Reply, ScriptedGateway, scripted_gateway
-from strategies import quick
-from systems import free_ports
 
-from stream.courier import Courier, Retry
-from stream.verdict import Rejection, Verdict
+from tallymark.client.courier import Courier, Retry
+from tallymark.client.verdict import Rejection, Verdict
 from tallymark.errors import TallymarkError, Unavailable
 from tallymark.event import Event
+from tests.support.scripted import Reply, ScriptedGateway, scripted_gateway
+from tests.support.strategies import quick
+from tests.support.systems import free_ports
 
 EVENTS = [Event(event_id=f"e{n}", type="view", video_id="v", occurred_at=1_769_860_800_000) for n in range(3)]
 IDS = [event.event_id for event in EVENTS]

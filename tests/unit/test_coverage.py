@@ -5,24 +5,24 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-import both_views as views
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from recounts import MIDNIGHT, World
-from strategies import thorough
 
 from batch.publish import rollback
 from batch.recompute import utc_now
-from serving.models import Coverage as Told
-from serving.models import GrainName
-from serving.reader import Snapshots
-from tallymark import publication
+from serving.answers.snapshot import Snapshots
 from tallymark.buckets import TimeRange, instant
-from tallymark.coverage import DOCUMENT, Coverage, Hole, Known, Share, Silence, missing_before
+from tallymark.client.wire import Coverage as Told
+from tallymark.client.wire import GrainName
+from tallymark.documents import publication
+from tallymark.documents.coverage import DOCUMENT, Coverage, Hole, Known, Share, Silence, missing_before
+from tallymark.documents.publication import Publication
 from tallymark.event import Event
-from tallymark.publication import Publication
-from tallymark.sqlite_store import SqliteViewStore
+from tallymark.store.sqlite import SqliteViewStore
+from tests.support import both_views as views
+from tests.support.recounts import MIDNIGHT, World
+from tests.support.strategies import thorough
 
 START, END = views.START, views.END
 CHECKED = datetime(2026, 2, 1, 5, tzinfo=UTC)

@@ -7,11 +7,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from stream.dead_letters import DeadLetter, bury, dead_letters
 from stream.decoding import DECODED, EVENTS, decode_events, decode_records
 from stream.log import Record
+from tallymark.documents.dead_letters import DeadLetter, bury, dead_letters
 from tallymark.event import EARLIEST_MS, Event, encode
-from tallymark.sqlite_store import SqliteViewStore
+from tallymark.store.sqlite import SqliteViewStore
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import events, ids, quick, thorough, types, values
 
 from tallymark import event as event_module
 from tallymark.errors import MalformedEvent
 from tallymark.event import EARLIEST_MS, LATEST_MS, MAX_VALUE, Event, decode, encode, identity
+from tests.support.strategies import events, ids, quick, thorough, types, values
 
 MUTATIONS = 200  # of each of 120 events: 24,000 records
 NASTY = (

@@ -6,19 +6,19 @@ import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import both_views
 import pytest
-from both_views import END, NOW, START, ask, event
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import quick
 
-from batch.audit.evidence import conformal, gather
-from serving.questions import Function
+from batch.audit.bounds.evidence import conformal, gather
 from serving.shown import answer_lines
 from tallymark.buckets import TimeRange
-from tallymark.evidence import AGES, DOCUMENT, Evidence, Growth
-from tallymark.sqlite_store import SqliteViewStore
+from tallymark.client.questions import Function
+from tallymark.documents.evidence import AGES, DOCUMENT, Evidence, Growth
+from tallymark.store.sqlite import SqliteViewStore
+from tests.support import both_views
+from tests.support.both_views import END, NOW, START, ask, event
+from tests.support.strategies import quick
 
 BOUNDARY = START + 540
 FRESH = TimeRange(BOUNDARY, END)

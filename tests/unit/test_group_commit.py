@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from stream.group_commit import GroupCommit
-from stream.log.sqlite import PARTITION, SqliteLog
+from stream.gateway.group_commit import GroupCommit
+from stream.log.sqlite.log import PARTITION, SqliteLog
 from tallymark.errors import LogUnavailable
 
 

@@ -7,16 +7,16 @@ from collections.abc import Iterable
 from random import Random
 
 import pytest
-import strategies
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallymark import hbase_layout as layout
 from tallymark.buckets import Bucket, Grain, Span
 from tallymark.cells import Cell, CellKey, CellSpan, bucket_at, place, row_key
 from tallymark.sketch import Sketch
 from tallymark.store import Attempt, Stamp, View
+from tallymark.store.hbase import layout
 from tallymark.tally import Tally
+from tests.support import strategies
 
 NOON = 29_454_480
 Table = dict[tuple[bytes, bytes], dict[int, bytes]]  # (row, column) → timestamp → value

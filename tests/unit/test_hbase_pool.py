@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from systems import free_ports
-from thrift_servers import Mood, ThriftServer, thrift_servers
 
-from tallymark.breaker import Circuit
 from tallymark.errors import IncompatibleStore, StoreUnavailable
-from tallymark.hbase_pool import Limits, Pool
-from tallymark.hbase_thrift import Link
 from tallymark.settings import Address
+from tallymark.store.hbase.breaker import Circuit
+from tallymark.store.hbase.connection import Link
+from tallymark.store.hbase.pool import Limits, Pool
+from tests.support.systems import free_ports
+from tests.support.thrift_servers import Mood, ThriftServer, thrift_servers
 
 
 class World:

@@ -12,13 +12,13 @@ from random import Random
 
 import msgspec
 import pytest
-from systems import free_ports
 
-from infra.kinds import parts_of
-from infra.ports import choose
-from infra.questions import ask_kafka, ask_s3, ask_thrift, takes_connections
-from infra.shape import Shape, read_shape
+from infra.cluster.addresses import choose
+from infra.cluster.kinds import parts_of
+from infra.cluster.questions import ask_kafka, ask_s3, ask_thrift, takes_connections
+from infra.cluster.shape import Shape, read_shape
 from tallymark.errors import ProcessError
+from tests.support.systems import free_ports
 
 
 @contextmanager

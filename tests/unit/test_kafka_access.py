@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stream.log.kafka_access import KafkaAccess, kafka_access
+from stream.log.kafka.access import KafkaAccess, kafka_access
 from tallymark.errors import SettingsError
 from tallymark.settings import Settings
 

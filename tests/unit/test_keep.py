@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from batch import attempts
-from batch.attempts import AttemptRecord, State
-from batch.keep import raw_age, what_is_kept
 from batch.publish import publish_version, rollback
-from tallymark import publication
+from batch.upkeep.retention import raw_age, what_is_kept
+from tallymark.documents import attempts, publication
+from tallymark.documents.attempts import AttemptRecord, State
 from tallymark.errors import PublicationConflict, UnknownVersion
-from tallymark.lease import holding
-from tallymark.sqlite_store import SqliteViewStore
+from tallymark.store.lease import holding
+from tallymark.store.sqlite import SqliteViewStore
 
 START = datetime(2026, 2, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from systems import eventually
 
 from tallymark.errors import LeaseHeld, StoreUnavailable
-from tallymark.lease import holding
-from tallymark.sqlite_store import SqliteViewStore
+from tallymark.store.lease import holding
+from tallymark.store.sqlite import SqliteViewStore
+from tests.support.systems import eventually
 
 NOW = datetime(2026, 2, 3, tzinfo=UTC)
 LENGTH = timedelta(seconds=60)

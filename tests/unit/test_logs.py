@@ -12,8 +12,8 @@ from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
 
 from tallymark.errors import TallymarkError
+from tallymark.http.problems import answer_problems, observe_requests
 from tallymark.logs import begin_logs, labelled
-from tallymark.web import answer_problems, observe_requests
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +79,7 @@ def test_an_answer_that_failed_has_an_id_too(client: TestClient, path: str, caps
 
 def test_what_is_labelled_is_so_within_and_no_longer(capsys: pytest.CaptureFixture[str]) -> None:
     begin_logs("text")
-    log = logging.getLogger("stream.archive")
+    log = logging.getLogger("stream.archive.query")
     with labelled(layer="archive", micro_batch=17):
         log.warning("waits")
     log.warning("goes on")

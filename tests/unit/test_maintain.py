@@ -11,28 +11,28 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 from msgspec.structs import replace
-from raw_tables import commits, pinned, written
-from recounts import LATENESS, MIDNIGHT, World, many_events
-from systems import tallymark, told
 
 from batch.count import rows_by_hour
 from batch.distribute import serially
-from batch.maintain import maintain
 from batch.publish import rollback
-from batch.raw import RawTable
-from batch.raw_upkeep import RawUpkeep
 from batch.recompute import Recount, recompute, utc_now
-from tallymark import publication
+from batch.upkeep.maintain import maintain
 from tallymark.buckets import Bucket, Grain, instant
 from tallymark.cells import SHARDS, Cell
+from tallymark.documents import publication
+from tallymark.documents.publication import Progress
 from tallymark.errors import LeaseHeld
 from tallymark.event import Event
-from tallymark.lease import holding
-from tallymark.publication import Progress
+from tallymark.raw.table import RawTable
+from tallymark.raw.upkeep import RawUpkeep
 from tallymark.settings import Settings
-from tallymark.sqlite_store import SqliteViewStore
 from tallymark.store import Stamp, View
+from tallymark.store.lease import holding
+from tallymark.store.sqlite import SqliteViewStore
 from tallymark.tally import Tally
+from tests.support.raw_tables import commits, pinned, written
+from tests.support.recounts import LATENESS, MIDNIGHT, World, many_events
+from tests.support.systems import tallymark, told
 
 NOTHING = timedelta()
 

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from stream.deliveries import Delivery
-from stream.nycflights import flights
+from stream.replay.deliveries import Delivery
+from stream.replay.nycflights import flights
 from tallymark.event import Event, decode, encode, identity
 
 HOUR_MS = 3_600_000

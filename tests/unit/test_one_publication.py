@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import both_views as views
 import pytest
-from both_views import (
+
+from tallymark.buckets import TimeRange, instant
+from tallymark.cells import CellSpan
+from tallymark.documents import publication
+from tallymark.documents.publication import Publication
+from tallymark.errors import UnknownVersion
+from tallymark.store import View
+from tallymark.store.sqlite import SqliteViewStore
+from tests.support import both_views as views
+from tests.support.both_views import (
     END,
     HOURS,
     START,
@@ -15,14 +23,6 @@ from both_views import (
     both_complete,
     event,
 )
-
-from tallymark import publication
-from tallymark.buckets import TimeRange, instant
-from tallymark.cells import CellSpan
-from tallymark.errors import UnknownVersion
-from tallymark.publication import Publication
-from tallymark.sqlite_store import SqliteViewStore
-from tallymark.store import View
 
 
 class PublishesMeanwhile:

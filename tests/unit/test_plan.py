@@ -8,21 +8,21 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from raw_writer import RawRow
-from recounts import MIDNIGHT, Crash, World, crashing_after
-from strategies import instants, quick
 
-from batch.attempts import as_pairs, attempt, hours_of
 from batch.ledger import rows_counted, runs
 from batch.plan import DayTask, HourTask, ShardTask, provable_until
-from batch.raw import RawFile, RawTable
 from batch.slices import slices
 from batch.steps import Step
 from tallymark.buckets import Grain, Span, instant
 from tallymark.cells import SHARDS, shard_of
+from tallymark.documents.attempts import as_pairs, attempt, hours_of
+from tallymark.documents.publication import Progress
 from tallymark.errors import IncompatibleStore, NothingToRecount
 from tallymark.event import Event
-from tallymark.publication import Progress
+from tallymark.raw.table import RawFile, RawTable
+from tests.support.raw_writer import RawRow
+from tests.support.recounts import MIDNIGHT, Crash, World, crashing_after
+from tests.support.strategies import instants, quick
 
 pairs = st.sets(st.tuples(st.integers(0, 2000).map(lambda hour: MIDNIGHT + hour * 60), st.integers(0, SHARDS - 1)))
 

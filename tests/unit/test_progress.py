@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import quick
 
 from stream.log import Horizon
 from stream.progress import ProgressTracker, has_passed
-from tallymark.publication import read_progress
-from tallymark.sqlite_store import SqliteViewStore
+from tallymark.documents.publication import read_progress
+from tallymark.store.sqlite import SqliteViewStore
+from tests.support.strategies import quick
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

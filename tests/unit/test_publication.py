@@ -9,15 +9,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import laws
 import pytest
-import strategies
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tallymark.errors import PublicationConflict, UnknownVersion
-from tallymark.publication import (
+from tallymark.documents.publication import (
     NOTHING_PUBLISHED,
     Progress,
     Publication,
@@ -27,8 +24,10 @@ from tallymark.publication import (
     publish_epoch,
     version,
 )
-from tallymark.sqlite_store import SqliteViewStore
+from tallymark.errors import PublicationConflict, UnknownVersion
 from tallymark.store import ViewStore
+from tallymark.store.sqlite import SqliteViewStore
+from tests.support import laws, strategies
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

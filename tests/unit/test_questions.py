@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from serving.parameters import Asked, AskedMany
-from serving.questions import Function, checked_id, checked_type, moment, range_asked
 from tallymark.buckets import instant
+from tallymark.client.questions import Function, checked_id, checked_type, moment, range_asked
 from tallymark.errors import InvalidQuestion, MalformedEvent
 from tallymark.event import decode
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from raw_writer import RawRow
-from recounts import MIDNIGHT, Crash, World, crashing_after, many_events
 
-from batch.attempts import State, attempt
 from batch.steps import Step
-from tallymark import publication
 from tallymark.buckets import Grain
+from tallymark.documents import publication
+from tallymark.documents.attempts import State, attempt
 from tallymark.errors import NothingToRecount
 from tallymark.event import Event
+from tests.support.raw_writer import RawRow
+from tests.support.recounts import MIDNIGHT, Crash, World, crashing_after, many_events
 
 
 def event(event_id: str, minute: int, *, video: str = "x", type: str = "view", user: str | None = None) -> Event:

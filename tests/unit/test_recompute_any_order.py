@@ -10,23 +10,23 @@ import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import oracle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from raw_writer import RawRow
-from recounts import MIDNIGHT, Crash, World, crashing_after
-from strategies import quick
 
 from batch.publish import rollback
 from batch.steps import Step
-from tallymark import publication
 from tallymark.buckets import Grain, TimeRange
 from tallymark.cells import CellSpan
+from tallymark.documents import publication
 from tallymark.errors import NothingToRecount, PublicationConflict
 from tallymark.event import Event
 from tallymark.store import View
 from tallymark.tally import Tally
+from tests.support import oracle
+from tests.support.raw_writer import RawRow
+from tests.support.recounts import MIDNIGHT, Crash, World, crashing_after
+from tests.support.strategies import quick
 
 HOURS = [MIDNIGHT + 60 * hour for hour in (-26, -2, -1, 0, 24)]
 IDS = "abcd"

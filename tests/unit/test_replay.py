@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scripted import Reply, scripted_gateway
-from strategies import events, quick
 
-from stream.courier import Courier
-from stream.deliveries import Delivery, between, lines_of, parse
-from stream.replay import Pace, Replayed, batches, replay, resend_every
-from stream.replay_report import as_json
+from stream.replay.deliveries import Delivery, between, lines_of, parse
+from stream.replay.report import as_json
+from stream.replay.sender import Pace, Replayed, batches, replay, resend_every
+from tallymark.client.courier import Courier
 from tallymark.errors import TallymarkError
 from tallymark.event import Event, encode
+from tests.support.scripted import Reply, scripted_gateway
+from tests.support.strategies import events, quick
 
 START = 1_769_860_800_000
 AT_ONCE = Pace(0)

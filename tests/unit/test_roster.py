@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import quick
 
-from batch.audit.roster import Roster
+from batch.audit.completeness.roster import Roster
+from tests.support.strategies import quick
 
 HOUR = 3_600_000
 MINUTE = 60_000

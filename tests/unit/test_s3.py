@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
-from stream.raw_place import raw_place
 from tallymark.errors import LeaseHeld, RawRefused, RawUnavailable, TallymarkError
-from tallymark.s3 import FORWARDED, S3
-from tallymark.storage_errors import explained, explaining
+from tallymark.raw.errors import explained, explaining
+from tallymark.raw.place import raw_place
+from tallymark.raw.s3 import FORWARDED, S3
 
 URI = "s3://bucket/raw"
 AT = "http://127.0.0.1:9000"

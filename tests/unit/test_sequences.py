@@ -10,9 +10,9 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
-from strategies import thorough
 
-from batch.audit.sequences import NO_RUNS, holes, runs_of, union
+from batch.audit.completeness.sequences import NO_RUNS, holes, runs_of, union
+from tests.support.strategies import thorough
 
 HOUR_MS = 3_600_000
 

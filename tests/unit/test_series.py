@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import both_views as views
 import pytest
-from both_views import END, START, VIDEO, ask_series, both_complete, codes, event
 
-from serving.models import GrainName
-from serving.questions import Function
-from serving.series import MAX_POINTS
+from serving.answers.series import MAX_POINTS
 from tallymark.buckets import TimeRange, instant, minute_of
 from tallymark.cells import shard_of
+from tallymark.client.questions import Function
+from tallymark.client.wire import GrainName
 from tallymark.errors import InvalidQuestion
-from tallymark.sqlite_store import SqliteViewStore
+from tallymark.store.sqlite import SqliteViewStore
+from tests.support import both_views as views
+from tests.support.both_views import END, START, VIDEO, ask_series, both_complete, codes, event
 
 
 def test_points_follow_each_other_over_whole_buckets_without_a_gap(store: SqliteViewStore) -> None:

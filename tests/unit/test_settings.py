@@ -7,12 +7,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import strategies
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tallymark.errors import SettingsError
 from tallymark.settings import Address, Settings, describe, parse_duration
+from tests.support import strategies
 
 
 @pytest.fixture(autouse=True)

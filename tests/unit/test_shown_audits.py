@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import ValidationError
 
-from batch.audit import record as records
 from batch.audit.figures import AuditRecord, Causes, Completeness, Figures, HourFigures, Unheard
-from batch.audit.record import Last
 from serving.audits import MOST, read_audits
 from serving.parameters import AskedAudits
 from tallymark.buckets import minute_of
-from tallymark.sqlite_store import SqliteViewStore
+from tallymark.documents import audits as records
+from tallymark.documents.audits import Last
+from tallymark.store.sqlite import SqliteViewStore
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 

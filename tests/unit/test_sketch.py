@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import laws
 import pytest
-import strategies
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tallymark.sketch import LG_K, Sketch
+from tests.support import laws, strategies
 
 
 def sketch_of(numbers: range | set[int] | list[int]) -> Sketch:

@@ -7,12 +7,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from both_views import NOW, START, set_pending, set_progress, set_publication
 
-from serving.reader import Snapshots
-from tallymark import publication
-from tallymark.publication import SPEED, Progress
-from tallymark.sqlite_store import SqliteViewStore
+from serving.answers.snapshot import Snapshots
+from tallymark.documents import publication
+from tallymark.documents.publication import SPEED, Progress
+from tallymark.store.sqlite import SqliteViewStore
+from tests.support.both_views import NOW, START, set_pending, set_progress, set_publication
 
 SECOND = timedelta(seconds=1)
 LATE = {3: {START: 1}}  # shard → hour → rows

@@ -7,7 +7,7 @@ import sys
 
 WORKER = """
 import gc, sys
-from tallymark.spark_worker import set_modules_aside
+from tallymark.spark.worker import set_modules_aside
 
 set_modules_aside()
 aside = gc.get_freeze_count()

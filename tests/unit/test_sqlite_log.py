@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from stream.log.sqlite import PARTITION, SqliteLog
+from stream.log.sqlite.log import PARTITION, SqliteLog
 from tallymark.errors import LogUnavailable
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -99,7 +99,7 @@ def test_a_home_that_cannot_be_made_is_told_by_its_name(tmp_path: Path) -> None:
 APPENDER = """
 import sys
 from pathlib import Path
-from stream.log.sqlite import SqliteLog
+from stream.log.sqlite.log import SqliteLog
 log = SqliteLog(Path(sys.argv[1]))
 for group in range(10**6):
     log.append([(str(n), f"{group} {n}".encode()) for n in range(50)])

@@ -6,9 +6,15 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-import both_views as views
 import pytest
-from both_views import (
+
+from tallymark.buckets import TimeRange, instant
+from tallymark.cells import shard_of
+from tallymark.client.questions import Function
+from tallymark.documents import publication
+from tallymark.store.sqlite import SqliteViewStore
+from tests.support import both_views as views
+from tests.support.both_views import (
     END,
     NOW,
     START,
@@ -19,12 +25,6 @@ from both_views import (
     codes,
     event,
 )
-
-from serving.questions import Function
-from tallymark import publication
-from tallymark.buckets import TimeRange, instant
-from tallymark.cells import shard_of
-from tallymark.sqlite_store import SqliteViewStore
 
 
 def test_a_range_that_was_recounted_is_exact_and_its_bounds_are_its_value(store: SqliteViewStore) -> None:

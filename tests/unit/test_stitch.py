@@ -6,11 +6,25 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
-import both_views as views
-import oracle
 import pytest
-import strategies
-from both_views import (
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import structs
+
+from serving.answers import stitch
+from serving.answers.series import series
+from serving.answers.snapshot import Snapshot
+from tallymark.buckets import TimeRange, instant, minute_of
+from tallymark.cells import shard_of
+from tallymark.client.questions import Function, Question
+from tallymark.client.wire import GrainName
+from tallymark.documents import publication
+from tallymark.documents.publication import Publication
+from tallymark.event import Event
+from tallymark.store.sqlite import SqliteViewStore
+from tests.support import both_views as views
+from tests.support import oracle, strategies
+from tests.support.both_views import (
     END,
     HOURS,
     NOW,
@@ -19,21 +33,6 @@ from both_views import (
     VIDEO,
     codes,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-from msgspec import structs
-
-from serving import stitch
-from serving.models import GrainName
-from serving.questions import Function, Question
-from serving.reader import Snapshot
-from serving.series import series
-from tallymark import publication
-from tallymark.buckets import TimeRange, instant, minute_of
-from tallymark.cells import shard_of
-from tallymark.event import Event
-from tallymark.publication import Publication
-from tallymark.sqlite_store import SqliteViewStore
 
 logs = strategies.logs(START, HOURS * 60)
 moments = st.integers(START - 90, END + 60)

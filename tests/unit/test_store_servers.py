@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
-from systems import free_ports
-from thrift_servers import Mood, ThriftServer, thrift_servers
 
+from infra.system.store_servers import servers_of_the_store
 from serving.store_metrics import watch_servers
-from tallymark.command.store_servers import servers_of_the_store
-from tallymark.hbase_pool import Pool
-from tallymark.hbase_servers import HBasePlace
 from tallymark.settings import Address, Settings
-from tallymark.sqlite_store import SqliteViewStore
+from tallymark.store.hbase.address import HBasePlace
+from tallymark.store.hbase.pool import Pool
+from tallymark.store.sqlite import SqliteViewStore
+from tests.support.systems import free_ports
+from tests.support.thrift_servers import Mood, ThriftServer, thrift_servers
 
 
 @pytest.fixture

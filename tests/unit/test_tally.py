@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import laws
-import oracle
 import pytest
-import strategies
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -13,6 +10,7 @@ from tallymark.buckets import Grain
 from tallymark.event import Event
 from tallymark.sketch import Sketch
 from tallymark.tally import ZERO, Tally
+from tests.support import laws, oracle, strategies
 
 VIEW = Event(event_id="e1", type="view", video_id="v", occurred_at=1_767_225_600_000)
 EDGES = [0, 1, 63, 64, 127, 128, 8191, 8192, 16_383, 16_384, 2**31, 2**32, 2**53, 2**63 - 1, 2**63, 2**64, 2**70]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import typer
-from systems import tallymark
 
-from tallymark.command.textfile import telling
+from tallymark.cli.textfile import telling
 from tallymark.errors import NothingToRecount
 from tallymark.settings import Settings
+from tests.support.systems import tallymark
 
 
 @pytest.fixture

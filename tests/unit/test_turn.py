@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tallymark.errors import Unavailable
-from tallymark.sqlite_store import SqliteViewStore
-from tallymark.turn import PAUSE, taking_turn
+from tallymark.store.lock import PAUSE, taking_turn
+from tallymark.store.sqlite import SqliteViewStore
 
 
 @pytest.fixture

@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from raw_writer import RawRow
-from recounts import MIDNIGHT, Crash, World, crashing_after
 
-from batch.attempts import State, attempt
 from batch.publish import rollback
-from batch.raw import RawVersion
 from batch.steps import Step, Watch
-from tallymark import publication
 from tallymark.cells import shard_of
+from tallymark.documents import publication
+from tallymark.documents.attempts import State, attempt
 from tallymark.errors import ChecksFailed, LeaseHeld, PublicationConflict, UnknownVersion
 from tallymark.event import Event
+from tallymark.raw.table import RawVersion
+from tests.support.raw_writer import RawRow
+from tests.support.recounts import MIDNIGHT, Crash, World, crashing_after
 
 NOW = datetime(2026, 2, 3, tzinfo=UTC)
 

@@ -1,0 +1,165 @@
+"""Did everything arrive? What producers numbered and is not in raw, and producers that should be heard and are not.
+
+    new_rows     the rows that the log took since the last look
+      │
+    sequences    which numbers of each producer arrived, as runs: between two runs is a hole
+    roster       what is expected of each producer at this time of the day
+      │
+    arrivals     both, carried on from look to look
+      │
+    `look`       lets answers know (`coverage/current`), and says what the last audit did not know
+
+A hole counts when it has stood for the lateness: until then what it lacks may be on its way. One that late events fill
+is gone at the next look.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from batch.audit.completeness.arrivals import Arrivals
+from batch.audit.completeness.new_rows import new_rows
+from batch.audit.completeness.roster import DAYS, Silent, name_of
+from batch.audit.completeness.sequences import holes
+from batch.audit.figures import Completeness, Gap, Unheard
+from tallymark.documents import publication
+from tallymark.documents.coverage import DOCUMENT, Hole, Known, Share, Silence
+from tallymark.errors import NothingToRecount
+from tallymark.raw.table import RawFile, RawTable
+from tallymark.store import ViewStore, change_document
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Findings", "look"]
+
+_STATE: Final = "coverage/state"
+_SHOWN: Final = 20
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MS: Final = timedelta(milliseconds=1)
+_MINUTE_MS: Final = 60_000
+_DAY_MS: Final = 86_400_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """What is known after a look. `lacking`: the holes that have stood for the lateness, as `sequences.holes` says."""
+
+    arrivals: Arrivals
+    lacking: pl.DataFrame
+    silent: list[Silent]
+    settled_ms: int
+    """The log's clock, less the lateness: holes that are older count."""
+
+    @property
+    def known(self) -> Known:
+        """For answers."""
+        return Known(
+            checked_until=_instant(self.settled_ms),
+            holes=[Hole(*span) for span in self.arrivals.spans(self.lacking)],
+            silent=[Silence(one.producer, one.occurred_ms // _MINUTE_MS) for one in self.silent],
+            share=[Share(*part) for part in self.arrivals.share()],
+        )
+
+    def since(self, ms: int) -> Completeness:
+        """For an audit. New is what was no hole yet when the log's clock, less the lateness, was `ms`."""
+        new = self.lacking.filter(pl.col("since") > ms)
+        shown = self.lacking.sort("since", "missing", descending=True).head(_SHOWN)
+        rows = numbered = 0
+        for _, _, rows_then, numbered_then in self.arrivals.share():
+            rows, numbered = rows + rows_then, numbered + numbered_then
+        return Completeness(
+            checked_until=_instant(self.settled_ms),
+            rows=rows,
+            numbered=numbered,
+            producers=self.arrivals.frame["producer"].n_unique(),
+            expected=len(self.arrivals.roster.expected()),
+            missing=sum(missing for _, _, missing in self.arrivals.spans(self.lacking)),
+            found=sum(new["missing"].to_list()),
+            gaps=[
+                Gap(producer, first, last, start, end, since > ms)
+                for producer, first, last, _, start, end, since in shown.iter_rows()
+            ],
+            silent=[Unheard(one.producer, _instant(one.heard_ms), one.expected) for one in self.silent],
+            chaotic=sorted(self.arrivals.chaotic),
+        )
+
+    def lacks_since(self, ms: int) -> bool:
+        """Whether an audit has to tell of something even when no hour was sealed."""
+        return bool(self.silent) or not self.lacking.filter(pl.col("since") > ms).is_empty()
+
+    def table(self, ms: int) -> pd.DataFrame:
+        """A row for each producer: what the suite `completeness` holds its expectations against."""
+        import pandas as pd
+
+        new = self.lacking.filter(pl.col("since") > ms).with_columns(name_of("producer"))
+        missing: Counter[str] = Counter()
+        for name, count in new.select("producer", "missing").iter_rows():
+            missing[name] += count
+        silent = {one.producer for one in self.silent}
+        chaotic = {producer.partition("/")[0] or producer for producer in self.arrivals.chaotic}
+        names = {*self.arrivals.roster.members, *missing, *silent, *chaotic}
+        rows = [
+            {"producer": name, "missing": missing[name], "silent": int(name in silent), "chaotic": int(name in chaotic)}
+            for name in sorted(names)
+        ]
+        return pd.DataFrame(rows, columns=["producer", "missing", "silent", "chaotic"])
+
+
+def look(store: ViewStore, table: RawTable, *, lateness: timedelta) -> Findings | None:
+    """Look through what the log took since the last look; None while the archive has not told how far it has come.
+
+    May be called at any time, by several at once. Raises StoreUnavailable, RawRefused or RawUnavailable.
+    """
+    while True:
+        progress = publication.read_progress(store, publication.ARCHIVE)
+        if progress is None:
+            return None
+        stored = store.read_document(_STATE)
+        arrivals = Arrivals.from_bytes(stored)
+        if (until_ms := (progress.included_until - _EPOCH) // _MS) > arrivals.until_ms:
+            files = _files(table)  # pinned after the progress was read: what that promises is in them
+            since_ms = arrivals.until_ms - DAYS * _DAY_MS  # older rows may have come into raw only now
+            portions = new_rows(files, written_ms=arrivals.until_ms, since_ms=since_ms, until_ms=until_ms)
+            arrivals.take(portions, until_ms=until_ms)
+        arrivals.settle()
+        if store.swap_document(_STATE, stored, arrivals.to_bytes()):
+            found = _judged(arrivals, lateness)
+            _tell(store, found.known)
+            return found
+
+
+def _files(table: RawTable) -> tuple[RawFile, ...]:
+    try:
+        return table.pin().files
+    except NothingToRecount:
+        return ()
+
+
+def _judged(arrivals: Arrivals, lateness: timedelta) -> Findings:
+    settled_ms = arrivals.until_ms - lateness // _MS
+    return Findings(
+        arrivals=arrivals,
+        lacking=holes(arrivals.frame).filter(pl.col("since") <= settled_ms),
+        silent=arrivals.roster.silent(settled_ms),
+        settled_ms=settled_ms,
+    )
+
+
+def _tell(store: ViewStore, known: Known) -> None:
+    """Let answers go by it, unless somebody has looked further meanwhile."""
+
+    def further(stored: bytes | None) -> bytes | None:
+        behind = stored is None or Known.from_json(stored).checked_until <= known.checked_until
+        return known.to_json() if behind else None
+
+    change_document(store, DOCUMENT, further)
+
+
+def _instant(ms: int) -> datetime:
+    return _EPOCH + ms * _MS

@@ -1,0 +1,79 @@
+"""Raw rows by when the log took them, each once, in portions of bounded size.
+
+Files say when their rows occurred, and when they were written, which is after the log took them: so older files are
+not even opened. Portions are stretches of event time, of all shards: over those a producer's numbers are spread, and
+neighbours lie near each other in time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Final
+
+import polars as pl
+
+from batch.count import scan
+from tallymark.raw.errors import explaining
+from tallymark.raw.table import RawFile
+
+__all__ = ["new_rows"]
+
+_ROWS: Final = 1_500_000  # sorted at once, which takes about 300 MB
+_HOUR: Final = 60
+_MINUTE_MS: Final = 60_000
+_CLOCKS: Final = 600_000  # ms by which the clocks of the log and of who writes files may differ
+_COLUMNS: Final = ("producer_id", "seq", "occurred_at", "appended_at")
+
+
+def new_rows(
+    files: Sequence[RawFile], *, written_ms: int, since_ms: int, until_ms: int, most_rows: int = _ROWS
+) -> Iterator[pl.DataFrame]:
+    """Columns producer_id, seq, occurred_at and appended_at of the rows that the log took in [`since_ms`, `until_ms`),
+    in files that were written from `written_ms` on.
+
+    Raises RawRefused or RawUnavailable.
+    """
+    fresh = [file for file in files if not file.written_ms or file.written_ms >= written_ms - _CLOCKS]
+    for start, end in _portions(fresh, most_rows):
+        inside = [file for file in fresh if file.first < end and file.last >= start]
+        if not inside:  # of an hour in parts
+            continue
+        rows = (
+            scan([file.uri for file in inside])
+            .filter(
+                pl.col("occurred_at").is_between(start * _MINUTE_MS, end * _MINUTE_MS, closed="left"),
+                pl.col("appended_at").is_between(since_ms, until_ms, closed="left"),
+            )
+            .select(_COLUMNS)
+        )
+        with explaining(inside[0].uri.partition("/day=")[0]):
+            yield rows.collect()
+
+
+def _portions(files: Sequence[RawFile], most_rows: int) -> Iterator[tuple[int, int]]:
+    """Stretches of epoch minutes that tile all rows; of about `most_rows` each, if rows are spread evenly in a file."""
+    expected: Counter[int] = Counter()
+    for file in files:
+        hours = range(file.first // _HOUR, file.last // _HOUR + 1)
+        for hour in hours:
+            expected[hour] += -(-file.rows // len(hours))
+    begun, rows = None, 0
+    for hour in sorted(expected):
+        if begun is not None and rows + expected[hour] > most_rows:
+            yield begun, hour * _HOUR
+            begun, rows = None, 0
+        if expected[hour] > most_rows:
+            yield from _parts(hour * _HOUR, parts=-(-expected[hour] // most_rows))
+            continue
+        begun = hour * _HOUR if begun is None else begun
+        rows += expected[hour]
+    if begun is not None:
+        yield begun, (max(expected) + 1) * _HOUR
+
+
+def _parts(start: int, *, parts: int) -> Iterator[tuple[int, int]]:
+    """An hour in parts of whole minutes."""
+    edges = sorted({start + _HOUR * part // parts for part in range(parts + 1)})
+    yield from pairwise(edges)

@@ -1,0 +1,106 @@
+"""The first three steps of a recount: pin a raw version, plan, and put the attempt on record before it writes a cell.
+
+Each read here comes before the next for a reason, and a lost race starts over from the first:
+
+    publication   the version to continue
+    attempts      listed before raw is pinned: so an attempt's raw version is never older than an earlier attempt's, and
+                  whatever an earlier one may still write, this one counts as well and, having the higher number, covers
+    progress      read before raw is pinned: every record appended before `included_until` is in the pinned version
+    raw version
+    begin         succeeds only if no other attempt was begun since they were listed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from batch.count import rows_by_hour
+from batch.plan import Plan, make_plan, provable_until
+from batch.steps import Step
+from tallymark.documents import attempts, publication
+from tallymark.documents.attempts import AttemptRecord, State
+from tallymark.documents.publication import Progress, Publication
+from tallymark.errors import NothingToRecount
+from tallymark.raw.table import RawTable, RawVersion
+from tallymark.store import ViewStore
+
+__all__ = ["Begun", "begin"]
+
+
+class Begun(NamedTuple):
+    """An attempt on record, on top of `published`; None when nothing is dirty and no further hour can be sealed."""
+
+    published: Publication
+    raw: RawVersion
+    plan: Plan
+    record: AttemptRecord | None
+
+
+def begin(
+    store: ViewStore,
+    table: RawTable,
+    *,
+    lateness: timedelta,
+    now: Callable[[], datetime],
+    done: Callable[[Step], None],
+    again: Collection[int] = (),
+) -> Begun:
+    """Begin the next attempt. Raises NothingToRecount while there is no event that could be counted."""
+    while True:
+        published = publication.current(store)
+        newer = attempts.newer_than(store, published.version)
+        progress = publication.read_progress(store, publication.ARCHIVE)
+        raw = table.pin()
+        exact_until = _exact_until(table, raw, progress, lateness, published)
+        done(Step.PIN)
+        number = 1 + max((record.number for record in newer), default=published.version)
+        plan = make_plan(
+            store,
+            raw,
+            number=number,
+            published=published,
+            newer=newer,
+            days=_days_counted(store, published),
+            exact_until=exact_until,
+            rows_by_hour=rows_by_hour,
+            again=again,
+        )
+        done(Step.PLAN)
+        if not plan.tasks and exact_until == published.exact_until:
+            return Begun(published, raw, plan, None)
+        record = AttemptRecord(
+            number=number,
+            state=State.PLANNED,
+            started_at=now(),
+            raw_version=raw.number,
+            exact_until=exact_until,
+            pairs=attempts.as_pairs(plan.hours),
+            shrunk=attempts.as_pairs(plan.shrunk),
+            days=plan.days,
+        )
+        if attempts.begin(store, record):
+            done(Step.BEGIN)
+            return Begun(published, raw, plan, record)
+
+
+def _exact_until(
+    table: RawTable, raw: RawVersion, progress: Progress | None, lateness: timedelta, published: Publication
+) -> datetime:
+    """As far as is proven; never back: only a rollback goes back."""
+    if progress is None:
+        raise NothingToRecount(
+            "the archive has not yet said how far it has read the log, so no hour can be sealed: start `tallymark up` "
+            "(or `tallymark stream`) and wait for its first commit"
+        )
+    if raw.newest_ms is None:
+        if not published.version:
+            raise NothingToRecount(f"{table.uri} holds no events yet: send some, and wait for the archive to commit")
+        return published.exact_until
+    return max(provable_until(progress, raw.newest_ms, lateness), published.exact_until)
+
+
+def _days_counted(store: ViewStore, published: Publication) -> attempts.Days | None:
+    record = attempts.attempt(store, published.version)
+    return record.days if record else None

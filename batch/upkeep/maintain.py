@@ -1,0 +1,156 @@
+"""Upkeep, beside everything that runs: fewer raw files, and nothing kept that no reader and no recount can ask for.
+
+    forget      versions that can be chosen no more (see `retention`), and the attempts and late rows of theirs
+    speed       minutes of the speed view that lie before what the oldest of the others reads
+    compact     days and shards of the raw table with many small files, in turns with the archive's commits
+    delete      raw files that compaction or a deletion took out of the table long ago
+
+Each part may die anywhere and run again. No cell of the batch view is removed, and nothing becomes dirty.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from batch.upkeep.retention import Kept, raw_age, what_is_kept
+from tallymark.buckets import Grain, minute_of
+from tallymark.cells import SHARDS
+from tallymark.documents import publication
+from tallymark.errors import NothingToRecount
+from tallymark.raw.upkeep import Partition, RawUpkeep
+from tallymark.settings import Settings
+from tallymark.store import View, ViewStore
+from tallymark.store.lease import holding
+from tallymark.store.lock import PAUSE, RAW_COMMIT, taking_turn
+
+__all__ = ["Maintenance", "maintain"]
+
+_TURN_SECONDS: Final = 2.0  # of compaction, before the archive may commit
+Say = Callable[[str], None]
+
+
+class Maintenance(msgspec.Struct, frozen=True, kw_only=True):
+    """What was done, or with `dry_run` would be. `speed_rows`: hours of a video and type; None when not counted."""
+
+    dry_run: bool
+    kept: Kept
+    attempts: int
+    pending: int
+    speed_rows: int | None
+    partitions: int
+    files_before: int
+    files_after: int | None
+    raw_files_deleted: int
+    raw_files_kept_hours: float
+    seconds: float
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """For Prometheus: what is gone or fewer now."""
+        return {
+            "versions_forgotten": len(self.kept.forgotten),
+            "speed_rows_removed": self.speed_rows or 0,
+            "files_compacted": self.files_before - (self.files_after or 0),
+            "files_deleted": self.raw_files_deleted,
+        }
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def maintain(
+    store: ViewStore,
+    settings: Settings,
+    *,
+    dry_run: bool = False,
+    now: Callable[[], datetime] = _utc_now,
+    say: Say = lambda _: None,
+) -> Maintenance:
+    """Do the upkeep. `say` is told of each part before it begins.
+
+    Raises LeaseHeld when another one is at it, PublicationConflict when a version that was to be forgotten is published
+    meanwhile, Unavailable when the archive does not let go of its turn.
+    """
+    began = time.perf_counter()
+    upkeep = RawUpkeep(settings.raw_uri)
+    with holding(store, "maintain", now=now):
+        kept = what_is_kept(store, most=settings.keep_versions, keep=settings.keep)
+        say(f"forgetting {len(kept.forgotten)} versions")
+        attempts, pending = _forget(store, kept, dry_run=dry_run)
+        say("removing old minutes of the speed view")
+        speed_rows = None if dry_run else _remove_speed(store, kept)
+        crowded = _crowded(upkeep)
+        say(f"compacting {len(crowded)} days of a shard")
+        files_after = None if dry_run else _compact(store, upkeep, crowded)
+        age = raw_age(store, keep=settings.keep, now=now())
+        say("deleting raw files that are out of the table")
+        deleted = _delete(upkeep, age=age, dry_run=dry_run)
+    return Maintenance(
+        dry_run=dry_run,
+        kept=kept,
+        attempts=attempts,
+        pending=pending,
+        speed_rows=speed_rows,
+        partitions=len(crowded),
+        files_before=sum(each.files for each in crowded),
+        files_after=files_after,
+        raw_files_deleted=deleted,
+        raw_files_kept_hours=age.total_seconds() / 3600,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _forget(store: ViewStore, kept: Kept, *, dry_run: bool) -> tuple[int, int]:
+    """Versions first: whoever reads meanwhile finds all that a version needs, or no such version."""
+    attempts = _numbered(store, "attempts/", lambda number: number < kept.attempts_from)
+    pending = _numbered(store, "pending/", lambda number: number <= kept.pending_after)
+    if not dry_run:
+        publication.forget(store, kept.forgotten)
+        store.remove_documents([*attempts, *pending])
+    return len(attempts), len(pending)
+
+
+def _numbered(store: ViewStore, prefix: str, old: Callable[[int], bool]) -> list[str]:
+    names = (name for name, _ in store.list_documents(prefix))
+    return [name for name in names if old(int(name.removeprefix(prefix)))]
+
+
+def _remove_speed(store: ViewStore, kept: Kept) -> int:
+    if kept.speed_from is None:
+        return 0
+    before = minute_of(kept.speed_from)
+    return sum(store.remove(View.SPEED, shard, Grain.MINUTE, before=before) for shard in range(SHARDS))
+
+
+def _crowded(upkeep: RawUpkeep) -> list[Partition]:
+    try:
+        return upkeep.crowded()
+    except NothingToRecount:
+        return []
+
+
+def _compact(store: ViewStore, upkeep: RawUpkeep, crowded: Sequence[Partition]) -> int:
+    """A partition is one commit: what is done stays done. Returns the files that there are then."""
+    files = 0
+    waiting = list(crowded)
+    while waiting:
+        with taking_turn(store, RAW_COMMIT) as turn:
+            until = time.monotonic() + _TURN_SECONDS
+            while waiting and time.monotonic() < until:
+                turn.confirm()
+                files += upkeep.compact(waiting.pop(0))
+        time.sleep(2 * PAUSE.total_seconds())  # long enough for an archive that waits to have its turn
+    return files
+
+
+def _delete(upkeep: RawUpkeep, *, age: timedelta, dry_run: bool) -> int:
+    try:
+        return upkeep.delete_old(age, dry_run=dry_run)
+    except NothingToRecount:
+        return 0

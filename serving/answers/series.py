@@ -1,0 +1,77 @@
+"""A question, bucket by bucket. Cells of a grain no coarser than the points' lie in exactly one point each."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import datetime
+from itertools import chain, islice
+from typing import Final
+
+from serving.answers.bounds import value_of
+from serving.answers.quality import Patience, standing
+from serving.answers.snapshot import Cells, Snapshot, read
+from serving.answers.stitch import envelope
+from tallymark.buckets import Bucket, Grain, Span, TimeRange, instant
+from tallymark.client.questions import Function, Question
+from tallymark.client.wire import GrainName, Point, Series
+from tallymark.errors import InvalidQuestion
+from tallymark.store import ViewStore
+from tallymark.tally import Tally
+
+__all__ = ["MAX_POINTS", "series"]
+
+MAX_POINTS: Final = 10_000
+
+
+def series(
+    question: Question, name: GrainName, *, at: Snapshot, store: ViewStore, now: datetime, patience: Patience
+) -> Series:
+    """One point per bucket of the range, which is aligned outward to whole buckets. Raises InvalidQuestion."""
+    grain = name.grain
+    covered = TimeRange(grain.floor(question.range.start), grain.ceil(question.range.end))
+    buckets = _buckets(covered, name)
+    stands = standing(question, covered, at=at, now=now, patience=patience)
+    users = question.function is Function.USERS
+    exact = stands.exact and not users
+    cells = read(question, covered, at=at, store=store, grains=[g for g in Grain if g <= grain], users=users)
+    tallies = _by_bucket(cells, grain)
+    late = _late_buckets(at.late_hours(question.video_id, stands.counted), grain)
+    exact_until = covered.start if users else stands.counted.end
+
+    def point(bucket: Bucket) -> Point:
+        tally = Tally.total(tallies.get(bucket.start, ()))
+        return Point(
+            start=instant(bucket.start),
+            value=value_of(question.function, tally) if bucket.start < stands.known_until else None,
+            exact=bucket.end <= exact_until and bucket.start not in late,
+        )
+
+    return Series(
+        **envelope(question, covered, at=at, stands=stands, exact=exact),
+        function=question.function,
+        grain=name,
+        points=tuple(map(point, buckets)),
+    )
+
+
+def _buckets(covered: TimeRange, name: GrainName) -> list[Bucket]:
+    buckets = list(islice(Span(name.grain, *covered).buckets(), MAX_POINTS + 1))
+    if len(buckets) > MAX_POINTS:
+        raise InvalidQuestion(
+            f"the range holds more than {MAX_POINTS} points of a {name}; ask for a shorter range or a coarser grain",
+            "grain",
+        )
+    return buckets
+
+
+def _by_bucket(cells: Cells, grain: Grain) -> dict[int, list[Tally]]:
+    groups: dict[int, list[Tally]] = defaultdict(list)
+    for key, tally in chain(cells.batch.items(), (cells.speed or {}).items()):
+        groups[grain.floor(key.bucket.start)].append(tally)
+    return groups
+
+
+def _late_buckets(hours: list[tuple[int, int]], grain: Grain) -> set[int]:
+    """The starts of the buckets that late rows may belong to."""
+    step = 1 if grain is Grain.MINUTE else 60
+    return {grain.floor(minute) for hour, _ in hours for minute in range(hour, hour + 60, step)}

@@ -1,0 +1,153 @@
+"""What one request sees of the store: the publication, read once, and the cells that it allows.
+
+The order of the reads is the consistency: first the publication and how far the layers are, then cells, which hold at
+least what was promised by then. In which order the first two are read does not matter: what an epoch has told of is in
+the next one too, and a progress that is told by a newer epoch than the one published is seen to be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+import msgspec
+
+from tallymark.buckets import Grain, TimeRange
+from tallymark.cells import CellKey, CellSpan, shard_of
+from tallymark.client.questions import Question
+from tallymark.documents import publication
+from tallymark.documents.coverage import DOCUMENT as COVERAGE
+from tallymark.documents.coverage import Coverage, Known
+from tallymark.documents.evidence import DOCUMENT as EVIDENCE
+from tallymark.documents.evidence import Evidence
+from tallymark.documents.publication import ARCHIVE, CURRENT, NOTHING_PUBLISHED, SPEED, Progress, Publication
+from tallymark.store import View, ViewStore
+from tallymark.tally import Tally
+
+__all__ = ["Cells", "Pending", "Snapshot", "Snapshots", "read"]
+
+_HOUR: Final = 60
+_DOCUMENTS: Final = (CURRENT, SPEED, ARCHIVE, EVIDENCE, COVERAGE)
+Pending = list[dict[int, dict[int, int]]]  # per raw commit: shard → hour start in epoch minutes → late rows
+_Told = Mapping[str, bytes | None]  # document → its body
+_commits = msgspec.json.Decoder(dict[int, dict[int, int]])
+
+
+class Snapshot(NamedTuple):
+    """What one request goes by.
+
+    `speed_until`: every event that the log took before it is in the speed view; None when readers have no speed view.
+    `archive_until`: the same of the raw events. `pending`: late rows in raw commits that `publication` did not count.
+    `evidence`: how far counts grow, where the audit knows it; None of an older version. `coverage`: what is known of
+    events that never arrived; None before anybody has looked.
+    """
+
+    publication: Publication
+    speed_until: datetime | None
+    archive_until: datetime | None
+    pending: Pending
+    evidence: Evidence | None = None
+    coverage: Coverage | None = None
+
+    def late_hours(self, video_id: str, within: TimeRange) -> list[tuple[int, int]]:
+        """(hour start in epoch minutes, rows) that came late to the hours of `within`, in the shard of the video."""
+        if not self.pending or within.start >= within.end:
+            return []
+        shard = shard_of(video_id)
+        first, end = within.start - within.start % _HOUR, within.end
+        return [
+            (hour, rows)
+            for commit in self.pending
+            for hour, rows in commit.get(shard, {}).items()
+            if first <= hour < end
+        ]
+
+
+class _Listed(NamedTuple):
+    """`pending` of publications of `raw_version`, as it was when the archive's progress was `archive`."""
+
+    raw_version: int
+    archive: bytes | None
+    pending: Pending
+
+
+class Cells(NamedTuple):
+    """The cells of one question, each bucket from one view. `speed` is None when readers have no speed view."""
+
+    batch: Mapping[CellKey, Tally]
+    speed: Mapping[CellKey, Tally] | None
+
+
+class Snapshots:
+    """Takes one for each request, by a single read of documents while nothing new is told. Threads may share it."""
+
+    def __init__(self, store: ViewStore) -> None:
+        self._store = store
+        self._listed: _Listed | None = None
+
+    def take(self, as_of: int | None = None) -> Snapshot:
+        """By the current publication, or that of version `as_of`. Raises UnknownVersion."""
+        told = self._read()
+        speed, archive = Progress.found(told[SPEED]), Progress.found(told[ARCHIVE])
+        if as_of is not None:
+            seen = publication.version(self._store, as_of)
+        else:
+            seen = Publication.found(told[CURRENT]) or NOTHING_PUBLISHED
+            if speed is not None and speed.epoch > seen.epoch:  # it was published within the read
+                seen = publication.current(self._store)
+        return Snapshot(
+            publication=seen,
+            speed_until=speed.included_until if speed and seen.epoch else None,
+            archive_until=archive.included_until if archive else None,
+            pending=self._pending(seen, told[ARCHIVE]) if seen.version else [],
+            evidence=_evidence(told[EVIDENCE]) if as_of is None else None,
+            coverage=_coverage(told[COVERAGE]),
+        )
+
+    def _read(self) -> _Told:
+        return dict(zip(_DOCUMENTS, self._store.read_documents(_DOCUMENTS), strict=True))
+
+    def _pending(self, seen: Publication, archive: bytes | None) -> Pending:
+        """What is late is told before the archive's progress passes it: no more is to be known until that moves."""
+        listed = self._listed
+        if listed is None or archive is None or (listed.raw_version, listed.archive) != (seen.raw_version, archive):
+            newer = self._store.list_documents("pending/", after=f"pending/{seen.raw_version:012d}")
+            listed = self._listed = _Listed(seen.raw_version, archive, [_late_rows(body) for _, body in newer])
+        return listed.pending
+
+
+def read(
+    question: Question, within: TimeRange, *, at: Snapshot, store: ViewStore, grains: list[Grain], users: bool
+) -> Cells:
+    """The cells that tile `within`: before exact_until in the fewest buckets of `grains`, from there on in minutes.
+
+    `users`: whether their sketches matter.
+    """
+    exact, fresh = within.cut(at.publication.boundary)
+    spans = CellSpan.all(question.video_id, question.type, exact.split(grains))
+    batch = store.get(View.BATCH, spans, version=at.publication.version, users=users) if spans else {}
+    if at.speed_until is None:
+        return Cells(batch, None)
+    spans = CellSpan.all(question.video_id, question.type, fresh.split([Grain.MINUTE]))
+    speed = store.get(View.SPEED, spans, version=at.publication.epoch, users=users) if spans else {}
+    return Cells(batch, speed)
+
+
+@lru_cache(maxsize=4096)
+def _late_rows(body: bytes) -> dict[int, dict[int, int]]:
+    """Between two recounts hundreds of commits may bring late rows; each request meets the same documents again."""
+    return _commits.decode(body)
+
+
+@lru_cache(maxsize=4)
+def _evidence(body: bytes | None) -> Evidence | None:
+    """The audit writes it once an hour or so; each request meets the same document again."""
+    return None if body is None else Evidence.from_json(body)
+
+
+@lru_cache(maxsize=4)
+def _coverage(body: bytes | None) -> Coverage | None:
+    """Likewise; what is made of it answers for any range without a walk through the document."""
+    return None if body is None else Coverage(Known.from_json(body))

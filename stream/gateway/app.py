@@ -1,0 +1,124 @@
+"""The gateway: takes events over HTTP, gives each a verdict, and answers once the log has made them durable.
+
+Made by `create_app`, run by `tallymark gateway`. A post is read and judged on the event loop, and its events wait
+there for the log; see `bodies` for what a post may hold and `group_commit` for the waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from typing import Final
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from prometheus_client import CollectorRegistry
+from starlette.requests import ClientDisconnect
+
+from stream.gateway.bodies import Judged, admit, inflate
+from stream.gateway.group_commit import GroupCommit
+from stream.gateway.metrics import GatewayMetrics
+from stream.gateway.openapi import GATEWAY_DESCRIPTION, POST_EVENTS, add_schemas
+from stream.log import EventLog
+from tallymark.client.verdict import Rejection, Verdict
+from tallymark.errors import LogUnavailable, MalformedEvent
+from tallymark.event import EARLIEST_MS, LATEST_MS
+from tallymark.http.problems import (
+    add_probes,
+    amend_openapi,
+    answer_problems,
+    limit_body,
+    observe_requests,
+    problem,
+    require_token,
+)
+from tallymark.settings import Settings
+
+__all__ = ["create_app"]
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MS: Final = timedelta(milliseconds=1)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def create_app(settings: Settings, *, log: EventLog, now: Callable[[], datetime] = _utc_now) -> FastAPI:
+    """The gateway to `log`, which stays the caller's to close. `now` is the clock that events are held against."""
+    registry = CollectorRegistry()
+    metrics = GatewayMetrics(registry)
+    writer = GroupCommit(log, most=settings.max_pending, appended=metrics.appended)
+    metrics.watch(lambda: writer.pending)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await writer.close()
+
+    def missing() -> str | None:
+        """A log that cannot be vouched for cannot be appended to either."""
+        try:
+            log.horizon()
+        except LogUnavailable as error:
+            return str(error)
+        return None
+
+    app = FastAPI(
+        title="Tallymark gateway",
+        version=version("tallymark"),
+        description=GATEWAY_DESCRIPTION,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+
+    @app.post("/v1/events", **POST_EVENTS)
+    async def post_events(request: Request) -> Response:
+        try:
+            body = await request.body()
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody reads it, and nothing was taken
+        metrics.received(len(body))
+        try:
+            judged = _judge(body, request, settings, now())
+        except MalformedEvent as error:
+            return _refusal(error.reason, [])
+        metrics.rejected(judged.rejected)
+        if not judged.records:
+            first = judged.rejected[0]
+            says = f"{first.field}: {first.reason}" if first.field else first.reason
+            return _refusal(f"none of {len(judged.rejected)} events was accepted; the first: {says}", judged.rejected)
+        if not writer.has_room(len(judged.records)):
+            says = f"{writer.pending} events wait for the log; send the same again after a second"
+            return problem(429, says, headers={"Retry-After": "1"})
+        await writer.append(judged.records)
+        verdict = Verdict(len(judged.records), tuple(judged.rejected))
+        return Response(msgspec.json.encode(verdict), 202, media_type="application/json")
+
+    answer_problems(app)
+    add_probes(app, registry, missing)
+    limit_body(app, settings.max_body)
+    require_token(app, settings.tokens)
+    observe_requests(app, registry)
+    amend_openapi(app, lambda document: add_schemas(document, most=settings.max_batch))
+    return app
+
+
+def _judge(body: bytes, request: Request, settings: Settings, now: datetime) -> Judged:
+    """Raises HTTPException and MalformedEvent for a body that cannot be split into events."""
+    encoding = request.headers.get("content-encoding", "").strip().lower()
+    text = inflate(body, encoding, most=settings.max_body)
+    now_ms = (now - _EPOCH) // _MS
+    return admit(
+        text,
+        request.headers.get("content-type", ""),
+        most=settings.max_batch,
+        earliest_ms=now_ms - settings.max_age // _MS if settings.max_age else EARLIEST_MS,
+        latest_ms=min(LATEST_MS, now_ms + settings.max_ahead // _MS),
+    )
+
+
+def _refusal(detail: str, rejected: list[Rejection]) -> Response:
+    return problem(422, detail, accepted=0, rejected=msgspec.to_builtins(rejected))

@@ -1,0 +1,129 @@
+"""How `POST /v1/events` is described at /openapi.json. The event's schema is made from the type that decodes it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from stream.gateway.bodies import JSON_TYPES, NDJSON_TYPES
+from tallymark.client.verdict import Rejection, Verdict
+from tallymark.event import LATEST_MS, TYPE_PATTERN, Event
+from tallymark.http.problems import PROBLEM_JSON, problems
+
+__all__ = ["GATEWAY_DESCRIPTION", "POST_EVENTS", "add_schemas"]
+
+GATEWAY_DESCRIPTION: Final = """
+Takes what happened to videos, and answers once the log has made it durable.
+
+Each event of a post gets its own verdict. Sending a post again is safe, and right after 429, 503 or no answer at all:
+events are counted once by their `event_id`, so keep the ids when you send again.
+"""
+_REF: Final = "#/components/schemas/{name}"
+_NO_CONTROL: Final = r"^[^\u0000-\u001f\u007f-\u009f]+$"
+_VIEW: Final = {"event_id": "0193a1b2-1", "type": "view", "video_id": "ATL", "occurred_at": "2026-01-31T12:00:00Z"}
+_WATCHED: Final = {
+    "event_id": "0193a1b2-2",
+    "type": "watched_time",
+    "video_id": "ATL",
+    "occurred_at": 1769860800250,
+    "value": 30000,
+    "user_id": "u-17",
+}
+_REFUSED: Final = {
+    "type": "about:blank",
+    "title": "Unprocessable Entity",
+    "status": 422,
+    "detail": "none of 1 events was accepted; the first: occurred_at: required, but missing",
+    "accepted": 0,
+    "rejected": [{"index": 0, "field": "occurred_at", "reason": "required, but missing"}],
+}
+
+
+def _ref(name: str) -> dict[str, Any]:
+    return {"$ref": _REF.format(name=name)}
+
+
+def _lines(*events: dict[str, Any]) -> str:
+    return "".join(msgspec.json.encode(event).decode() + "\n" for event in events)
+
+
+def _retry(status: int, says: str) -> dict[str, Any]:
+    after = {"description": "Seconds to wait before sending the same again.", "schema": {"type": "integer"}}
+    return {**problems(status)[status], "description": says, "headers": {"Retry-After": after}}
+
+
+_EVENTS: Final = {"type": "array", "minItems": 1, "items": _ref("Event")}
+_JSON: Final = {
+    "schema": {"oneOf": [_ref("Event"), _EVENTS]},
+    "examples": {
+        "one": {"summary": "One event", "value": _VIEW},
+        "many": {"summary": "An array of events", "value": [_VIEW, _WATCHED]},
+    },
+}
+_NDJSON: Final = {
+    "schema": {**_EVENTS, "description": "One JSON object on each line; blank lines are not counted."},
+    "examples": {"lines": {"summary": "An event on each line", "value": _lines(_VIEW, _WATCHED)}},
+}
+_ENCODING: Final = {
+    "name": "Content-Encoding",
+    "in": "header",
+    "description": "How the body is compressed; leave it out when it is not.",
+    "schema": {"type": "string", "enum": ["gzip", "identity"]},
+}
+_TAKEN: Final = Verdict(1, (Rejection(1, "value", "expected an integer between -2^40 and 2^40"),))
+
+POST_EVENTS: Final[dict[str, Any]] = {
+    "summary": "Send events",
+    "tags": ["events"],
+    "status_code": 202,
+    "response_description": "At least one event was accepted, and what was accepted is durable.",
+    "responses": {
+        202: {
+            "content": {"application/json": {"schema": _ref("Verdict"), "example": msgspec.to_builtins(_TAKEN)}},
+        },
+        **problems(400, 413, 415),
+        422: {
+            "description": "No event was accepted; `rejected` says why.",
+            "content": {PROBLEM_JSON: {"schema": _ref("Refusal"), "example": _REFUSED}},
+        },
+        429: _retry(429, "Too many events wait for the log; nothing of the post was taken."),
+        503: _retry(503, "The log does not answer; the post may or may not have been taken, send it again."),
+    },
+    "openapi_extra": {
+        "requestBody": {
+            "required": True,
+            "description": "One event, an array of events, or an event on each line.",
+            "content": {**dict.fromkeys(JSON_TYPES, _JSON), **dict.fromkeys(NDJSON_TYPES, _NDJSON)},
+        },
+        "parameters": [_ENCODING],
+    },
+}
+
+
+def add_schemas(document: dict[str, Any], *, most: int) -> None:
+    """Add what the descriptions refer to; `most` is how many events one post may hold."""
+    _, schemas = msgspec.json.schema_components([Event, Verdict], ref_template=_REF)
+    properties = schemas["Event"]["properties"]
+    for text in _texts(properties):
+        text["pattern"] = _NO_CONTROL
+    properties["type"]["pattern"] = f"^{TYPE_PATTERN}$"
+    properties["occurred_at"] = {
+        "oneOf": [
+            {**properties["occurred_at"], "maximum": LATEST_MS, "description": "Epoch milliseconds, UTC."},
+            {"type": "string", "format": "date-time", "description": "RFC 3339, with a zone."},
+        ]
+    }
+    verdict = {"accepted": {"type": "integer"}, "rejected": {"type": "array", "items": _ref("Rejection")}}
+    schemas["Refusal"] = {"allOf": [_ref("Problem"), {"required": list(verdict), "properties": verdict}]}
+    document["components"]["schemas"].update(schemas)
+    for media in document["paths"]["/v1/events"]["post"]["requestBody"]["content"].values():
+        for schema in media["schema"].get("oneOf", [media["schema"]]):
+            if schema.get("type") == "array":
+                schema["maxItems"] = most
+
+
+def _texts(properties: dict[str, Any]) -> list[dict[str, Any]]:
+    """The schemas of all strings that are ids."""
+    alternatives = [schema for field in properties.values() for schema in field.get("anyOf", [field])]
+    return [schema for schema in alternatives if schema.get("type") == "string"]

@@ -1,0 +1,89 @@
+"""How Spark reads Kafka: by its own connector, whose records are then decoded as those of every log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
+from typing import Final
+
+import pyarrow as pa
+from pyspark.errors import AnalysisException
+from pyspark.sql import DataFrame, SparkSession
+
+from stream.decoding import SPARK_EVENTS, decode_columns, decode_events
+from stream.log import Positions, open_log
+from stream.log.kafka.access import kafka_access
+from tallymark.errors import SettingsError
+from tallymark.settings import Settings
+from tallymark.spark.worker import set_modules_aside
+
+__all__ = ["columns_decoded", "columns_from_kafka", "events_from_kafka"]
+
+_EARLIEST: Final = -2  # as the connector writes it
+_TASK_ROWS: Final = 200_000  # bounds a worker's memory: about 100 MB of columns
+
+
+def columns_from_kafka(spark: SparkSession, settings: Settings, *, start: Positions, max_rows: int) -> DataFrame:
+    """As `spark_source.undecoded_stream`: value, appended_at, partition, offset.
+
+    What retention removed before it was read ends the query, with Spark's words.
+
+    Raises SettingsError when Spark has no connector.
+    """
+    access = kafka_access(settings)
+    reader = (
+        spark.readStream.format("kafka")
+        .options(**{f"kafka.{name}": value for name, value in access.java().items()})
+        .option("subscribe", access.topic)
+        .option("startingOffsets", json.dumps({access.topic: _starting(settings, start)}))
+        .option("maxOffsetsPerTrigger", str(max_rows))
+        .option("maxRecordsPerPartition", str(_TASK_ROWS))
+        .option("minPartitions", str(spark.sparkContext.defaultParallelism))
+        .option("failOnDataLoss", "true")
+    )
+    try:
+        records = reader.load()
+    except AnalysisException as error:
+        raise SettingsError(
+            [
+                "TALLYMARK_SPARK_JARS: Spark finds no connector to Kafka; name the folder with the jars of "
+                f"spark-sql-kafka-0-10 and what it needs (`tallymark infra env` does): {error}"
+            ]
+        ) from error
+    return records.selectExpr("value", "unix_millis(timestamp) AS appended_at", "partition", "offset")
+
+
+def _starting(settings: Settings, start: Positions) -> dict[str, int]:
+    """The connector wants to be told of every partition that there is."""
+    log = open_log(settings)
+    try:
+        return {str(partition): start.get(partition, _EARLIEST) for partition in log.end()}
+    finally:
+        log.close()
+
+
+def events_from_kafka(spark: SparkSession, settings: Settings, *, start: Positions, max_rows: int) -> DataFrame:
+    """As `spark_source.event_stream`."""
+    columns = columns_from_kafka(spark, settings, start=start, max_rows=max_rows)
+    return columns.select("value", "appended_at").mapInArrow(_decoding(settings, decode_events), SPARK_EVENTS)
+
+
+def columns_decoded(settings: Settings) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """A function for mapInArrow over these columns: decodes them, as `stream.decoding.DECODED`."""
+    return _decoding(settings, decode_columns)
+
+
+def _decoding(
+    settings: Settings, decode: Callable[..., pa.RecordBatch]
+) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """A function for mapInArrow over values and what `decode` wants to know of each."""
+    max_ahead_ms = settings.max_ahead // timedelta(milliseconds=1)
+
+    def decoded(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        set_modules_aside()
+        for batch in batches:
+            values, *places = batch.columns
+            yield decode(values.to_pylist(), *places, max_ahead_ms=max_ahead_ms)
+
+    return decoded

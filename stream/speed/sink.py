@@ -1,0 +1,48 @@
+"""The speed layer's sink: Spark's executors put absolute totals into the view store, none pass through the driver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from typing import Final
+
+import pyarrow as pa
+
+from tallymark.buckets import Bucket, Grain
+from tallymark.cells import Cell
+from tallymark.settings import Settings
+from tallymark.sketch import Sketch
+from tallymark.spark.worker import set_modules_aside
+from tallymark.store import Stamp, View, ViewStore
+from tallymark.store.open import open_store
+from tallymark.tally import Tally
+
+__all__ = ["PUT", "putting"]
+
+PUT: Final = "cells bigint"  # what each task reports: how many cells it has put
+
+
+def putting(settings: Settings, version: Stamp) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """A function for mapInArrow over minute cells, see `query`. Putting the same rows again changes nothing."""
+
+    def put(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        set_modules_aside()
+        store = _store_of(settings)
+        for batch in batches:
+            cells = store.put(View.SPEED, minute_cells(batch), version=version)
+            yield pa.RecordBatch.from_pydict({"cells": [cells]})
+
+    return put
+
+
+@lru_cache(maxsize=1)
+def _store_of(settings: Settings) -> ViewStore:
+    """A worker process serves many tasks: one store for all of them."""
+    return open_store(settings)
+
+
+def minute_cells(batch: pa.RecordBatch) -> Iterator[Cell]:
+    columns = [column.to_pylist() for column in batch.columns]
+    for video_id, type_, minute, count, total, low, high, users in zip(*columns, strict=True):
+        tally = Tally(count, total, low, high, None if users is None else Sketch(bytes(users)))
+        yield Cell(video_id, type_, Bucket(Grain.MINUTE, minute), tally)

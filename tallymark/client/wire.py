@@ -1,0 +1,217 @@
+"""What the API answers, as it goes over the wire. Server and client share these; OpenAPI is generated from them.
+
+Times are UTC. `null` is never zero: it stands for what is not known, and `degraded` then says why.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+from msgspec import Meta
+
+from tallymark.buckets import Grain
+from tallymark.client.questions import Function
+from tallymark.client.tables import Listed, Rows, Tabular
+from tallymark.documents.publication import Publication
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "Answer",
+    "Answers",
+    "Code",
+    "Coverage",
+    "Degraded",
+    "Envelope",
+    "GrainName",
+    "Interval",
+    "Number",
+    "Point",
+    "Series",
+    "Stats",
+    "Versions",
+]
+
+Number = int | float | None
+
+
+class GrainName(StrEnum):
+    MINUTE = "minute"
+    HOUR = "hour"
+    DAY = "day"
+    MONTH = "month"
+
+    @property
+    def grain(self) -> Grain:
+        return Grain[self.name]
+
+
+class Code(StrEnum):
+    """What an answer lacks.
+
+    nothing_published: there is no recount yet, all of it is the speed view's.
+    speed_missing: nothing of what lies after `exact_until` is known, and `value` leaves it out.
+    speed_stale: the speed view is behind; what happened in the last `freshness_ms` may be missing.
+    archive_stale: late events may wait in the log that `late_pending` does not know of.
+    future: the range ends after now, so it can still grow.
+    """
+
+    NOTHING_PUBLISHED = "nothing_published"
+    SPEED_MISSING = "speed_missing"
+    SPEED_STALE = "speed_stale"
+    ARCHIVE_STALE = "archive_stale"
+    FUTURE = "future"
+
+
+class Degraded(msgspec.Struct, frozen=True):
+    """One thing that the answer lacks, in words that say what to do."""
+
+    code: Code
+    detail: str
+
+
+class Coverage(msgspec.Struct, frozen=True):
+    """Whether all arrived that producers made: of all videos and types together, since a gap does not say whose it is.
+
+    null, all of it: nobody has looked yet.
+    """
+
+    missing: Annotated[
+        int | None,
+        Meta(description="At most so many events that producers numbered, and that may belong to the range, are lost."),
+    ] = None
+    silent: Annotated[
+        int | None, Meta(description="Producers of which events are expected, and that fell silent before its end.")
+    ] = None
+    numbered: Annotated[
+        float | None,
+        Meta(description="The part of what arrived, in its days, in which a gap can be found; null: nothing arrived."),
+    ] = None
+    checked_until: Annotated[
+        datetime | None, Meta(description="What the log took before it was looked through; what came later was not.")
+    ] = None
+
+
+_Exact = Annotated[
+    bool, Meta(description="The whole range was recounted, and no archived event of it waits for the next recount.")
+]
+_Start = Annotated[datetime, Meta(tz=True, description="What the answer covers, aligned outward: its first minute …")]
+_End = Annotated[datetime, Meta(tz=True, description="… and the first minute that no longer counts.")]
+_ExactUntil = Annotated[
+    datetime,
+    Meta(tz=True, description="Where the recount ends and the speed view takes over; 2000-01-01 before the first."),
+]
+_Version = Annotated[int, Meta(description="The publication that was read; 0 before the first recount.")]
+_Epoch = Annotated[int, Meta(description="The life of the speed view that was read; 0 before its first.")]
+_Freshness = Annotated[
+    int | None,
+    Meta(
+        description="How far the speed view is behind, in ms: every event that the log took before now minus this is "
+        "in. 0 when the range ends before exact_until, null when there is no speed view."
+    ),
+]
+_Late = Annotated[
+    int,
+    Meta(
+        description="How many archived events came after their hour was recounted and may belong to the range: an "
+        "upper bound, shared by all videos of the shard and all types."
+    ),
+]
+_Lower = Annotated[Number, Meta(description="The truth is at least this; null: not known.")]
+_Upper = Annotated[Number, Meta(description="The truth is at most this; null: not known.")]
+_Confidence = Annotated[
+    float | None,
+    Meta(
+        description="How often, by the evidence of the audit, the exact count comes to lie from lower to upper; null: "
+        "no evidence was needed, or there is not enough."
+    ),
+]
+
+
+class Envelope(msgspec.Struct, Tabular, frozen=True, kw_only=True):
+    """What every answer says about itself. `to_pandas` and `to_arrow` make tables, here and below."""
+
+    video_id: str
+    type: str
+    start: _Start
+    end: _End
+    exact: _Exact
+    exact_until: _ExactUntil
+    version: _Version
+    epoch: _Epoch
+    freshness_ms: _Freshness
+    late_pending: _Late
+    degraded: tuple[Degraded, ...]
+    coverage: Coverage
+
+
+class Answer(Envelope, frozen=True, kw_only=True):
+    """One function of one video's events. `exact`: lower = value = upper; `users` never is."""
+
+    function: Function
+    value: Annotated[Number, Meta(description="null: not known, or min, max or mean of no events.")]
+    lower: _Lower
+    upper: _Upper
+    confidence: _Confidence = None
+
+
+class Interval(msgspec.Struct, frozen=True):
+    """Different users: the estimate, and the interval that holds the truth in about 95 of 100 cases."""
+
+    value: int | None
+    lower: int | None
+    upper: int | None
+
+
+class Stats(Envelope, frozen=True, kw_only=True):
+    """All functions of one video's events at once. `lower`, `upper` and `confidence` are about `count`; `exact` is
+    about all but `users`."""
+
+    count: int | None
+    sum: int | None
+    min: int | None
+    max: int | None
+    mean: float | None
+    users: Interval
+    lower: _Lower
+    upper: _Upper
+    confidence: _Confidence = None
+
+
+class Point(msgspec.Struct, frozen=True):
+    """One bucket."""
+
+    start: Annotated[datetime, Meta(tz=True)]
+    value: Number
+    exact: bool
+
+
+class Series(Envelope, frozen=True, kw_only=True):
+    """One function, bucket by bucket; the range is aligned outward to whole buckets."""
+
+    function: Function
+    grain: GrainName
+    points: tuple[Point, ...]
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Columns value and exact, by start."""
+        return super().to_pandas().set_index("start")
+
+    def _rows(self) -> Rows:
+        return Rows(Point, self.points)
+
+
+class Answers(msgspec.Struct, Listed[Answer], frozen=True):
+    """In the order of the questions; one publication for all of them."""
+
+    answers: tuple[Answer, ...]
+
+
+class Versions(msgspec.Struct, Listed[Publication], frozen=True):
+    """In the order in which readers saw them; the last one is what they see now. A rollback lists a version again."""
+
+    versions: tuple[Publication, ...]

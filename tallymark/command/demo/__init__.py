@@ -1,7 +1,0 @@
-"""The demo: a year of real events through the whole system, and every exact answer compared with the truth."""
-
-from __future__ import annotations
-
-from tallymark.command.demo.run import demo
-
-__all__ = ["demo"]

@@ -1,0 +1,97 @@
+"""The documents of audits in the view store: `audits/<number>`, and `audited`, which says how far they have come.
+
+Two audits at once take different numbers, and the pointer only moves on: both by compare-and-set.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from batch.audit.figures import AuditRecord
+from tallymark.documents.evidence import DOCUMENT, Evidence
+from tallymark.store import ViewStore, change_document
+
+__all__ = ["Last", "keep", "last_audit", "latest", "move_on", "next_number", "read", "renew_evidence", "replace"]
+
+_PREFIX: Final = "audits/"
+_POINTER: Final = "audited"
+
+
+class Last(msgspec.Struct, frozen=True):
+    """The newest audit of newly sealed hours: all before `until` (epoch minutes), as of `version`, was compared.
+
+    All that the log took before `checked_ms` was looked through for holes.
+    """
+
+    number: int
+    version: int
+    until: int
+    checked_ms: int = 0
+
+
+def last_audit(store: ViewStore) -> Last | None:
+    body = store.read_document(_POINTER)
+    return None if body is None else msgspec.json.decode(body, type=Last)
+
+
+def read(store: ViewStore, number: int) -> AuditRecord | None:
+    body = store.read_document(_name(number))
+    return None if body is None else _decode(body)
+
+
+def latest(store: ViewStore, count: int) -> list[AuditRecord]:
+    """The last `count` audits, oldest first."""
+    after = max(0, next_number(store) - 1 - count)
+    return [_decode(body) for _, body in store.list_documents(_PREFIX, after=_name(after))]
+
+
+def next_number(store: ViewStore) -> int:
+    """1 + the highest number taken. Walks on from the one that the pointer names, since asked ranges do not move it."""
+    last = last_audit(store)
+    taken = store.list_documents(_PREFIX, after=_name(last.number) if last else "")
+    return 1 + max([last.number if last else 0, *(int(name.removeprefix(_PREFIX)) for name, _ in taken)])
+
+
+def keep(store: ViewStore, record: AuditRecord) -> AuditRecord:
+    """Put the record on file under the next free number, and return it with that number."""
+    while True:
+        numbered = msgspec.structs.replace(record, number=next_number(store))
+        if store.swap_document(_name(numbered.number), None, msgspec.json.encode(numbered)):
+            return numbered
+
+
+def replace(store: ViewStore, record: AuditRecord) -> None:
+    store.write_document(_name(record.number), msgspec.json.encode(record))
+
+
+def move_on(store: ViewStore, to: Last) -> None:
+    """Let the next audit begin where this one ended, unless another has gone further meanwhile."""
+
+    def further(stored: bytes | None) -> bytes | None:
+        at = None if stored is None else msgspec.json.decode(stored, type=Last)
+        if at is None or at.version < to.version:
+            return msgspec.json.encode(to)
+        new = msgspec.structs.replace(at, checked_ms=max(at.checked_ms, to.checked_ms))
+        return None if new == at else msgspec.json.encode(new)
+
+    change_document(store, _POINTER, further)
+
+
+def renew_evidence(store: ViewStore, evidence: Evidence) -> None:
+    """Let answers go by this evidence, unless there is newer one."""
+
+    def newer(stored: bytes | None) -> bytes | None:
+        older = stored is None or Evidence.from_json(stored).made_at <= evidence.made_at
+        return evidence.to_json() if older else None
+
+    change_document(store, DOCUMENT, newer)
+
+
+def _name(number: int) -> str:
+    return f"{_PREFIX}{number:08d}"
+
+
+def _decode(body: bytes) -> AuditRecord:
+    return msgspec.json.decode(body, type=AuditRecord)

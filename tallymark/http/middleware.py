@@ -1,0 +1,117 @@
+"""Middleware of the two servers, as plain ASGI: it must not cost more than the answers that it wraps.
+
+Added by the functions of `tallymark.http.problems`.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from time import perf_counter
+from typing import Final
+from uuid import uuid4
+
+from prometheus_client import Histogram
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bind_contextvars
+
+__all__ = ["BodyLimit", "RequestId", "Timing", "TokenCheck"]
+
+_REQUEST_ID: Final = re.compile(rb"[!-~]{1,128}")
+
+
+class TokenCheck:
+    """Answers `refusal` to requests that bring none of `tokens` as `Authorization: Bearer …`."""
+
+    def __init__(self, app: ASGIApp, tokens: frozenset[str], open_paths: frozenset[str], refusal: Response) -> None:
+        self._app = app
+        self._refusal = refusal
+        self._tokens = [token.encode() for token in tokens]
+        self._open_paths = open_paths
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in self._open_paths or self._knows(scope):
+            await self._app(scope, receive, send)
+            return
+        await self._refusal(scope, receive, send)
+
+    def _knows(self, scope: Scope) -> bool:
+        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        scheme, _, token = given.partition(b" ")
+        # all of them are compared, so that the time it takes tells nothing
+        matches = [hmac.compare_digest(token.strip(), known) for known in self._tokens]
+        return scheme.lower() == b"bearer" and any(matches)
+
+
+class BodyLimit:
+    """Lets whoever reads a body of more than `most` bytes raise 413 instead."""
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        self._app = app
+        self._most = most
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        taken = 0
+
+        async def counted() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > self._most:
+                raise HTTPException(413, f"the body is longer than {self._most} bytes; send it in parts")
+            return message
+
+        await self._app(scope, counted if scope["type"] == "http" else receive, send)
+
+
+class RequestId:
+    """Puts an id on each answer, X-Request-ID, and on all that is logged on the way to it (`request_id`): the one that
+    the request brings, if it is plain text of at most 128 characters, or a new one."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex.encode()
+        # not taken off again: a request is a task of its own, and the server still logs what ends it
+        bind_contextvars(request_id=request_id.decode())
+
+        async def named(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+            await send(message)
+
+        await self._app(scope, receive, named)
+
+
+class Timing:
+    """Observes `seconds` (labels route, status) for each request."""
+
+    def __init__(self, app: ASGIApp, seconds: Histogram) -> None:
+        self._app = app
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status = 500  # what the server sends when the app raises before it answers
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        began = perf_counter()
+        try:
+            await self._app(scope, receive, noted)
+        finally:
+            route = getattr(scope.get("route"), "path", "none")
+            self._seconds.labels(route, status).observe(perf_counter() - began)

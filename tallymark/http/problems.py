@@ -1,0 +1,206 @@
+"""What the gateway and the API share: problem details, bearer tokens, probes, ids and times of requests.
+
+Imported only by the two servers. Errors are RFC 9457 problem details (`application/problem+json`) whose `detail` says
+what to send instead.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
+from starlette.exceptions import HTTPException
+from structlog.contextvars import get_contextvars
+
+from tallymark.errors import InvalidQuestion, TallymarkError, Unavailable, UnknownVersion
+from tallymark.http.middleware import BodyLimit, RequestId, Timing, TokenCheck
+
+__all__ = [
+    "PROBLEM_JSON",
+    "add_probes",
+    "amend_openapi",
+    "answer_problems",
+    "limit_body",
+    "observe_requests",
+    "problem",
+    "problems",
+    "require_token",
+]
+
+_log = logging.getLogger(__name__)
+PROBLEM_JSON: Final = "application/problem+json"
+_OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"})
+_SECONDS: Final = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+_PROBLEM: Final = {
+    "type": "object",
+    "title": "Problem",
+    "description": "RFC 9457 problem details; `detail` says what to send instead.",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["field", "reason"],
+                "properties": {"field": {"type": "string"}, "reason": {"type": "string"}},
+            },
+        },
+    },
+}
+
+
+def problem(status: int, detail: str, *, headers: dict[str, str] | None = None, **members: Any) -> JSONResponse:
+    """A problem details response; `members` are added beside the standard ones."""
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **members}
+    return JSONResponse(body, status, headers=headers, media_type=PROBLEM_JSON)
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that may answer with these problems, for its OpenAPI description."""
+    content = {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+
+
+def amend_openapi(app: FastAPI, amend: Callable[[dict[str, Any]], None]) -> None:
+    """Let `amend` change the OpenAPI document, once, when it is first asked for."""
+    generate = app.openapi
+
+    def amended() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            amend(generate())  # FastAPI keeps the very document that it returns
+        return app.openapi_schema or {}
+
+    app.openapi = amended  # type: ignore[method-assign]  # the way that FastAPI documents
+
+
+def answer_problems(app: FastAPI) -> None:
+    """Turn every error into problem details; those raised on purpose say what to do."""
+
+    @app.exception_handler(InvalidQuestion)
+    async def invalid(_: Request, error: InvalidQuestion) -> Response:
+        return problem(422, str(error), errors=[{"field": error.field, "reason": error.reason}])
+
+    @app.exception_handler(RequestValidationError)
+    async def unreadable(_: Request, error: RequestValidationError) -> Response:
+        errors = [{"field": ".".join(map(str, e["loc"][1:])) or "body", "reason": _reason(e)} for e in error.errors()]
+        return problem(422, "; ".join(f"{e['field']}: {e['reason']}" for e in errors), errors=errors)
+
+    @app.exception_handler(UnknownVersion)
+    async def unknown(_: Request, error: UnknownVersion) -> Response:
+        return problem(404, str(error))
+
+    @app.exception_handler(Unavailable)
+    async def unavailable(_: Request, error: Unavailable) -> Response:
+        return problem(503, str(error), headers={"Retry-After": "1"})
+
+    @app.exception_handler(HTTPException)
+    async def http(_: Request, error: HTTPException) -> Response:
+        return problem(error.status_code, str(error.detail), headers=dict(error.headers or {}))
+
+    @app.exception_handler(TallymarkError)
+    async def ours(_: Request, error: TallymarkError) -> Response:
+        _log.error("%s", error)
+        return problem(500, str(error))
+
+    @app.exception_handler(Exception)  # Starlette raises it again once this is sent, so that it is logged
+    async def unexpected(_: Request, __: Exception) -> Response:
+        # this answer goes past the middleware that names the others
+        request_id = get_contextvars().get("request_id", "")
+        detail = f"an error in the server itself; its log says more, under request_id {request_id}"
+        return problem(500, detail, headers={"X-Request-ID": request_id})
+
+    amend_openapi(app, lambda document: _schemas(document).update(Problem=_PROBLEM))
+
+
+def require_token(app: FastAPI, tokens: frozenset[str], *, open_paths: frozenset[str] = frozenset()) -> None:
+    """Let only requests with one of `tokens` in, except to the probes, the description and `open_paths`.
+
+    No tokens: everybody.
+    """
+    if not tokens:
+        return
+    allowed = _OPEN_PATHS | open_paths
+    refusal = problem(
+        401,
+        "send one of the configured tokens as `Authorization: Bearer …`",
+        headers={"WWW-Authenticate": "Bearer"},
+    )
+    app.add_middleware(TokenCheck, tokens=tokens, open_paths=allowed, refusal=refusal)
+
+    def describe(document: dict[str, Any]) -> None:
+        document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        for path, operations in document["paths"].items():
+            for operation in operations.values() if path not in allowed else ():
+                operation["security"] = [{"token": []}]
+                operation["responses"].setdefault("401", problems(401)[401])
+
+    amend_openapi(app, describe)
+
+
+def limit_body(app: FastAPI, most: int) -> None:
+    """Refuse bodies of more than `most` bytes with 413, before they are held in memory."""
+    app.add_middleware(BodyLimit, most=most)
+
+
+def observe_requests(app: FastAPI, registry: CollectorRegistry) -> None:
+    """Give each request an id, and keep `tallymark_http_request_seconds` by route and status.
+
+    To be added last, so that it sees what others refuse.
+    """
+    seconds = Histogram(
+        "tallymark_http_request_seconds",
+        "Time from the request's head to the end of its answer.",
+        ["route", "status"],
+        registry=registry,
+        buckets=_SECONDS,
+    )
+    app.add_middleware(Timing, seconds=seconds)
+    app.add_middleware(RequestId)
+
+
+def add_probes(app: FastAPI, registry: CollectorRegistry, missing: Callable[[], str | None]) -> None:
+    """`/healthz`: the process runs. `/readyz`: `missing()` names no part that it waits for. `/metrics`: Prometheus."""
+
+    @app.get("/healthz", tags=["probes"], summary="Is the process alive?")
+    async def health() -> dict[str, str]:  # in no thread: it must answer while all of them wait for a store
+        return {"status": "ok"}
+
+    @app.get("/readyz", tags=["probes"], summary="Can it do its work now?", responses=problems(503))
+    def ready() -> Response:
+        waiting_for = missing()
+        if waiting_for is None:
+            return JSONResponse({"status": "ready"})
+        return problem(503, waiting_for, headers={"Retry-After": "1"})
+
+    @app.get(
+        "/metrics",
+        tags=["probes"],
+        summary="Prometheus metrics",
+        response_class=Response,
+        responses={200: {"description": "The text format.", "content": {"text/plain": {"schema": {"type": "string"}}}}},
+    )
+    def metrics() -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _schemas(document: dict[str, Any]) -> dict[str, Any]:
+    schemas: dict[str, Any] = document.setdefault("components", {}).setdefault("schemas", {})
+    return schemas
+
+
+def _reason(error: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        return "unknown; nothing of that name can be given here"
+    if error["type"] == "missing":
+        return "required, but missing"
+    return str(error["msg"]).removeprefix("Value error, ")

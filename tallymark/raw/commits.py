@@ -1,0 +1,136 @@
+"""The raw table as the archive writes it: files that are there already become part of it, a micro-batch per commit.
+
+The table has one archive, which holds the lease of that name, and it takes turns with compaction. Both are confirmed
+before each commit: a commit is a conditional put, but some S3 servers carry out both of two that meet, and the earlier
+one's rows would be gone. In its turn the archive also knows the number that its commit will have.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake.transaction import AddAction
+
+from stream.archive.files import RAW, RawFile
+from tallymark.raw.errors import explaining
+from tallymark.raw.s3 import S3, is_s3
+from tallymark.store import ViewStore
+from tallymark.store.lease import Lease
+from tallymark.store.lock import RAW_COMMIT, taking_turn
+
+__all__ = ["RawCommits"]
+
+_HOUR_MS: Final = 3_600_000
+_PARTITIONS: Final = ["day", "shard"]
+
+
+class RawCommits:
+    """The table at `uri`, made when it does not exist. All methods raise RawRefused or RawUnavailable.
+
+    `application` names one life of the archive's checkpoint, in which each micro-batch has a number.
+    """
+
+    def __init__(
+        self, uri: str, store: ViewStore, *, application: str, lateness: timedelta, lease: Lease | None = None
+    ) -> None:
+        self._uri = uri
+        self._store = store
+        self._application = application
+        self._lateness_ms = lateness // timedelta(milliseconds=1)
+        self._lease = lease
+        self._table: DeltaTable | None = None
+        self._newest_ms = 0
+
+    def open(self) -> DeltaTable:
+        """See what the table is now, once it is made."""
+        with explaining(self._uri):
+            if self._table is None:
+                self._table = _create(self._uri)
+                self._newest_ms = _newest_occurred(self._table)
+            else:
+                self._table.update_incremental()
+        return self._table
+
+    def has(self, micro_batch: int) -> bool:
+        """Whether it is committed, by now."""
+        return self._is_in(self.open(), micro_batch)
+
+    @property
+    def sealable_before_ms(self) -> int:
+        """No publication that does not contain the next commit can have an exact_until after this instant."""
+        return (self._newest_ms - self._lateness_ms) // _HOUR_MS * _HOUR_MS
+
+    def add(self, files: Sequence[RawFile], micro_batch: int) -> None:
+        """Commit `files`, which need not be any; nothing when the micro-batch is committed by now.
+
+        Raises LeaseHeld when another archive has taken over, Unavailable when its turn to commit does not come.
+        """
+        with taking_turn(self._store, RAW_COMMIT) as turn:
+            table = self.open()
+            if self._is_in(table, micro_batch):
+                return
+            self._note_late(files, table.version() + 1)
+            for lease in filter(None, (self._lease, turn)):
+                lease.confirm()
+            with explaining(self._uri):
+                table.create_write_transaction(
+                    [_add_action(file) for file in files],
+                    mode="append",
+                    schema=RAW,
+                    partition_by=_PARTITIONS,
+                    commit_properties=CommitProperties(app_transactions=[Transaction(self._application, micro_batch)]),
+                )
+        self._newest_ms = max(self._newest_ms, *(file.occurred[1] for file in files), 0)
+
+    def _is_in(self, table: DeltaTable, micro_batch: int) -> bool:
+        done = table.transaction_version(self._application)
+        return done is not None and done >= micro_batch
+
+    def _note_late(self, files: Sequence[RawFile], version: int) -> None:
+        """Say how many rows of which (shard, hour) come late, before they are committed: never too late to be told."""
+        late: dict[int, Counter[str]] = defaultdict(Counter)
+        for file in files:
+            late[file.shard].update(file.late)
+        rows = {str(shard): dict(hours) for shard, hours in late.items() if hours}
+        if rows:
+            self._store.write_document(f"pending/{version:012d}", json.dumps(rows).encode())
+
+
+def _create(uri: str) -> DeltaTable:
+    options = S3.of(os.environ).for_delta() if is_s3(uri) else None
+    if options is None:
+        Path(uri).mkdir(parents=True, exist_ok=True)
+    return DeltaTable.create(
+        uri, schema=RAW, mode="ignore", partition_by=_PARTITIONS, name="raw", storage_options=options
+    )
+
+
+def _newest_occurred(table: DeltaTable) -> int:
+    """The newest occurred_at of the table in epoch ms, from its statistics; 0 when it is empty."""
+    actions = pa.table(table.get_add_actions(flatten=True))
+    if "max.occurred_at" not in actions.column_names:
+        return 0
+    return pc.max(actions["max.occurred_at"]).as_py() or 0
+
+
+def _add_action(file: RawFile) -> AddAction:
+    first, last = file.occurred
+    stats = {"numRecords": file.rows, "minValues": {"occurred_at": first}, "maxValues": {"occurred_at": last}}
+    return AddAction(
+        path=file.path,
+        size=file.size,
+        partition_values={"day": file.day, "shard": str(file.shard)},
+        modification_time=time.time_ns() // 1_000_000,
+        data_change=True,
+        stats=json.dumps(stats | {"nullCount": {}}),
+    )

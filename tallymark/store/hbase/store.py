@@ -1,0 +1,210 @@
+"""The ViewStore of a cluster: HBase, through its Thrift servers. `layout` says how cells lie there.
+
+Whatever range is asked for, a read of a view is one multi-get: adjacent buckets share rows, and ten years are a handful
+of them. Only a range without end is scanned instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from itertools import islice
+from typing import Final, Self
+
+from tallymark.buckets import Grain
+from tallymark.cells import Cell, CellKey, CellSpan
+from tallymark.errors import IncompatibleStore
+from tallymark.store import Attempt, Stamp, View
+from tallymark.store.hbase import layout
+from tallymark.store.hbase.address import HBasePlace
+from tallymark.store.hbase.connection import Link, Page, Row
+from tallymark.store.hbase.pool import Pool, PoolState
+from tallymark.store.hbase.tables import LAYOUT, Tables, verify
+from tallymark.tally import Tally
+
+__all__ = ["HBaseViewStore"]
+
+_READ_SECONDS: Final = 2.5  # of two silent servers, one after the other: a reader knows within six
+_WORK_SECONDS: Final = 30.0  # a put waits inside the server while a region moves
+_PATIENCE_SECONDS: Final = 20.0  # a writer waits for a server that is started again; a reader wants to know now
+_PUT_PATIENCE_SECONDS: Final = 60.0  # who puts cells waits for all of HBase: a stream that starts anew takes longer
+_PUT_BYTES: Final = 3_000_000  # of one call
+_ROWS_AT_ONCE: Final = 500  # of one multi-get
+_ROWS_BY_NAME: Final = 50  # a span of more rows is scanned: as fast where they are full, faster where not
+_PAGE_BYTES: Final = 1_000_000  # of one page of a scan, about
+_FIRST_PAGE: Final = 100  # rows
+_LONGEST_PAGE: Final = 2_000
+_NUMBERS: Final = (layout.NUMBERS,)
+_ALL: Final = (layout.NUMBERS, layout.USERS)
+
+
+class HBaseViewStore:
+    """A ViewStore in the tables `<prefix>speed`, `<prefix>batch` and `<prefix>meta`, which must be there.
+
+    Raises IncompatibleStore when they are not, or were made with other settings.
+    """
+
+    def __init__(self, pool: Pool, *, prefix: str) -> None:
+        self._pool = pool
+        self._tables = Tables.of(prefix)
+        self._pool.call(lambda link: verify(link, self._tables), within=_WORK_SECONDS)
+        self._agree_on_layout()
+
+    @classmethod
+    def open(cls, url: str) -> Self:
+        """`url`: hbase://host:port,host:port?prefix=tallymark_"""
+        place = HBasePlace.of(url)
+        return cls(Pool(place.servers), prefix=place.prefix)
+
+    @property
+    def state(self) -> PoolState:
+        """How the Thrift servers are doing."""
+        return self._pool.state
+
+    def put(self, view: View, cells: Iterable[Cell], *, version: Attempt | Stamp) -> int:
+        table, at = self._tables.holding(view), layout.timestamp(version)
+        count = 0
+        for chunk in layout.chunks(cells, version=version, most_bytes=_PUT_BYTES):
+            put = partial(Link.put, table=table, rows=chunk.rows, timestamp=at)
+            self._pool.call(put, within=_WORK_SECONDS, patience=_PUT_PATIENCE_SECONDS)
+            count += chunk.cells
+        return count
+
+    def get(self, view: View, spans: Iterable[CellSpan], *, version: int, users: bool = True) -> dict[CellKey, Tally]:
+        table, before = self._tables.holding(view), layout.read_before(view, version)
+        families = _ALL if users else _NUMBERS
+        found: dict[CellKey, Tally] = {}
+        by_name: list[CellSpan] = []
+        for asked in spans:
+            if layout.most_rows(asked) <= _ROWS_BY_NAME:
+                by_name.append(asked)
+                continue
+            for row, columns in self._walk(table, *layout.row_range(asked), families=families, before=before):
+                found.update(layout.found_in(view, row, columns, [layout.piece_of(asked, row)], version=version))
+        wanted = layout.pieces(by_name)
+        for row, columns in self._rows(table, wanted, families=families, before=before):
+            found.update(layout.found_in(view, row, columns, wanted[row], version=version))
+        return found
+
+    def scan(self, view: View, shard: int, grain: Grain, *, version: int) -> Iterator[Cell]:
+        table, before = self._tables.holding(view), layout.read_before(view, version)
+        of_shard = bytes((shard,)), bytes((shard + 1,))
+        of_grain = layout.grain_filter(grain)
+        rows = self._walk(table, *of_shard, families=_ALL, before=before, only=of_grain, within=_WORK_SECONDS)
+        for row, columns in rows:
+            if row[-5] == grain:
+                yield from layout.cells_in(view, row, columns, version=version)
+
+    def remove(self, view: View, shard: int, grain: Grain, *, before: int) -> int:
+        table, of_grain = self._tables.holding(view), layout.grain_filter(grain)
+        of_shard = bytes((shard,)), bytes((shard + 1,))
+        rows = self._walk(table, *of_shard, families=_NUMBERS, only=of_grain, within=_WORK_SECONDS)
+        old = (row for row, _ in rows if row[-5] == grain and int.from_bytes(row[-4:], "big") < before)
+        return self._remove(table, old, families=_ALL)
+
+    def read_document(self, name: str) -> bytes | None:
+        return self.read_documents([name])[0]
+
+    def read_documents(self, names: Sequence[str]) -> list[bytes | None]:
+        keys = [name.encode() for name in names]
+        found = dict(self._rows(self._tables.meta, keys, families=_NUMBERS))
+        return [layout.body_of(found[key]) if key in found else None for key in keys]
+
+    def write_document(self, name: str, body: bytes) -> None:
+        # from whatever is there: what a server that hung does hours later finds something else, and changes nothing
+        def write(link: Link) -> None:
+            while not self._swap(link, name, self._document(link, name), body):
+                pass
+
+        self._pool.call(write, within=_WORK_SECONDS, patience=_PATIENCE_SECONDS)
+
+    def swap_document(self, name: str, expected: bytes | None, body: bytes) -> bool:
+        sent = False
+
+        def swap(link: Link) -> bool:
+            nonlocal sent
+            if sent:  # and nobody knows what became of it
+                now = self._document(link, name)
+                if now != expected:
+                    return now == body
+            sent = True
+            return self._swap(link, name, expected, body)
+
+        return self._pool.call(swap, within=_WORK_SECONDS, patience=_PATIENCE_SECONDS)
+
+    def list_documents(self, prefix: str, *, after: str = "") -> list[tuple[str, bytes]]:
+        # U+10FFFF sorts after every character that a name holds
+        start, stop = max(prefix.encode(), layout.after(after.encode())), f"{prefix}\U0010ffff".encode()
+        rows = self._walk(self._tables.meta, start, stop, families=_NUMBERS) if start < stop else ()
+        return [(row.decode(), layout.body_of(columns)) for row, columns in rows]
+
+    def remove_documents(self, names: Iterable[str]) -> None:
+        self._remove(self._tables.meta, (name.encode() for name in names), families=_NUMBERS)
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def _remove(self, table: bytes, rows: Iterator[bytes], *, families: Sequence[bytes]) -> int:
+        count = 0
+        while some := list(islice(rows, _ROWS_AT_ONCE)):
+            remove = partial(Link.remove, table=table, rows=some, families=families)
+            self._pool.call(remove, within=_WORK_SECONDS, patience=_PATIENCE_SECONDS)
+            count += len(some)
+        return count
+
+    def _document(self, link: Link, name: str) -> bytes | None:
+        found = link.rows(self._tables.meta, [name.encode()], families=_NUMBERS)
+        return layout.body_of(found[0][1]) if found else None
+
+    def _swap(self, link: Link, name: str, expected: bytes | None, body: bytes) -> bool:
+        before = None if expected is None else layout.stored(expected)
+        return link.swap(self._tables.meta, name.encode(), layout.BODY, expected=before, value=layout.stored(body))
+
+    def _rows(
+        self, table: bytes, keys: Iterable[bytes], *, families: Sequence[bytes], before: int | None = None
+    ) -> Iterator[Row]:
+        """Those of the rows that exist: one round trip, unless there are hundreds."""
+        remaining = iter(keys)
+        while some := list(islice(remaining, _ROWS_AT_ONCE)):
+            rows = partial(Link.rows, table=table, keys=some, families=families, before=before)
+            yield from self._pool.call(rows, within=_READ_SECONDS)
+
+    def _walk(
+        self,
+        table: bytes,
+        start: bytes,
+        stop: bytes,
+        *,
+        families: Sequence[bytes],
+        before: int | None = None,
+        only: bytes | None = None,
+        within: float = _READ_SECONDS,
+    ) -> Iterator[Row]:
+        """The rows in [start, stop) in order, page by page: a server that dies meanwhile costs one page."""
+        most = _FIRST_PAGE
+        while True:
+            page = Page(start, stop, most, families, before, only)
+            rows = self._pool.call(partial(Link.page, table=table, page=page), within=within)
+            yield from rows
+            if len(rows) < most:
+                return
+            start = layout.after(rows[-1][0])
+            most = _next_page(rows)
+
+    def _agree_on_layout(self) -> None:
+        found = self.read_document("layout")
+        if found is None:
+            self.swap_document("layout", None, LAYOUT)
+            found = self.read_document("layout")
+        if found != LAYOUT:
+            self.close()
+            raise IncompatibleStore(
+                f"{self._tables.meta.decode()} and its tables were filled as {(found or b'').decode()!r}, this "
+                f"Tallymark needs {LAYOUT.decode()!r}; name other tables by ?prefix= in TALLYMARK_STORE, and recompute"
+            )
+
+
+def _next_page(rows: Sequence[Row]) -> int:
+    """As many rows like these as make a page: rows of large sketches are a thousand times those of a few counts."""
+    size = sum(len(value) for _, columns in rows for value in columns.values())
+    return max(1, min(_LONGEST_PAGE, len(rows) * _PAGE_BYTES // max(1, size)))
