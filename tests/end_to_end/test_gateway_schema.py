@@ -29,7 +29,10 @@ def schemathesis(settings: Settings, folder: Path) -> subprocess.CompletedProces
         *("--continue-on-failure", "--generation-database", "none"),
         *(option for token in settings.tokens for option in ("--header", f"Authorization: Bearer {token}")),
     ]
-    environment = os.environ | {"SCHEMATHESIS_HOOKS": "schemathesis_events", "PYTHONPATH": str(ROOT / "tests" / "support")}
+    environment = os.environ | {
+        "SCHEMATHESIS_HOOKS": "schemathesis_events",
+        "PYTHONPATH": str(ROOT / "tests" / "support"),
+    }
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
