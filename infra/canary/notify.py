@@ -7,10 +7,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, write_to_textfile
-
 from infra.canary.alert import alert
 from infra.canary.memory import Memory
+from tallymark.cli.textfile import Metric, write_metrics
 from tallymark.documents.canary import CanaryRound, write_round
 from tallymark.errors import TallymarkError
 from tallymark.settings import Settings
@@ -42,7 +41,7 @@ def alert_on_change(found: CanaryRound, memory: Memory, settings: Settings) -> N
 def record(found: CanaryRound, memory: Memory, settings: Settings) -> None:
     """Metrics and document. A disk or a store that does not take them is logged: the alert is out by then."""
     try:
-        _write_metrics(found, memory, metrics_file(settings, found.name))
+        write_metrics(metrics_file(settings, found.name), _metrics(found, memory), canary=found.name)
     except OSError as error:
         _log.error("the canary's metrics are not written: %s", error)
     try:
@@ -60,31 +59,22 @@ def metrics_file(settings: Settings, name: str) -> Path:
     return settings.metrics_folder / f"canary-{name}.prom"
 
 
-def _write_metrics(found: CanaryRound, memory: Memory, path: Path) -> None:
-    registry = CollectorRegistry()
-
-    def gauge(name: str, says: str, value: float | None) -> None:
-        if value is not None:
-            Gauge(f"tallymark_canary_{name}", says, ["canary"], registry=registry).labels(found.name).set(value)
-
-    def total(name: str, says: str, value: int) -> None:
-        Counter(f"tallymark_canary_{name}", says, ["canary"], registry=registry).labels(found.name).inc(value)
-
-    gauge("well", "1 when the last round found nothing wrong.", found.well)
-    gauge("last_round_timestamp_seconds", "When the last round began.", found.at.timestamp())
-    gauge("latency_seconds", "From acknowledgement to an answer with all events.", _thousandth(found.latency_ms))
-    gauge(
-        "staleness_seconds", "How far the speed view was behind, as the answer said.", _thousandth(found.freshness_ms)
-    )
-    gauge("missing_events", "Events of the last round that were not counted in time.", found.missing)
-    total("rounds", "Rounds.", memory.rounds)
-    total("failed_rounds", "Rounds that found something wrong.", memory.failed)
-    total("sent_events", "Events that were acknowledged.", memory.total_sent)
-    total("lost_events", "Acknowledged events that recounted hours do not have.", memory.total_lost)
-    total("duplicated_events", "Events that were counted twice.", memory.total_duplicated)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_to_textfile(str(path), registry)
-
-
-def _thousandth(number: int | None) -> float | None:
-    return None if number is None else number / 1000
+def _metrics(found: CanaryRound, memory: Memory) -> list[Metric]:
+    behind = "How far the speed view was behind, as the answer said."
+    known = [
+        ("latency_seconds", "From acknowledgement to an answer with all events.", found.latency_ms),
+        ("staleness_seconds", behind, found.freshness_ms),
+    ]
+    return [
+        Metric("canary_well", "1 when the last round found nothing wrong.", found.well),
+        Metric("canary_last_round_timestamp_seconds", "When the last round began.", found.at.timestamp()),
+        *(Metric(f"canary_{name}", says, ms / 1000) for name, says, ms in known if ms is not None),
+        Metric("canary_missing_events", "Events of the last round that were not counted in time.", found.missing),
+        Metric("canary_rounds", "Rounds.", memory.rounds, total=True),
+        Metric("canary_failed_rounds", "Rounds that found something wrong.", memory.failed, total=True),
+        Metric("canary_sent_events", "Events that were acknowledged.", memory.total_sent, total=True),
+        Metric(
+            "canary_lost_events", "Acknowledged events that recounted hours do not have.", memory.total_lost, total=True
+        ),
+        Metric("canary_duplicated_events", "Events that were counted twice.", memory.total_duplicated, total=True),
+    ]

@@ -24,8 +24,8 @@ from infra.cluster.shape import OURS, Names, Shape, read_shape
 from infra.cluster.site import site
 from infra.cluster.tables import REGIONS
 from infra.host.home import Home
+from infra.host.lock import held
 from infra.host.process import end, noted, process_of
-from infra.system.lock import held
 from tallymark.errors import ProcessError
 
 __all__ = ["Cluster"]

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import tempfile
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 from infra.host.java import find_java
+from infra.host.program import run
 from tallymark.errors import ProcessError
 
 __all__ = ["PARTS", "jars", "place", "require_maven"]
 
 PARTS: Final = ("kafka", "hbase", "s3proxy", "spark-kafka")
 _POMS: Final = Path(__file__).parents[1] / "jars"
-_PATIENCE: Final = 1800.0
+_FETCHED_WITHIN: Final = 1800.0
 
 
 def jars(part: str) -> Path:
@@ -84,19 +84,9 @@ def _run_maven(part: str, folder: Path) -> None:
     command = (_maven(part), "-B", "-q", "-f", _pom(part), "dependency:copy-dependencies", "-DincludeScope=runtime")
     java = find_java(os.environ)
     environment = {**os.environ, "JAVA_HOME": str(java.home)} if java else os.environ
-    try:
-        done = subprocess.run(
-            (*command, f"-DoutputDirectory={folder}"),
-            env=environment,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_PATIENCE,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ProcessError(f"Maven did not fetch the jars of {part} within {_PATIENCE:.0f} s; try again") from error
+    done = run(
+        (*command, f"-DoutputDirectory={folder}"), within=_FETCHED_WITHIN, environment=environment, folder=folder
+    )
     if done.returncode or not any(folder.glob("*.jar")):
         told = [line for line in (done.stdout + done.stderr).splitlines() if "ERROR" in line][:6]
         raise ProcessError(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Mapping, Sequence
+from subprocess import CompletedProcess
 from typing import Final, NamedTuple
 
 from infra.host.home import Home
 from infra.host.java import Java, find_java, how_to_install
+from infra.host.program import run
 from tallymark.errors import ProcessError
 
 __all__ = ["Site", "require_java", "run_java", "site"]
@@ -40,21 +41,6 @@ def site(home: Home) -> Site:
     return Site(home, str(java.home / "bin" / "java"), {**kept, "JAVA_HOME": str(java.home)})
 
 
-def run_java(arguments: Sequence[str], at: Site, *, within: float) -> subprocess.CompletedProcess[str]:
+def run_java(arguments: Sequence[str], at: Site, *, within: float) -> CompletedProcess[str]:
     """Run a Java program to its end. Raises ProcessError when it takes longer than `within` seconds."""
-    try:
-        return subprocess.run(
-            (at.java, *arguments),
-            env=at.environment,
-            cwd=at.home.root,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=within,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ProcessError(
-            f"a Java program took longer than {within:.0f} s and was stopped: {error.cmd[-1]}; its end:\n"
-            f"{(error.stderr or b'').decode(errors='replace')[-2000:]}"
-        ) from error
+    return run((at.java, *arguments), within=within, environment=at.environment, folder=at.home.root)

@@ -6,10 +6,12 @@ import os
 import platform
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from infra.host.program import run
+from tallymark.errors import ProcessError
 
 __all__ = ["Java", "find_java", "how_to_install"]
 
@@ -77,8 +79,8 @@ def _look(home: Path) -> Java | None:
     if not os.access(java, os.X_OK):
         return None
     try:
-        done = subprocess.run((java, "-version"), capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
+        done = run((java, "-version"), within=20)
+    except (OSError, ProcessError):
         return None
     match = _VERSION.search(done.stderr)
     return Java(home, int(match[1]), match[1] + match[2]) if match else None

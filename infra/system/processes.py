@@ -9,10 +9,10 @@ from pathlib import Path
 
 from infra.host.home import Home
 from infra.host.java import find_java, how_to_install
+from infra.host.lock import holder
 from infra.host.ports import answers
 from infra.host.sessions import end_session
 from infra.system.child import Plan
-from infra.system.lock import holder
 from infra.system.state import SystemState, read_state
 from tallymark.errors import ProcessError
 from tallymark.settings import Settings

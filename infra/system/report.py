@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from infra.host.home import Home
+from infra.host.lock import holder
 from infra.host.ports import answers
 from infra.host.sessions import members, memory
-from infra.system.lock import holder
 from infra.system.state import ProcessState, SystemState, read_state
 from infra.system.store_servers import ServerReport, servers_of_the_store
 from tallymark.cli.terminal import ago

@@ -16,8 +16,8 @@ from types import FrameType
 from typing import Final
 
 from infra.host.home import Home
+from infra.host.lock import held
 from infra.system.child import Child, Plan
-from infra.system.lock import held
 from infra.system.state import ProcessState, SystemState
 from tallymark.settings import Settings
 

@@ -12,8 +12,8 @@ import msgspec
 import typer
 
 from infra.host.home import Home
+from infra.host.lock import holder
 from infra.host.ports import require_free
-from infra.system.lock import holder
 from infra.system.processes import child_environment, clear_leftovers, plans, running, tallymark_command
 from infra.system.startup import next_steps, showing_start
 from infra.system.state import SystemState

@@ -1,5 +1,6 @@
-"""The `tallymark` command: what it offers (`table`), the process tree (`supervisor`), and the commands of its own.
+"""The `tallymark` command: what it offers (`table`), how it loads that (`root`), and how commands speak to people
+(`terminal`) and to Prometheus (`textfile`).
 
-Here is no counting. The layers' commands live in `stream.commands`, `batch.commands` and `serving.commands`; the table
-names them as text and they are imported when somebody calls one.
+Here is no command. They live in the `commands` of the layers and in `infra`; the table names them as text, and they are
+imported when somebody calls one.
 """

@@ -1,7 +1,7 @@
-"""What a command that ends tells Prometheus: files in `metrics_folder`, for the textfile collector of a node exporter.
+"""Metrics of what is not there to be asked: files in `metrics_folder`, for the textfile collector of a node exporter.
 
-`NAME.prom` is about the last run, `NAME-done.prom` about the last one that ended well, with its figures: so a run that
-fails leaves the time of the last good one. Each file is replaced as a whole.
+Of a command that ends, `NAME.prom` is about the last run, and `NAME-done.prom` about the last one that ended well, with
+its figures: so a run that fails leaves the time of the last good one. Each file is replaced as a whole.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from tallymark.settings import Settings
 
-__all__ = ["telling"]
+__all__ = ["Metric", "with_metrics", "write_metrics"]
 
 _LAST: Final = {
     "well": "1 when the last run ended well.",
@@ -26,11 +26,35 @@ _LAST: Final = {
 _DONE: Final = "When a run last ended well."
 
 
-def telling(name: str, run: Callable[..., Mapping[str, float] | None]) -> Callable[..., None]:
+class Metric(NamedTuple):
+    """`name` goes without the `tallymark_` that all have. A `total` only grows, and its name gets `_total`."""
+
+    name: str
+    says: str
+    value: float
+    total: bool = False
+
+
+def write_metrics(path: Path, metrics: Iterable[Metric], **labels: str) -> None:
+    """Replace the file as a whole; all of `metrics` get `labels`. Raises OSError."""
+    from prometheus_client import CollectorRegistry, Counter, Gauge, write_to_textfile
+
+    registry = CollectorRegistry()
+    for metric in metrics:
+        name = f"tallymark_{metric.name}"
+        if metric.total:
+            Counter(name, metric.says, labels, registry=registry).labels(**labels).inc(metric.value)
+        else:
+            Gauge(name, metric.says, labels, registry=registry).labels(**labels).set(metric.value)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_to_textfile(str(path), registry)
+
+
+def with_metrics(name: str, run: Callable[..., Mapping[str, float] | None]) -> Callable[..., None]:
     """`run`, the function of the command `name`, whose metrics are written however it ends; not of a dry run."""
 
     @wraps(run)
-    def told(*arguments: Any, **options: Any) -> None:
+    def measured(*arguments: Any, **options: Any) -> None:
         if options.get("dry_run"):
             run(*arguments, **options)
             return
@@ -42,31 +66,23 @@ def telling(name: str, run: Callable[..., Mapping[str, float] | None]) -> Callab
             figures = run(*arguments, **options) or {}
             well = True
         finally:
-            _tell(folder, name, well=well, seconds=time.time() - began, figures=figures)
+            _write_run(folder, name, well=well, seconds=time.time() - began, figures=figures)
 
-    return told
+    return measured
 
 
-def _tell(folder: Path, name: str, *, well: bool, seconds: float, figures: Mapping[str, float]) -> None:
+def _write_run(folder: Path, name: str, *, well: bool, seconds: float, figures: Mapping[str, float]) -> None:
     now = time.time()
     last = {"well": float(well), "timestamp_seconds": now, "seconds": seconds}
+    of_run = [
+        Metric(f"{name}_{key}", f"{key.replace('_', ' ').capitalize()}, of the last run that ended well.", value)
+        for key, value in figures.items()
+    ]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / f"{name}.prom", name, {f"command_{key}": (_LAST[key], value) for key, value in last.items()})
+        of_last = [Metric(f"command_{key}", _LAST[key], value) for key, value in last.items()]
+        write_metrics(folder / f"{name}.prom", of_last, command=name)
         if well:
-            of_run = {
-                f"{name}_{key}": (f"{key.replace('_', ' ').capitalize()}, of the last run that ended well.", value)
-                for key, value in figures.items()
-            }
-            _write(folder / f"{name}-done.prom", name, {"command_done_timestamp_seconds": (_DONE, now), **of_run})
+            done = Metric("command_done_timestamp_seconds", _DONE, now)
+            write_metrics(folder / f"{name}-done.prom", [done, *of_run], command=name)
     except OSError as error:  # what was done is done, and a read-only folder is no reason to do it again
         print(f"no metrics of `tallymark {name}` in {folder}: {error}; see the setting metrics", file=sys.stderr)
-
-
-def _write(path: Path, command: str, gauges: Mapping[str, tuple[str, float]]) -> None:
-    from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
-
-    registry = CollectorRegistry()
-    for name, (says, value) in gauges.items():
-        Gauge(f"tallymark_{name}", says, ["command"], registry=registry).labels(command).set(value)
-    write_to_textfile(str(path), registry)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from infra.host.program import run
 from tallymark.settings import Settings
 from tests.support.apis import api_process
 from tests.support.systems import ROOT, environment, eventually, get, settings_in
@@ -50,9 +51,7 @@ def test_the_first_query_of_the_readme_works(servers: Settings) -> None:
 
 def test_the_python_of_the_readme_works(servers: Settings) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", page("README.md", servers), re.DOTALL)
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
-    )
+    done = run((sys.executable, "-c", code), within=60, folder=ROOT)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[1:2] == ["False"]
 

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from infra.host.home import Home
+from infra.host.lock import holder
 from infra.system.child import Child, Plan
-from infra.system.lock import holder
 from infra.system.processes import clear_leftovers
 from infra.system.state import SystemState, read_state
 from tallymark.settings import Settings

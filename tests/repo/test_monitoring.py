@@ -21,7 +21,7 @@ from serving.app import create_app as create_api
 from stream.gateway.app import create_app as create_gateway
 from stream.log.sqlite.log import SqliteLog
 from stream.metrics import QueryMetrics
-from tallymark.cli.textfile import telling
+from tallymark.cli.textfile import with_metrics
 from tallymark.documents.canary import CanaryRound
 from tallymark.documents.coverage import DOCUMENT, Known, Share
 from tallymark.settings import Settings
@@ -55,7 +55,7 @@ def metrics(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     store.write_document("audits/00000001", an_audit())
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TALLYMARK_METRICS", str(settings.metrics_folder))
-        telling("recompute", lambda: {"pairs": 1})()
+        with_metrics("recompute", lambda: {"pairs": 1})()
     texts = [
         *(text_of(app) for app in (create_api(settings, store=store), create_gateway(settings, log=log))),
         "\n".join(f"# TYPE {name}" for family in streams.collect() for name in _stored(family)),

@@ -7,7 +7,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,6 +16,8 @@ from typing import Any
 
 import psutil
 
+from infra.host.program import run
+from infra.system.processes import tallymark_command
 from tallymark.settings import Address, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,16 +48,7 @@ def environment(settings: Settings) -> dict[str, str]:
 
 def tallymark(settings: Settings, *arguments: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
     """Run the command as a process; never raises on its exit code."""
-    return subprocess.run(
-        [sys.executable, "-m", "tallymark", *arguments],
-        env=environment(settings),
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+    return run(tallymark_command(*arguments), within=timeout, environment=environment(settings), folder=ROOT)
 
 
 def told(settings: Settings, *arguments: str) -> Any:

@@ -17,9 +17,9 @@ import pytest
 
 from infra.host.home import Home
 from infra.host.java import find_java
+from infra.host.lock import held, holder
 from infra.host.ports import answers, require_free, trouble_with
 from infra.system.child import restart_delay
-from infra.system.lock import held, holder
 from tallymark.__main__ import main
 from tallymark.cli.table import COMMANDS, Entry
 from tallymark.cli.terminal import ago

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from tallymark.cli.textfile import telling
+from tallymark.cli.textfile import with_metrics
 from tallymark.errors import NothingToRecount
 from tallymark.settings import Settings
 from tests.support.systems import tallymark
@@ -43,7 +43,7 @@ def fails() -> None:
 
 
 def test_a_run_that_ends_well_tells_when_how_long_and_its_figures(folder: Path) -> None:
-    telling("recompute", ends_well)()
+    with_metrics("recompute", ends_well)()
     last, done = metrics(folder / "recompute.prom"), metrics(folder / "recompute-done.prom")
     assert last["tallymark_command_well"] == 1
     assert 0 <= last["tallymark_command_seconds"] < 10
@@ -56,22 +56,22 @@ def test_a_run_that_ends_well_tells_when_how_long_and_its_figures(folder: Path) 
 def test_a_run_that_fails_says_so_and_leaves_the_time_of_the_last_good_one(
     folder: Path, run: object, raised: type[Exception]
 ) -> None:
-    telling("recompute", ends_well)()
+    with_metrics("recompute", ends_well)()
     before = (folder / "recompute-done.prom").read_bytes()
     with pytest.raises(raised):
-        telling("recompute", run)()  # type: ignore[arg-type]
+        with_metrics("recompute", run)()  # type: ignore[arg-type]
     assert metrics(folder / "recompute.prom")["tallymark_command_well"] == 0
     assert (folder / "recompute-done.prom").read_bytes() == before
 
 
 def test_a_dry_run_is_no_run(folder: Path) -> None:
-    telling("maintain", ends_well)(dry_run=True)
+    with_metrics("maintain", ends_well)(dry_run=True)
     assert not folder.exists()
 
 
 def test_a_folder_that_cannot_be_written_fails_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder.write_text("a file is in the way")
-    telling("recompute", ends_well)()
+    with_metrics("recompute", ends_well)()
     assert "no metrics of `tallymark recompute`" in capsys.readouterr().err
 
 
