@@ -1,10 +1,11 @@
-"""Kafka, HBase and an S3 server on one machine, for the cluster mode without a cluster: `tallymark infra up`.
+"""Everything that runs around the layers, by the command `tallymark` or on its own.
 
-    commands ─▶ cluster ─┬─▶ shape, ports    what is to run, and where it listens
-                         ├─▶ kafka, hbase, thrift, s3proxy    each server as a `Part`: files, command, probe
-                         ├─▶ launch ─▶ process    parts started side by side, in sessions of their own
-                         └─▶ contents ─▶ tables, bucket    what Tallymark keeps on them
+    host      what is on this machine: homes, ports, Java, processes, programs with a time limit
+    system    `up`, `down`, `status`, `doctor`: the processes of Tallymark and their supervisor
+    cluster   `infra …`: Kafka, HBase and an S3 server on one machine, for the cluster mode without a cluster
+    canary    sends events through the public path, and sees that they are counted
+    demo      a year of real events through a system of its own
+    airflow   a small Airflow with the DAGs
 
-Everything listens on loopback and lies in `<home>/infra`. The layers know nothing of this package: it only prints the
-settings that point them at its servers.
+The layers know nothing of this package: what it starts is pointed at by settings.
 """

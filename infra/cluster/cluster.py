@@ -13,15 +13,13 @@ import msgspec
 import psutil
 
 from infra.cluster.addresses import choose, require_free
-from infra.cluster.contents import make, makers, variables
-from infra.cluster.jars import PARTS, jars
-from infra.cluster.kinds import parts_of
+from infra.cluster.config import OURS, ClusterConfig, Names, read_config
+from infra.cluster.environment import environment_of, require_machine
+from infra.cluster.jars import BUNDLES, jars
 from infra.cluster.launch import launch
-from infra.cluster.machine import require_machine
-from infra.cluster.part import Part
-from infra.cluster.removal import drop
-from infra.cluster.shape import OURS, Names, Shape, read_shape
-from infra.cluster.site import site
+from infra.cluster.provision import drop, make, makers, variables
+from infra.cluster.servers import servers_of
+from infra.cluster.servers.server import Server
 from infra.cluster.tables import REGIONS
 from infra.host.home import Home
 from infra.host.lock import held
@@ -57,25 +55,27 @@ class Cluster:
         given = {"partitions": partitions, "retention": retention, "thrift_servers": thrift_servers}
         changes = {name: value for name, value in given.items() if value is not None}
         require_machine()
-        for part in PARTS:
-            jars(part)
+        for bundle in BUNDLES:
+            jars(bundle)
         with self._alone():
-            before = read_shape(self.home.root) or Shape()
-            shape = Shape(**{**msgspec.structs.asdict(before), **changes, "heaps": {**before.heaps, **(heaps or {})}})
-            shape = msgspec.structs.replace(shape, ports=choose(shape.port_names, shape.ports))
-            shape.write(self.home.root)
-            parts = self._parts(shape)
-            self._require_free([part for part in parts if process_of(part.name, self.home) is None])
-            at = site(self.home)
-            launch(parts, at, then=makers(shape, at, names) if names else {}, say=say)
+            before = read_config(self.home.root) or ClusterConfig()
+            config = ClusterConfig(
+                **{**msgspec.structs.asdict(before), **changes, "heaps": {**before.heaps, **(heaps or {})}}
+            )
+            config = msgspec.structs.replace(config, ports=choose(config.port_names, config.ports))
+            config.write(self.home.root)
+            servers = self._servers(config)
+            self._require_free([server for server in servers if process_of(server.name, self.home) is None])
+            environment = environment_of(self.home)
+            launch(servers, environment, then=makers(config, environment, names) if names else {}, say=say)
 
     def make(self, *names: Names, regions: int = REGIONS) -> None:
         """Make a topic, tables and a bucket for each of `names`, side by side. Raises as `up` does."""
-        make(names, self._shape(), site(self.home), regions=regions)
+        make(names, self._config(), environment_of(self.home), regions=regions)
 
     def drop(self, names: Names) -> None:
         """Take away what was made for `names`, with all that is kept in it. Raises as `up` does."""
-        drop(names, self._shape(), self.home.root)
+        drop(names, self._config(), self.home.root)
 
     def down(self, *, grace: float = _GRACE) -> list[str]:
         """End what runs, the Thrift servers before HBase, and return their names. What they keep stays.
@@ -96,41 +96,43 @@ class Cluster:
 
     def kill(self, name: str) -> None:
         """kill -9."""
-        end(self._part(name).name, self.home, grace=0)
+        end(self._server(name).name, self.home, grace=0)
 
     def start(self, name: str) -> None:
-        """Start a part that was killed, on its ports and data, and wait until it works, and what needs it too."""
-        started = self._part(name)
+        """Start a server that was killed, on its ports and data, and wait until it works, and what needs it too."""
+        started = self._server(name)
         with self._alone():
-            behind = [part for part, process in self.parts() if process is not None and part.needs == started.port]
-            launch([started, *behind], site(self.home), then={}, say=lambda _: None)
+            behind = [
+                server for server, process in self.servers() if process is not None and server.needs == started.port
+            ]
+            launch([started, *behind], environment_of(self.home), then={}, say=lambda _: None)
 
-    def parts(self) -> list[tuple[Part, psutil.Process | None]]:
-        """Each part with its process; empty when there has been no cluster."""
-        shape = read_shape(self.home.root)
-        return [(part, process_of(part.name, self.home)) for part in self._parts(shape)] if shape else []
+    def servers(self) -> list[tuple[Server, psutil.Process | None]]:
+        """Each server with its process; empty when there has been no cluster."""
+        config = read_config(self.home.root)
+        return [(server, process_of(server.name, self.home)) for server in self._servers(config)] if config else []
 
     def environment(self, names: Names = OURS) -> dict[str, str]:
         """The variables that point every command at these servers. Raises ProcessError when there has been no `up`."""
-        return variables(self._shape(), self.home.root, names)
+        return variables(self._config(), self.home.root, names)
 
-    def _parts(self, shape: Shape) -> list[Part]:
-        return parts_of(shape, self.home.root)
+    def _servers(self, config: ClusterConfig) -> list[Server]:
+        return servers_of(config, self.home.root)
 
-    def _part(self, name: str) -> Part:
-        known = {part.name: part for part in self._parts(self._shape())}
+    def _server(self, name: str) -> Server:
+        known = {server.name: server for server in self._servers(self._config())}
         if name not in known:
             raise ProcessError(f"there is no part {name}; the parts are {', '.join(known)}")
         return known[name]
 
-    def _shape(self) -> Shape:
-        shape = read_shape(self.home.root)
-        if shape is None:
+    def _config(self) -> ClusterConfig:
+        config = read_config(self.home.root)
+        if config is None:
             raise ProcessError(f"there has been no cluster in {self.home.root}: `tallymark infra up` makes one")
-        return shape
+        return config
 
-    def _require_free(self, parts: list[Part]) -> None:
-        ports = {name: port for part in parts for name, port in part.listens.items()}
+    def _require_free(self, servers: list[Server]) -> None:
+        ports = {name: port for server in servers for name, port in server.listens.items()}
         remedy = f"stop that, or remove {self.home.root / 'cluster.json'} and other ports are chosen"
         require_free(ports, remedy=remedy)
 

@@ -5,23 +5,46 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+import time
 from datetime import timedelta
 from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 import msgspec
+import psutil
 import typer
 
+from infra.cluster.addresses import HOST
+from infra.cluster.bucket import make_bucket
 from infra.cluster.cluster import Cluster
-from infra.cluster.report import PartReport, report
+from infra.cluster.environment import environment_of
+from infra.cluster.jars import jars
+from infra.cluster.servers import Server
+from infra.cluster.tables import REGIONS, make_tables
+from infra.host.home import Home
+from infra.host.sessions import memory
 from tallymark.cli.terminal import ago, megabytes, say
 from tallymark.errors import ProcessError
 from tallymark.settings import Settings, parse_duration
 
-__all__ = ["down", "env", "logs", "status", "up"]
+__all__ = ["ServerStatus", "down", "env", "logs", "prepare", "status", "up"]
 
 _NOT_WELL: Final = 3
 
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+class ServerStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """`state`: ready, not answering, or stopped; `trouble` says more."""
+
+    name: str
+    state: str
+    address: str
+    pid: int | None
+    uptime_s: float | None
+    memory_bytes: int | None
+    trouble: str | None
+    log: str
 
 
 def up(
@@ -56,7 +79,7 @@ def up(
         say=(lambda _: None) if json else lambda line: say(f"✓ {line}"),
     )
     if json:
-        typer.echo(msgspec.json.encode(report(cluster)))
+        typer.echo(msgspec.json.encode(_statuses(cluster)))
         return
     say(f"Kafka, HBase and S3 run, in {cluster.home.root}")
     say('  use    eval "$(tallymark infra env)"')
@@ -84,12 +107,12 @@ def status(json: _Json = False) -> None:
 
     Example: `tallymark infra status --json | jq '.[] | select(.state != "ready")'`
     """
-    found = report(_cluster())
+    found = _statuses(_cluster())
     if json:
         typer.echo(msgspec.json.encode(found))
     else:
         _show(found)
-    if not found or any(part.state != "ready" for part in found):
+    if not found or any(server.state != "ready" for server in found):
         raise typer.Exit(_NOT_WELL)
 
 
@@ -115,7 +138,7 @@ def logs(
     Example: `tallymark infra logs hbase --follow`
     """
     cluster = _cluster()
-    known = [part.name for part, _ in cluster.parts()]
+    known = [server.name for server, _ in cluster.servers()]
     path = cluster.home.log(name)
     if name not in known or not path.is_file():
         raise ProcessError(f"there is no log of {name}; there may be of {', '.join(known) or 'nothing, before an up'}")
@@ -123,15 +146,70 @@ def logs(
     raise typer.Exit(subprocess.run(command, check=False).returncode)
 
 
+def prepare(
+    zookeeper: Annotated[
+        str | None, typer.Option(metavar="HOST,…:PORT", help="HBase's ZooKeeper; tables are not made through Thrift.")
+    ] = None,
+    partitions: Annotated[int, typer.Option(min=1, help="Partitions of the topic.")] = 4,
+    replication: Annotated[int, typer.Option(min=1, help="Copies of each partition.")] = 1,
+    retention: Annotated[
+        timedelta | None,
+        typer.Option(parser=parse_duration, metavar="TIME", show_default="7d", help="How long the topic keeps events."),
+    ] = None,
+    regions: Annotated[int, typer.Option(min=1, max=REGIONS, help="Regions of a new table of cells.")] = REGIONS,
+) -> None:
+    """Make the topic, the tables and the bucket that the settings name, unless they exist.
+
+    For Kafka, HBase and S3 that run elsewhere; `tallymark infra up` has done it for its own.
+
+    Example: `tallymark infra prepare --zookeeper zk1,zk2,zk3:2181 --partitions 32 --replication 3`
+    """
+    settings = Settings.load(os.environ)
+    if settings.store.startswith("hbase:") and zookeeper is None:
+        raise ProcessError("tables are made by HBase's own client, which asks ZooKeeper: add --zookeeper HOST:PORT")
+    if settings.log.startswith("kafka:"):
+        from stream.log.kafka.admin import create_topic
+
+        create_topic(settings, partitions=partitions, replication=replication, retention=retention or timedelta(days=7))
+        say(f"✓ the topic of {settings.log}")
+    if zookeeper is not None:
+        home = Home(settings.home / "infra")
+        home.prepare()
+        prefix = settings.store.partition("?prefix=")[2]
+        make_tables([prefix], environment_of(home), jars=jars("hbase"), zookeeper=zookeeper, regions=regions)
+        say(f"✓ the tables of {settings.store}")
+    if settings.raw.startswith("s3:"):
+        make_bucket(urlsplit(settings.raw).netloc)
+        say(f"✓ the bucket of {settings.raw}")
+
+
 def _cluster() -> Cluster:
     return Cluster(Settings.load(os.environ).home)
+
+
+def _statuses(cluster: Cluster) -> list[ServerStatus]:
+    return [_status(server, process, str(cluster.home.log(server.name))) for server, process in cluster.servers()]
+
+
+def _status(server: Server, process: psutil.Process | None, log: str) -> ServerStatus:
+    trouble = None if process is None else server.probe()
+    return ServerStatus(
+        name=server.name,
+        state="stopped" if process is None else "not answering" if trouble else "ready",
+        address=f"{HOST}:{server.port}",
+        pid=process.pid if process else None,
+        uptime_s=time.time() - process.create_time() if process else None,
+        memory_bytes=memory([process]) if process else None,
+        trouble=trouble,
+        log=log,
+    )
 
 
 def _heaps(words: list[str]) -> dict[str, str]:
     return {part: size for part, _, size in (word.partition("=") for word in words)}
 
 
-def _show(found: list[PartReport]) -> None:
+def _show(found: list[ServerStatus]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -139,16 +217,16 @@ def _show(found: list[PartReport]) -> None:
         say("there has been no cluster here: `tallymark infra up` makes one")
         return
     table = Table("part", "state", "address", "pid", "up", "memory", box=None, padding=(0, 2, 0, 0))
-    for part in found:
+    for server in found:
         table.add_row(
-            part.name,
-            part.state if part.state == "ready" else f"[yellow]{part.state}[/]",
-            part.address,
-            str(part.pid or "–"),
-            "–" if part.uptime_s is None else ago(part.uptime_s),
-            "–" if part.memory_bytes is None else megabytes(part.memory_bytes),
+            server.name,
+            server.state if server.state == "ready" else f"[yellow]{server.state}[/]",
+            server.address,
+            str(server.pid or "–"),
+            "–" if server.uptime_s is None else ago(server.uptime_s),
+            "–" if server.memory_bytes is None else megabytes(server.memory_bytes),
         )
     Console().print(table)
-    for part in found:
-        if part.trouble:
-            say(f"{part.name}: {part.trouble}; its log is {part.log}")
+    for server in found:
+        if server.trouble:
+            say(f"{server.name}: {server.trouble}; its log is {server.log}")

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from infra.cluster.hbase import FLAGS, client_site, xml
-from infra.cluster.part import jvm
-from infra.cluster.site import Site, run_java
+from infra.cluster.environment import Environment, run_java
+from infra.cluster.servers.hbase import FLAGS, client_site, xml
+from infra.cluster.servers.server import jvm
 from tallymark.cells import SHARDS
 from tallymark.errors import IncompatibleStore, ProcessError
 from tallymark.store.hbase.layout import FAMILIES, VERSIONS
@@ -22,13 +22,15 @@ _MADE_WITHIN: Final = 180.0
 _DIFFERS: Final = 3
 
 
-def make_tables(prefixes: Iterable[str], at: Site, *, jars: Path, zookeeper: str, regions: int = REGIONS) -> None:
+def make_tables(
+    prefixes: Iterable[str], environment: Environment, *, jars: Path, zookeeper: str, regions: int = REGIONS
+) -> None:
     """The tables of each prefix: cells split by shard into `regions`, documents in one region.
 
     `zookeeper` as host:port, or host,host:port. Raises IncompatibleStore when tables are there that were made
     otherwise, ProcessError when HBase does not answer.
     """
-    config = at.home.root / "tables"
+    config = environment.home.root / "tables"
     config.mkdir(parents=True, exist_ok=True)
     (config / "hbase-site.xml").write_text(xml(client_site(zookeeper)))
     tables = [
@@ -37,7 +39,7 @@ def make_tables(prefixes: Iterable[str], at: Site, *, jars: Path, zookeeper: str
         for name, versions in VERSIONS.items()
     ]
     jvm_arguments = jvm(jars, heap="128m", config=config, flags=(*FLAGS, "-XX:TieredStopAtLevel=1"))
-    done = run_java((*jvm_arguments, str(_PROGRAM), str(SHARDS), _CODECS, *tables), at, within=_MADE_WITHIN)
+    done = run_java((*jvm_arguments, str(_PROGRAM), str(SHARDS), _CODECS, *tables), environment, within=_MADE_WITHIN)
     if done.returncode == _DIFFERS:
         found = [line for line in done.stderr.splitlines() if line.startswith("differs: ")]
         raise IncompatibleStore(

@@ -1,4 +1,4 @@
-"""`tallymark demo`: the stage is set, the story told, and everything put away again."""
+"""`tallymark demo`: a system is started, the scenario run, and everything put away again."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ import msgspec
 import typer
 from rich.console import Console
 
-from infra.demo.acts import BEGIN, Story
-from infra.demo.display import Stage
-from infra.demo.driver import Driver
+from infra.demo.display import Display
 from infra.demo.memory import MemoryWatch
-from infra.demo.mode import Ground, choose_ground
+from infra.demo.mode import Mode, choose_mode
 from infra.demo.results import Account
+from infra.demo.runner import CommandRunner
+from infra.demo.scenario import BEGIN, Scenario
 from infra.demo.truth import read_flights
 from infra.host.home import Home
 from infra.host.ports import free_address
@@ -56,29 +56,29 @@ def demo(keep: _Keep = False, days: _Days = _YEAR, cluster: _Cluster = False, js
     """
     began = time.monotonic()
     signal.signal(signal.SIGTERM, _end)
-    stage = Stage(Console(stderr=json))
+    display = Display(Console(stderr=json))
     given = Settings.load(os.environ)
-    ground = choose_ground(given.home, cluster=cluster)
-    _clear(ground, given)
-    with MemoryWatch(ground.homes) as memory, ExitStack() as running:
-        running.callback(ground.put_away)
-        environment = ground.prepare(stage)
-        settings = _settings(Settings.load(environment), ground.home, stage)
-        driver = Driver(settings, environment)
-        running.callback(driver.call, "down")
-        with _told_where(settings.home):
-            account = _run(settings, driver, days=days, stage=stage)
+    mode = choose_mode(given.home, cluster=cluster)
+    _clear(mode, given)
+    with MemoryWatch(mode.homes) as memory, ExitStack() as running:
+        running.callback(mode.put_away)
+        environment = mode.prepare(display)
+        settings = _settings(Settings.load(environment), mode.home, display)
+        runner = CommandRunner(settings, environment)
+        running.callback(runner.call, "down")
+        with _with_logs(settings.home):
+            account = _run(settings, runner, days=days, display=display)
         if keep:
             running.pop_all()
         else:
-            with stage.waiting("stopping"):
+            with display.waiting("stopping"):
                 running.close()
             shutil.rmtree(settings.home)
     took = time.monotonic() - began
-    stage.say(f"\nIn all {took:.0f} s, at most {megabytes(memory.peak)} of memory with everything that was started.")
+    display.say(f"\nIn all {took:.0f} s, at most {megabytes(memory.peak)} of memory with everything that was started.")
     if keep:
-        _show_where(settings, stage)
-        ground.keep(_keep_settings(settings), stage)
+        _show_where(settings, display)
+        mode.keep(_keep_settings(settings), display)
     if json:
         measured = {"wall_s": round(took, 1), "peak_memory_bytes": memory.peak}
         typer.echo(msgspec.json.encode(msgspec.to_builtins(account) | measured))
@@ -87,43 +87,43 @@ def demo(keep: _Keep = False, days: _Days = _YEAR, cluster: _Cluster = False, js
 
 
 def _end(number: int, _: FrameType | None) -> None:
-    """A demo that is told to end takes its system along, as with Ctrl-C."""
+    """A demo that is asked to end takes its system along, as with Ctrl-C."""
     raise SystemExit(128 + number)
 
 
 @contextmanager
-def _told_where(home: Path) -> Iterator[None]:
-    """What goes wrong is told with where to look."""
+def _with_logs(home: Path) -> Iterator[None]:
+    """Errors say where to look."""
     try:
         yield
     except TallymarkError as error:
         raise ProcessError(f"{error}\nthe demo's logs are in {Home(home).log('').parent}") from error
 
 
-def _run(settings: Settings, driver: Driver, *, days: int, stage: Stage) -> Account:
-    stage.act("Starting the gateway, the stream and the API")
+def _run(settings: Settings, runner: CommandRunner, *, days: int, display: Display) -> Account:
+    display.heading("Starting the gateway, the stream and the API")
     began = time.monotonic()
-    with ThreadPoolExecutor(1) as meanwhile, stage.waiting("tallymark up"):
-        start = meanwhile.submit(driver.call, "up")
+    with ThreadPoolExecutor(1) as meanwhile, display.waiting("tallymark up"):
+        start = meanwhile.submit(runner.call, "up")
         flights = read_flights()
         if days < _YEAR:
             flights = flights.delivered_before(int((BEGIN + timedelta(days=days)).timestamp()))
         start.result()
-    stage.say(
+    display.say(
         f"ready in {time.monotonic() - began:.1f} s; events to {settings.gateway.url}, questions to {settings.api.url}"
     )
-    account = Story(settings, flights, driver=driver, days=days, stage=stage).tell()
-    stage.act("What speed said, what batch says, and the truth")
-    stage.comparison(account)
+    account = Scenario(settings, flights, runner=runner, days=days, display=display).run()
+    display.heading("What speed said, what batch says, and the truth")
+    display.comparison(account)
     return account
 
 
-def _settings(given: Settings, home: Path, stage: Stage) -> Settings:
+def _settings(given: Settings, home: Path, display: Display) -> Settings:
     """Those of a system of its own, that takes events of 2013 and waits an hour for late ones."""
     api, gateway = free_address(given.api), free_address(given.gateway)
     for name, wanted, taken in (("API", given.api, api), ("gateway", given.gateway, gateway)):
         if wanted != taken:
-            stage.say(f"port {wanted.port} is in use, so the demo's {name} listens on {taken.port}")
+            display.say(f"port {wanted.port} is in use, so the demo's {name} listens on {taken.port}")
     return replace(
         given,
         home=home,
@@ -136,15 +136,15 @@ def _settings(given: Settings, home: Path, stage: Stage) -> Settings:
     )
 
 
-def _clear(ground: Ground, given: Settings) -> None:
+def _clear(mode: Mode, given: Settings) -> None:
     """End and remove what an earlier demo left."""
-    home = ground.home
+    home = mode.home
     if not home.exists():
         return
     if not any(Home(folder).lock.exists() for folder in (home, home / "infra")):
         raise ProcessError(f"{home} is not from a demo; remove it, or set TALLYMARK_HOME to another folder")
-    Driver(replace(given, home=home), os.environ).call("down")
-    ground.clear()
+    CommandRunner(replace(given, home=home), os.environ).call("down")
+    mode.clear()
     shutil.rmtree(home)
 
 
@@ -161,8 +161,8 @@ def _keep_settings(settings: Settings) -> Path:
     return file
 
 
-def _show_where(settings: Settings, stage: Stage) -> None:
+def _show_where(settings: Settings, display: Display) -> None:
     api = settings.api.url
     year = "start=2013-01-01T00:00:00Z&end=2014-01-01T00:00:00Z"
-    stage.say(f"It still runs; questions to {api}, described at {api}/docs, for example")
-    stage.say(f"  curl '{api}/v1/series?video_id=ATL&{year}&grain=month'")
+    display.say(f"It still runs; questions to {api}, described at {api}/docs, for example")
+    display.say(f"  curl '{api}/v1/series?video_id=ATL&{year}&grain=month'")

@@ -11,22 +11,22 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from infra.demo.driver import Sent
 from infra.demo.results import Account, Seam
+from infra.demo.runner import Sent
 from infra.demo.truth import Subject
 
-__all__ = ["Stage"]
+__all__ = ["Display"]
 
 Arrivals = Callable[[Sent], None]
 
 
-class Stage:
+class Display:
     """Writes to `console`: standard error when standard output is for JSON."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
-    def act(self, title: str) -> None:
+    def heading(self, title: str) -> None:
         self._console.print()
         self._console.rule(f"[bold]{title}", align="left")
 

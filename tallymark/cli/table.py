@@ -39,7 +39,11 @@ INFRA: Final = (
     Entry("env", "Print the settings that point at them.", "Commands", "infra.cluster.commands", "env"),
     Entry("logs", "Print the end of a server's log.", "Commands", "infra.cluster.commands", "logs"),
     Entry(
-        "prepare", "Make topic, tables and bucket on servers elsewhere.", "Commands", "infra.cluster.prepare", "prepare"
+        "prepare",
+        "Make topic, tables and bucket on servers elsewhere.",
+        "Commands",
+        "infra.cluster.commands",
+        "prepare",
     ),
 )
 

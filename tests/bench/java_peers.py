@@ -15,7 +15,7 @@ from uuid import uuid4
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 import infra.cluster.jars
-from infra.cluster.site import require_java
+from infra.cluster.environment import require_java
 from stream.log.kafka.access import kafka_access
 from tallymark.settings import Settings
 

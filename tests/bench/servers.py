@@ -11,8 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
-from infra.cluster.cluster import Cluster
-from infra.cluster.shape import Names
+from infra.cluster import Cluster, Names
 from tallymark.errors import ProcessError
 from tallymark.settings import Settings
 from tests.bench.phases import say

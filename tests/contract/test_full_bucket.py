@@ -22,7 +22,7 @@ from tests.support.recounts import MIDNIGHT
 @contextmanager
 def full(cluster: RunningCluster) -> Iterator[None]:
     """The S3 server can write nothing more, as on a disk that is full."""
-    (server,) = (process for part, process in cluster.cluster.parts() if part.name == "s3" and process)
+    (server,) = (process for server, process in cluster.cluster.servers() if server.name == "s3" and process)
     _, hard = before = server.rlimit(psutil.RLIMIT_FSIZE)
     server.rlimit(psutil.RLIMIT_FSIZE, (0, hard))
     try:

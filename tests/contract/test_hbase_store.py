@@ -69,7 +69,7 @@ def store(tables: Tables, proxy: Proxy, direct: HBaseViewStore) -> Iterator[HBas
 @contextmanager
 def stopped(cluster: RunningCluster, name: str) -> Iterator[None]:
     """The process stands still: it takes connections, and never answers."""
-    (process,) = (process for part, process in cluster.cluster.parts() if part.name == name and process)
+    (process,) = (process for server, process in cluster.cluster.servers() if server.name == name and process)
     process.send_signal(signal.SIGSTOP)
     try:
         yield

@@ -1,4 +1,4 @@
-"""A small slice of the demo: all of its acts, over six days of real events, on files and on servers."""
+"""A small slice of the demo: its whole scenario, over six days of real events, on files and on servers."""
 
 from __future__ import annotations
 

@@ -19,9 +19,8 @@ import psutil
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from infra.cluster import Cluster, Names
 from infra.cluster.bucket import s3_client
-from infra.cluster.cluster import Cluster
-from infra.cluster.shape import Names
 from infra.host.home import Home
 from infra.host.process import end, process_of, spawn
 from stream.log import open_log
@@ -30,7 +29,7 @@ from tallymark.settings import Settings
 from tests.support.clusters import RunningCluster
 from tests.support.systems import processes_of, settings_in, tallymark, told
 
-PARTS = ["kafka", "hbase", "thrift", "thrift-2", "s3"]
+SERVERS = ["kafka", "hbase", "thrift", "thrift-2", "s3"]
 
 
 @pytest.fixture
@@ -55,24 +54,24 @@ def fresh_names() -> Names:
 
 
 def pids(settings: Settings) -> dict[str, int]:
-    return {part["name"]: part["pid"] for part in told(settings, "infra", "status")}
+    return {server["name"]: server["pid"] for server in told(settings, "infra", "status")}
 
 
 def test_up_again_changes_nothing(cluster: RunningCluster, of_cluster: Settings) -> None:
     before = pids(of_cluster)
-    assert list(before) == PARTS
+    assert list(before) == SERVERS
     cluster.cluster.up(names=None)
     assert pids(of_cluster) == before
 
 
-def test_status_shows_each_part_with_its_address(of_cluster: Settings) -> None:
+def test_status_shows_each_server_with_its_address(of_cluster: Settings) -> None:
     done = tallymark(of_cluster, "infra", "status")
     assert done.returncode == 0
-    for part in told(of_cluster, "infra", "status"):
-        assert part["state"] == "ready"
-        assert part["memory_bytes"] > 10**7
-        assert part["address"] in done.stdout
-        assert Path(part["log"]).is_file()
+    for server in told(of_cluster, "infra", "status"):
+        assert server["state"] == "ready"
+        assert server["memory_bytes"] > 10**7
+        assert server["address"] in done.stdout
+        assert Path(server["log"]).is_file()
 
 
 def test_env_is_the_same_for_a_shell_and_as_json(of_cluster: Settings) -> None:
@@ -92,11 +91,11 @@ PRINT_ENVIRONMENT = "import json, os; print(json.dumps(dict(os.environ)))"
 
 
 def test_everything_listens_on_loopback_only(cluster: RunningCluster) -> None:
-    for part, process in cluster.cluster.parts():
+    for server, process in cluster.cluster.servers():
         assert process is not None
         listens = [c.laddr for c in process.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
-        assert {address.port for address in listens} >= set(part.listens.values())
-        assert {address.ip.removeprefix("::ffff:") for address in listens} <= {"127.0.0.1", "::1"}, part.name
+        assert {address.port for address in listens} >= set(server.listens.values())
+        assert {address.ip.removeprefix("::ffff:") for address in listens} <= {"127.0.0.1", "::1"}, server.name
 
 
 def test_keys_can_be_read_by_their_owner_only(cluster: RunningCluster) -> None:
@@ -150,7 +149,7 @@ def test_prepare_makes_what_the_settings_name_on_any_servers(
     refused = tallymark(settings, "infra", "prepare")
     assert refused.returncode == 1
     assert "--zookeeper" in refused.stderr
-    zookeeper = next(part.port for part, _ in cluster.cluster.parts() if part.name == "hbase")
+    zookeeper = next(server.port for server, _ in cluster.cluster.servers() if server.name == "hbase")
     for _ in range(2):
         done = tallymark(settings, "infra", "prepare", "--zookeeper", f"127.0.0.1:{zookeeper}", "--regions", "4")
         assert done.returncode == 0, done.stderr
@@ -160,7 +159,7 @@ def test_prepare_makes_what_the_settings_name_on_any_servers(
 
 
 @pytest.mark.slow
-def test_a_killed_part_keeps_its_data(cluster: RunningCluster, connection: happybase.Connection) -> None:
+def test_a_killed_server_keeps_its_data(cluster: RunningCluster, connection: happybase.Connection) -> None:
     names = cluster.names()
     servers = cluster.cluster.environment(names)["TALLYMARK_LOG"].removeprefix("kafka://").partition("/")[0]
     producer = Producer({"bootstrap.servers": servers, "acks": "all"})
@@ -172,11 +171,11 @@ def test_a_killed_part_keeps_its_data(cluster: RunningCluster, connection: happy
     s3 = s3_client(cluster.environment["AWS_ENDPOINT_URL"], *access)
     s3.put_object(Bucket=names.bucket, Key="folder/object", Body=b"kept")
 
-    for part in ("kafka", "hbase", "s3"):
-        cluster.cluster.kill(part)
-        states = {each.name: process for each, process in cluster.cluster.parts()}
-        assert states[part] is None
-        cluster.cluster.start(part)
+    for server in ("kafka", "hbase", "s3"):
+        cluster.cluster.kill(server)
+        states = {each.name: process for each, process in cluster.cluster.servers()}
+        assert states[server] is None
+        cluster.cluster.start(server)
 
     consumer = Consumer({"bootstrap.servers": servers, "group.id": "test", "enable.auto.commit": False})
     consumer.assign([TopicPartition(names.topic, 0, 0)])
@@ -199,8 +198,8 @@ def test_a_second_cluster_takes_other_ports_and_down_leaves_nobody_behind(
             second.up(heaps={"s3": "1k"})
         assert processes_of(settings) == []
         told(of_second, "infra", "up", "--heap", "s3=128m")
-        ours = {port for part, _ in cluster.cluster.parts() for port in part.listens.values()}
-        theirs = {port for part, _ in second.parts() for port in part.listens.values()}
+        ours = {port for server, _ in cluster.cluster.servers() for port in server.listens.values()}
+        theirs = {port for server, _ in second.servers() for port in server.listens.values()}
         assert not ours & theirs
         assert len(processes_of(settings)) == 4
     finally:
@@ -210,7 +209,7 @@ def test_a_second_cluster_takes_other_ports_and_down_leaves_nobody_behind(
     assert second.down() == []
 
     with socket.socket() as guest:
-        guest.bind(("127.0.0.1", dict(second.parts()[0][0].listens)["kafka"]))
+        guest.bind(("127.0.0.1", dict(second.servers()[0][0].listens)["kafka"]))
         guest.listen()
         with pytest.raises(ProcessError) as refused:
             second.up()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.cluster.jars import jars, place
-from infra.cluster.machine import lacks, require_machine
+from infra.cluster.environment import lacks, require_machine
+from infra.cluster.jars import jar_folder, jars
 from tallymark.errors import ProcessError
 
 
@@ -30,7 +30,7 @@ def fake_maven(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> No
 def test_two_who_fetch_at_once_get_the_same_jars(machine: None, cache: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         one, two = pool.map(jars, ["spark-kafka", "spark-kafka"])
-    assert one == two == place("spark-kafka")
+    assert one == two == jar_folder("spark-kafka")
     assert {path.name.rpartition("-")[0] for path in one.glob("*.jar")} >= {
         "spark-sql-kafka-0-10_2.13",
         "kafka-clients",

@@ -17,7 +17,7 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from infra.demo.driver import Driver
+from infra.demo.runner import CommandRunner
 from notebooks.strip import NOTEBOOKS
 from tallymark.buckets import Grain
 from tallymark.cells import shard_of
@@ -60,20 +60,20 @@ def live_through_the_storm(settings: Settings) -> None:
 
     The first day comes in one go; then time runs slowly enough that the speed view meets events as late as they were.
     """
-    driver = Driver(settings, environment(settings))
+    runner = CommandRunner(settings, environment(settings))
 
     def send(start: str, until: str, speed: str) -> None:
         how = ("--speed", speed, "--batch", "50", "--resend", "0.05")
-        driver.replay("--from", start, "--until", until, *how, each=lambda _: None)
-        driver.wait_until_included()
+        runner.replay("--from", start, "--until", until, *how, each=lambda _: None)
+        runner.wait_until_included()
 
     with ThreadPoolExecutor(1) as meanwhile:
         audited = meanwhile.submit(bool)
         for start, until in pairwise(CUTS):
             send(start, until, "max" if start == CUTS[0] else AN_HOUR_A_SECOND)
             audited.result()
-            driver.call("recompute")
-            audited = meanwhile.submit(driver.call, "audit")
+            runner.call("recompute")
+            audited = meanwhile.submit(runner.call, "audit")
         send(CUTS[-1], END, "max")
         audited.result()
 

@@ -15,10 +15,9 @@ import boto3
 import happybase
 from confluent_kafka.admin import AdminClient
 
-from infra.cluster.cluster import Cluster
-from infra.cluster.jars import PARTS, jars
-from infra.cluster.machine import require_machine
-from infra.cluster.shape import Names
+from infra.cluster import Cluster, Names
+from infra.cluster.environment import require_machine
+from infra.cluster.jars import BUNDLES, jars
 from tallymark.errors import ProcessError
 from tallymark.settings import Settings
 from tests.support.systems import settings_in
@@ -78,8 +77,8 @@ def why_no_cluster() -> str | None:
     nothing does: then all that is needed has been fetched."""
     try:
         require_machine()
-        for part in PARTS:
-            jars(part)
+        for bundle in BUNDLES:
+            jars(bundle)
     except ProcessError as error:
         return " ".join(str(error).split())
     return None

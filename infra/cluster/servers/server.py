@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Part", "Preparation", "jvm"]
+__all__ = ["Preparation", "Server", "jvm"]
 
 
 class Preparation(NamedTuple):
@@ -16,9 +16,9 @@ class Preparation(NamedTuple):
     makes: Path
 
 
-class Part(NamedTuple):
+class Server(NamedTuple):
     """`arguments` are those of `java`. `listens` maps the names of all its ports to their numbers; clients connect to
-    `port`. `trouble` asks it something in its own protocol, and says what is wrong: None when it works."""
+    `port`. `probe` asks it something in its own protocol, and says what is wrong: None when it works."""
 
     name: str
     port: int
@@ -26,7 +26,7 @@ class Part(NamedTuple):
     folder: Path
     files: Mapping[str, str]
     arguments: tuple[str, ...]
-    trouble: Callable[[], str | None]
+    probe: Callable[[], str | None]
     needs: int | None = None  # a port on loopback that must take connections before the start
     preparation: Preparation | None = None
 

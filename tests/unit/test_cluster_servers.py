@@ -14,9 +14,9 @@ import msgspec
 import pytest
 
 from infra.cluster.addresses import choose
-from infra.cluster.kinds import parts_of
-from infra.cluster.questions import ask_kafka, ask_s3, ask_thrift, takes_connections
-from infra.cluster.shape import Shape, read_shape
+from infra.cluster.config import ClusterConfig, read_config
+from infra.cluster.probes import probe_kafka, probe_port, probe_s3, probe_thrift
+from infra.cluster.servers import servers_of
 from tallymark.errors import ProcessError
 from tests.support.systems import free_ports
 
@@ -49,40 +49,40 @@ def test_a_port_in_use_is_chosen_around_and_one_that_was_chosen_stays() -> None:
 
 
 def test_a_shape_comes_back_as_it_was_written(tmp_path: Path) -> None:
-    assert read_shape(tmp_path) is None
-    shape = Shape(thrift_servers=3, heaps={"hbase": "2g"}, ports={"kafka": 1})
-    shape.write(tmp_path)
-    assert read_shape(tmp_path) == shape
-    assert shape.thrift_names == ["thrift", "thrift-2", "thrift-3"]
-    assert (shape.heap("hbase"), shape.heap("kafka")) == ("2g", "512m")
+    assert read_config(tmp_path) is None
+    config = ClusterConfig(thrift_servers=3, heaps={"hbase": "2g"}, ports={"kafka": 1})
+    config.write(tmp_path)
+    assert read_config(tmp_path) == config
+    assert config.thrift_names == ["thrift", "thrift-2", "thrift-3"]
+    assert (config.heap("hbase"), config.heap("kafka")) == ("2g", "512m")
     (tmp_path / "cluster.json").write_text("{")
     with pytest.raises(ProcessError, match=r"cluster\.json is damaged"):
-        read_shape(tmp_path)
+        read_config(tmp_path)
 
 
 def test_a_shape_that_no_server_could_have_is_refused() -> None:
     for heaps in ({"spark": "1g"}, {"kafka": "much"}):
         with pytest.raises(ProcessError, match="hbase=2g"):
-            Shape(heaps=heaps)
+            ClusterConfig(heaps=heaps)
     with pytest.raises(ProcessError, match="Thrift server"):
-        Shape(thrift_servers=0)
+        ClusterConfig(thrift_servers=0)
 
 
 def test_parts_share_no_port_and_have_their_heaps(tmp_path: Path) -> None:
-    shape = Shape(thrift_servers=2, heaps={"thrift": "300m"})
-    shape = msgspec.structs.replace(shape, ports=choose(shape.port_names, {}))
-    parts = {part.name: part for part in parts_of(shape, tmp_path)}
-    assert list(parts) == ["kafka", "hbase", "thrift", "thrift-2", "s3"]
-    ports = [port for part in parts.values() for port in part.listens.values()]
+    config = ClusterConfig(thrift_servers=2, heaps={"thrift": "300m"})
+    config = msgspec.structs.replace(config, ports=choose(config.port_names, {}))
+    servers = {server.name: server for server in servers_of(config, tmp_path)}
+    assert list(servers) == ["kafka", "hbase", "thrift", "thrift-2", "s3"]
+    ports = [port for server in servers.values() for port in server.listens.values()]
     assert len(set(ports)) == len(ports) == 8
-    assert "-Xmx300m" in parts["thrift-2"].arguments
-    assert parts["thrift"].needs == parts["hbase"].port
+    assert "-Xmx300m" in servers["thrift-2"].arguments
+    assert servers["thrift"].needs == servers["hbase"].port
 
 
 ASK: dict[str, Callable[[int], str | None]] = {
-    "kafka": ask_kafka,
-    "thrift": ask_thrift,
-    "s3": lambda port: ask_s3(f"http://127.0.0.1:{port}", "key", "secret"),
+    "kafka": probe_kafka,
+    "thrift": probe_thrift,
+    "s3": lambda port: probe_s3(f"http://127.0.0.1:{port}", "key", "secret"),
 }
 
 
@@ -97,4 +97,4 @@ def test_a_server_that_is_not_there_or_talks_otherwise_is_not_well(ask: Callable
 
 def test_a_port_that_takes_connections_is_well() -> None:
     with answering(b"") as port:
-        assert takes_connections(port) is None
+        assert probe_port(port) is None

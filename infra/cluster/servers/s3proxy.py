@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 
 from infra.cluster.addresses import HOST
-from infra.cluster.part import Part, jvm
-from infra.cluster.questions import ask_s3
+from infra.cluster.probes import probe_s3
+from infra.cluster.servers.server import Server, jvm
 
 __all__ = ["Keys", "keys_in", "s3proxy"]
 
@@ -29,7 +29,7 @@ class Keys(msgspec.Struct, frozen=True):
     secret: str
 
 
-def s3proxy(folder: Path, jars: Path, *, port: int, heap: str) -> Part:
+def s3proxy(folder: Path, jars: Path, *, port: int, heap: str) -> Server:
     keys = keys_in(folder)
     data = folder / "data"
     data.mkdir(exist_ok=True)
@@ -46,14 +46,14 @@ jclouds.credential = unused
 jclouds.filesystem.basedir = {data}
 """
     base = jvm(jars, heap=heap, flags=(f"-Dlogback.configurationFile={folder / 'logback.xml'}",))
-    return Part(
+    return Server(
         name="s3",
         port=port,
         listens={"s3": port},
         folder=folder,
         files={"s3proxy.properties": properties, "logback.xml": _LOGGING},
         arguments=(*base, "org.gaul.s3proxy.Main", "--properties", str(folder / "s3proxy.properties")),
-        trouble=lambda: ask_s3(f"http://{HOST}:{port}", keys.id, keys.secret),
+        probe=lambda: probe_s3(f"http://{HOST}:{port}", keys.id, keys.secret),
     )
 
 

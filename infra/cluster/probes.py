@@ -11,7 +11,7 @@ from typing import Final
 
 from infra.cluster.addresses import HOST
 
-__all__ = ["ask_kafka", "ask_s3", "ask_thrift", "takes_connections"]
+__all__ = ["probe_kafka", "probe_port", "probe_s3", "probe_thrift"]
 
 _PATIENCE: Final = 3.0
 _METADATA: Final = 3
@@ -19,7 +19,7 @@ _LIST: Final = 15
 _REPLY: Final = 0x80010002
 
 
-def takes_connections(port: int) -> str | None:
+def probe_port(port: int) -> str | None:
     try:
         socket.create_connection((HOST, port), timeout=_PATIENCE).close()
     except OSError as error:
@@ -27,7 +27,7 @@ def takes_connections(port: int) -> str | None:
     return None
 
 
-def ask_kafka(port: int) -> str | None:
+def probe_kafka(port: int) -> str | None:
     """Metadata, version 1, of no topics. The brokers that it lists take part; one that has just come may not yet.
 
     size (4) | api 3 (2) | version 1 (2) | correlation id (4) | client id, a string | topics, an empty array (4)
@@ -43,7 +43,7 @@ def ask_kafka(port: int) -> str | None:
     return None if brokers else f"port {port}: the broker has not joined the cluster yet"
 
 
-def ask_thrift(port: int) -> str | None:
+def probe_thrift(port: int) -> str | None:
     """getTableNames() in the binary protocol, without frames: it needs the master to be there.
 
     version and kind (4) | name, a string | sequence (4) | arguments, an empty structure (1)
@@ -58,7 +58,7 @@ def ask_thrift(port: int) -> str | None:
     return None if (kind, field) == (_REPLY, _LIST) else f"port {port}: HBase does not answer the Thrift server"
 
 
-def ask_s3(endpoint: str, key: str, secret: str) -> str | None:
+def probe_s3(endpoint: str, key: str, secret: str) -> str | None:
     """ListBuckets, signed: so the keys are right as well."""
     from botocore.exceptions import BotoCoreError, ClientError
 

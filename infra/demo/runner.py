@@ -1,4 +1,4 @@
-"""Drives the system as a person would: with `tallymark` commands, each a process of its own."""
+"""Runs the system as a person would: by `tallymark` commands, each a process of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from infra.system.report import report, stored
 from tallymark.errors import ProcessError, Unavailable
 from tallymark.settings import Settings
 
-__all__ = ["Driver", "Sent"]
+__all__ = ["CommandRunner", "Sent"]
 
 _CAUGHT_UP_WITHIN: Final = 120.0
 _PAUSE: Final = 0.5
@@ -33,7 +33,7 @@ class Sent(msgspec.Struct, frozen=True):
     delivered_until: datetime | None = None
 
 
-class Driver:
+class CommandRunner:
     """Runs commands on the system of `settings`, with all else from `environment`."""
 
     def __init__(self, settings: Settings, environment: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""The demo, act by act. It knows the system by its commands and its HTTP interface only."""
+"""What happens in the demo, step by step. It knows the system by its commands and its HTTP interface only."""
 
 from __future__ import annotations
 
@@ -9,26 +9,28 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from infra.demo.ask import Answer, Api
-from infra.demo.display import Stage
-from infra.demo.driver import Driver
+from infra.demo.display import Display
 from infra.demo.results import Account, Comparison, Recount, Replay, Seam
+from infra.demo.runner import CommandRunner
 from infra.demo.truth import Subject, Truth
 from tallymark.settings import Settings
 
-__all__ = ["BEGIN", "Story"]
+__all__ = ["BEGIN", "Scenario"]
 
 BEGIN: Final = datetime(2013, 1, 1, tzinfo=UTC)
 _LOOK_EVERY: Final = 1.5  # seconds: each look reads every minute so far
 _SHOWN: Final = 8
 
 
-class Story:
+class Scenario:
     """`flights`, the truth about what is sent, are those delivered in the `days` days from the first of January."""
 
-    def __init__(self, settings: Settings, flights: Truth, *, driver: Driver, days: int, stage: Stage) -> None:
+    def __init__(
+        self, settings: Settings, flights: Truth, *, runner: CommandRunner, days: int, display: Display
+    ) -> None:
         self._flights = flights
-        self._stage = stage
-        self._driver = driver
+        self._display = display
+        self._runner = runner
         self._api = Api(settings)
         self._lateness = settings.lateness
         self._end = BEGIN + timedelta(days=days)
@@ -41,7 +43,7 @@ class Story:
         self._recounts: list[Recount] = []
         self._problems: list[str] = []
 
-    def tell(self) -> Account:
+    def run(self) -> Account:
         """Raises what the commands raise; what is merely wrong is in the account's `problems`."""
         middle = BEGIN + (self._end - BEGIN) / 2
         later = min(middle + timedelta(days=10), middle + (self._end - middle) / 2)
@@ -55,19 +57,19 @@ class Story:
 
     def _replay(self, title: str, start: datetime | None, until: datetime | None) -> None:
         """Send what was delivered in [start, until), a hundredth of the posts twice, and wait until it is all in."""
-        self._stage.act(title)
+        self._display.heading(title)
         began = time.monotonic()
         bounds = [("--from", start), ("--until", until or self._last_delivery())]
         arguments = [word for name, at in bounds if at for word in (name, at.isoformat())]
         arguments += ["--batch", str(self._batch), "--resend", "0.01"]
         looks = _Looks(self._api, self._top, self._end)
-        with self._stage.arrivals(looks.at_times) as show:
-            sent = self._driver.replay(*arguments, each=show)
+        with self._display.arrivals(looks.at_times) as show:
+            sent = self._runner.replay(*arguments, each=show)
         took = time.monotonic() - began
-        with self._stage.waiting("until the archive and the speed view have all of it"):
-            self._driver.wait_until_included()
+        with self._display.waiting("until the archive and the speed view have all of it"):
+            self._runner.wait_until_included()
         settled = time.monotonic() - began - took
-        self._stage.say(
+        self._display.say(
             f"{sent.sent:,} events in {took:.1f} s, {sent.resent:,} of them sent twice; "
             f"{settled:.1f} s later both layers have them all"
         )
@@ -80,13 +82,13 @@ class Story:
 
     def _recount(self, title: str, delivered_until: datetime | None) -> None:
         """Note what speed says about the hours that are about to be sealed, recompute, and compare with the truth."""
-        self._stage.act(title)
+        self._display.heading(title)
         truth = self._delivered(delivered_until)
         sealed = self._seal(truth)
         self._speed_said.update(_values(self._api.ask(self._subjects, self._sealed, sealed)))
         began = time.monotonic()
-        with self._stage.waiting("tallymark recompute"):
-            self._driver.call("recompute")
+        with self._display.waiting("tallymark recompute"):
+            self._runner.call("recompute")
         took = time.monotonic() - began
         counts = self._api.ask(self._subjects, BEGIN, sealed)
         miles = self._api.ask(self._subjects, BEGIN, sealed, function="sum")
@@ -102,13 +104,13 @@ class Story:
                 version=first.version, exact_until=first.exact_until, seconds=took, asked=2 * len(counts), wrong=wrong
             )
         )
-        self._stage.say(
+        self._display.say(
             f"version {first.version} in {took:.1f} s, exact until {first.exact_until:%F %H:%M}: "
             f"{2 * len(counts)} answers compared with the truth, {wrong or 'none'} differed"
         )
 
     def _across_the_seam(self, delivered_until: datetime) -> list[Seam]:
-        self._stage.act("One answer from both views")
+        self._display.heading("One answer from both views")
         exact = _values(self._api.ask(self._top, BEGIN, self._sealed))
         fresh = _values(self._api.ask(self._top, self._sealed, self._end))
         whole = self._api.ask(self._top, BEGIN, self._end)
@@ -129,7 +131,7 @@ class Story:
             for row in rows
             if row.exact_part + row.fresh_part != row.stitched
         ]
-        self._stage.seam(rows, exact_until=self._sealed)
+        self._display.seam(rows, exact_until=self._sealed)
         return rows
 
     def _account(self, seam: list[Seam]) -> Account:

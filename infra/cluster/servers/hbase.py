@@ -8,8 +8,8 @@ from typing import Final
 from xml.sax.saxutils import escape
 
 from infra.cluster.addresses import HOST
-from infra.cluster.part import Part, jvm
-from infra.cluster.questions import ask_thrift, takes_connections
+from infra.cluster.probes import probe_port, probe_thrift
+from infra.cluster.servers.server import Server, jvm
 
 __all__ = ["FLAGS", "client_site", "hbase", "thrift", "xml"]
 
@@ -33,7 +33,7 @@ log4j.appender.out.layout.ConversionPattern = %d{ISO8601} %p %c{1}: %m%n
 """
 
 
-def hbase(folder: Path, jars: Path, *, ports: Mapping[str, int], heap: str) -> Part:
+def hbase(folder: Path, jars: Path, *, ports: Mapping[str, int], heap: str) -> Server:
     """Puts are in the write-ahead log, in the hands of the system, when they are acknowledged: kill -9 loses none."""
     listens = {name: ports[name] for name in ("zookeeper", "hbase-master", "hbase-region")}
     site = {
@@ -54,18 +54,18 @@ def hbase(folder: Path, jars: Path, *, ports: Mapping[str, int], heap: str) -> P
         "hbase.regionserver.info.port": "-1",
     }
     base = jvm(jars, heap=heap, config=folder, flags=FLAGS)
-    return Part(
+    return Server(
         name="hbase",
         port=ports["zookeeper"],
         listens=listens,
         folder=folder,
         files={"hbase-site.xml": xml(site), "log4j.properties": _LOGGING},
         arguments=(*base, "org.apache.hadoop.hbase.master.HMaster", "start"),
-        trouble=lambda: next(filter(None, map(takes_connections, listens.values())), None),
+        probe=lambda: next(filter(None, map(probe_port, listens.values())), None),
     )
 
 
-def thrift(name: str, folder: Path, jars: Path, *, port: int, zookeeper: int, heap: str) -> Part:
+def thrift(name: str, folder: Path, jars: Path, *, port: int, zookeeper: int, heap: str) -> Server:
     """It gives up on a dead HBase within seconds: who waits behind it wants to know, and has retries of its own."""
     site = {
         **client_site(f"{HOST}:{zookeeper}"),
@@ -80,14 +80,14 @@ def thrift(name: str, folder: Path, jars: Path, *, port: int, zookeeper: int, he
         "zookeeper.recovery.retry": "1",
     }
     base = jvm(jars, heap=heap, config=folder, flags=FLAGS)
-    return Part(
+    return Server(
         name=name,
         port=port,
         listens={name: port},
         folder=folder,
         files={"hbase-site.xml": xml(site), "log4j.properties": _LOGGING},
         arguments=(*base, "org.apache.hadoop.hbase.thrift.ThriftServer", "start"),
-        trouble=lambda: ask_thrift(port),
+        probe=lambda: probe_thrift(port),
         needs=zookeeper,
     )
 

@@ -7,8 +7,8 @@ from hashlib import md5
 from pathlib import Path
 
 from infra.cluster.addresses import HOST
-from infra.cluster.part import Part, Preparation, jvm
-from infra.cluster.questions import ask_kafka
+from infra.cluster.probes import probe_kafka
+from infra.cluster.servers.server import Preparation, Server, jvm
 
 __all__ = ["kafka"]
 
@@ -23,7 +23,7 @@ appender.out.layout.pattern = %d{ISO8601} %p %c{1}: %m%n
 """
 
 
-def kafka(folder: Path, jars: Path, *, port: int, controller: int, heap: str) -> Part:
+def kafka(folder: Path, jars: Path, *, port: int, controller: int, heap: str) -> Server:
     """With one node every topic has one replica, Kafka's own ones too. Topics are made on purpose only."""
     data = folder / "data"
     properties = f"""\
@@ -54,14 +54,14 @@ log.cleaner.dedupe.buffer.size = 8388608
         flags=(f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}", f"-Dkafka.logs.dir={folder}"),
     )
     file = str(folder / "server.properties")
-    return Part(
+    return Server(
         name="kafka",
         port=port,
         listens={"kafka": port, "kafka-controller": controller},
         folder=folder,
         files={"server.properties": properties, "log4j2.properties": _LOGGING},
         arguments=(*base, "kafka.Kafka", file),
-        trouble=lambda: ask_kafka(port),
+        probe=lambda: probe_kafka(port),
         preparation=Preparation(
             (*base, "kafka.tools.StorageTool", "format", "-t", _cluster_id(folder), "-c", file),
             makes=data / "meta.properties",

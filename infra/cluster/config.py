@@ -1,4 +1,4 @@
-"""What a cluster on this machine is made of; kept in `<home>/infra/cluster.json`, so that it comes up as it was."""
+"""What a cluster on this machine is made of, kept in `<home>/infra/cluster.json`, so that it comes up as it was."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import msgspec
 from infra.cluster.addresses import USUAL
 from tallymark.errors import ProcessError
 
-__all__ = ["HEAPS", "OURS", "Names", "Shape", "read_shape"]
+__all__ = ["HEAPS", "OURS", "ClusterConfig", "Names", "read_config"]
 
 HEAPS: Final = {"kafka": "512m", "hbase": "1g", "thrift": "256m", "s3": "256m"}
 _HEAP: Final = re.compile(r"\d+[kmg]", re.IGNORECASE)
@@ -30,7 +30,7 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
 OURS: Final = Names()
 
 
-class Shape(msgspec.Struct, frozen=True, kw_only=True):
+class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     """`heaps` are those that differ from HEAPS, in the JVM's words; `partitions` and `retention` are the topic's."""
 
     ports: dict[str, int] = {}
@@ -61,16 +61,16 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
         return self.heaps.get(part, HEAPS[part])
 
     def write(self, root: Path) -> None:
-        """Readers see the shape before or this one, never half of it."""
+        """Readers see the configuration before or this one, never half of it."""
         scratch = root / f"{_FILE}.new"
         scratch.write_bytes(msgspec.json.format(msgspec.json.encode(self)))
         scratch.replace(root / _FILE)
 
 
-def read_shape(root: Path) -> Shape | None:
-    """The shape of the cluster in `root`; None when there has been none. Raises ProcessError when it is damaged."""
+def read_config(root: Path) -> ClusterConfig | None:
+    """That of the cluster in `root`; None when there has been none. Raises ProcessError when it is damaged."""
     try:
-        return msgspec.json.decode((root / _FILE).read_bytes(), type=Shape)
+        return msgspec.json.decode((root / _FILE).read_bytes(), type=ClusterConfig)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except msgspec.DecodeError as error:
