@@ -7,7 +7,6 @@ environment that `make airflow` makes, and run `tallymark` in this one.
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import shlex
@@ -15,6 +14,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from json import dumps, loads
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -24,7 +24,7 @@ import typer
 from infra.host.home import Home
 from infra.host.ports import answers, trouble_with
 from infra.host.process import end, process_of, spawn
-from infra.system.processes import child_environment
+from infra.system import child_environment
 from tallymark.cli.terminal import say
 from tallymark.errors import ProcessError
 from tallymark.settings import Address, Settings
@@ -62,12 +62,12 @@ def up(
     at = Address(_AT.host, port)
     environment = airflow_environment(settings, at)
     _start(home, at, environment)
-    told = {"url": at.url, "user": "admin", "password": _password(settings)}
+    login = {"url": at.url, "user": "admin", "password": _password(settings)}
     if json:
-        typer.echo(_as_json(told))
+        typer.echo(dumps(login))
         return
-    say(f"Airflow runs at {told['url']}")
-    say(f"  login  {told['user']}, password {told['password']}")
+    say(f"Airflow runs at {login['url']}")
+    say(f"  login  {login['user']}, password {login['password']}")
     say(f"  logs   {home.log('airflow-…')}")
     say("  stop   tallymark airflow down")
 
@@ -83,7 +83,7 @@ def down(json: _Json = False) -> None:
     ended = [name for name in ("airflow-scheduler", "airflow-dags", "airflow-api") if end(name, home, grace=_GRACE)]
     _end_tasks(home)
     if json:
-        typer.echo(_as_json({"stopped": ended}))
+        typer.echo(dumps({"stopped": ended}))
     else:
         say("Airflow has stopped" if ended else "Airflow does not run")
 
@@ -181,7 +181,7 @@ def _start(home: Home, at: Address, environment: dict[str, str]) -> None:
 def _password(settings: Settings) -> str:
     """Airflow makes one for `admin` when it first starts."""
     path = settings.home / "airflow" / "simple_auth_manager_passwords.json.generated"
-    return str(json.loads(path.read_text())["admin"]) if path.is_file() else f"in {path}"
+    return str(loads(path.read_text())["admin"]) if path.is_file() else f"in {path}"
 
 
 def _secret(folder: Path) -> str:
@@ -192,7 +192,3 @@ def _secret(folder: Path) -> str:
         path.touch(mode=0o600)
         path.write_text(secrets.token_hex(32))
     return path.read_text()
-
-
-def _as_json(told: object) -> str:
-    return json.dumps(told)

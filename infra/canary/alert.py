@@ -1,4 +1,4 @@
-"""Telling people that something is wrong: a line in the log and, where `alert_webhook` is set, a post to it.
+"""An alert, for people: a line in the log and, where `alert_webhook` is set, a post to it.
 
 The body is `{"text": …, "source": …, "state": "failing" | "well", …}`, which chat services show as it is. A webhook
 that is down stops nobody: the line in the log says so.

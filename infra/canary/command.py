@@ -29,7 +29,7 @@ def canary(
     once: Annotated[bool, typer.Option("--once", help="One round; ends with 3 when something is wrong.")] = False,
     every: Annotated[
         timedelta | None,
-        typer.Option(parser=parse_duration, metavar="TIME", show_default="60s", help="How often to fly."),
+        typer.Option(parser=parse_duration, metavar="TIME", show_default="60s", help="How often a round begins."),
     ] = None,
     within: Annotated[
         timedelta | None,
@@ -64,7 +64,7 @@ def canary(
         _wait_until_ready(settings, stop)
     while not stop.is_set():
         began = time.monotonic()
-        found = _fly(settings, called, within or _WITHIN, stop)
+        found = _round(settings, called, within or _WITHIN, stop)
         _show(found, json=json)
         if once:
             raise typer.Exit(0 if found.well else _NOT_WELL)
@@ -81,16 +81,16 @@ def _wait_until_ready(settings: Settings, stop: threading.Event) -> None:
         stop.wait(_PAUSE)
 
 
-def _fly(settings: Settings, name: str, within: timedelta, stop: threading.Event) -> CanaryRound:
+def _round(settings: Settings, name: str, within: timedelta, stop: threading.Event) -> CanaryRound:
     from infra.canary.memory import Memory
     from infra.canary.notify import alert_on_change, record
     from infra.canary.path import PublicPath
-    from infra.canary.probe import fly
+    from infra.canary.probe import run_round
 
     kept = settings.home / "run" / f"canary-{name}.json"
     memory = Memory.read(kept)
     with PublicPath(settings) as path:
-        found = fly(path, memory, name=name, within=within, now=lambda: datetime.now(UTC), sleep=stop.wait)
+        found = run_round(path, memory, name=name, within=within, now=lambda: datetime.now(UTC), sleep=stop.wait)
     if not stop.is_set():  # what fails while everything stops is no news
         alert_on_change(found, memory, settings)
         memory.write(kept)

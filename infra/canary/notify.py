@@ -1,4 +1,4 @@
-"""How the canary tells what it found: an alert when that changes, metrics in a file, a document in the view store."""
+"""How the canary makes known what it found: an alert when that changes, metrics in a file, a document in the store."""
 
 from __future__ import annotations
 

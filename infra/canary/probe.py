@@ -15,7 +15,7 @@ from tallymark.cells import SHARDS, shard_of
 from tallymark.documents.canary import CANARY_PREFIX, CANARY_TYPE, CanaryRound
 from tallymark.event import Event
 
-__all__ = ["EVENTS", "fly", "videos_of"]
+__all__ = ["EVENTS", "run_round", "videos_of"]
 
 _VIDEOS: Final = 4  # of a round
 _EACH: Final = 5  # events of a video
@@ -35,7 +35,7 @@ def videos_of(name: str) -> list[str]:
     raise AssertionError
 
 
-def fly(
+def run_round(
     path: Path,
     memory: Memory,
     *,
@@ -45,12 +45,12 @@ def fly(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
 ) -> CanaryRound:
-    """Fly the next round, note it in `memory`, and return what was found. Events have `within` to come into answers."""
+    """Make the next round, note it in `memory`, and return it. Events have `within` to come into answers."""
     at = now()
     if not memory.rounds:  # what an earlier life of this canary sent in this hour is not known
         memory.note_sent(Grain.HOUR.floor(minute_of(at)), dict.fromkeys(videos_of(name)))
     try:
-        found = _Round(path, memory, name, at).fly(within, clock, sleep)
+        found = _Round(path, memory, name, at).run(within, clock, sleep)
     except Trouble as trouble:
         memory.last = None
         found = CanaryRound(name=name, at=at, part=trouble.part, trouble=str(trouble))
@@ -69,7 +69,7 @@ class _Round:
         self._videos = videos_of(name)[first : first + _VIDEOS]
         self._windows = [Window(video, self._minute, self._minute + 1) for video in self._videos]
 
-    def fly(self, within: timedelta, clock: Callable[[], float], sleep: Callable[[float], object]) -> CanaryRound:
+    def run(self, within: timedelta, clock: Callable[[], float], sleep: Callable[[float], object]) -> CanaryRound:
         before, lost, duplicated = self._look()
         self._send()
         taken = clock()

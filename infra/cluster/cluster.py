@@ -140,5 +140,5 @@ class Cluster:
     def _alone(self) -> Iterator[None]:
         """One command at a time changes what runs."""
         self.home.prepare()
-        with held(self.home.lock, patience=_OTHER_COMMAND, by="another `tallymark infra` command is at work here"):
+        with held(self.home.lock, within=_OTHER_COMMAND, by="another `tallymark infra` command is at work here"):
             yield

@@ -13,7 +13,7 @@ from infra.cluster.addresses import HOST
 
 __all__ = ["probe_kafka", "probe_port", "probe_s3", "probe_thrift"]
 
-_PATIENCE: Final = 3.0
+_ANSWERS_WITHIN: Final = 3.0
 _METADATA: Final = 3
 _LIST: Final = 15
 _REPLY: Final = 0x80010002
@@ -21,7 +21,7 @@ _REPLY: Final = 0x80010002
 
 def probe_port(port: int) -> str | None:
     try:
-        socket.create_connection((HOST, port), timeout=_PATIENCE).close()
+        socket.create_connection((HOST, port), timeout=_ANSWERS_WITHIN).close()
     except OSError as error:
         return f"port {port}: {error.strerror or error}"
     return None
@@ -34,7 +34,7 @@ def probe_kafka(port: int) -> str | None:
     """
     body = struct.pack(">hhih9si", _METADATA, 1, 1, 9, b"tallymark", 0)
     try:
-        with socket.create_connection((HOST, port), timeout=_PATIENCE) as connection:
+        with socket.create_connection((HOST, port), timeout=_ANSWERS_WITHIN) as connection:
             connection.sendall(struct.pack(">i", len(body)) + body)
             (size,) = struct.unpack(">i", _receive(connection, 4))
             _, brokers = struct.unpack(">ii", _receive(connection, size)[:8])
@@ -50,7 +50,7 @@ def probe_thrift(port: int) -> str | None:
     """
     name = b"getTableNames"
     try:
-        with socket.create_connection((HOST, port), timeout=_PATIENCE) as connection:
+        with socket.create_connection((HOST, port), timeout=_ANSWERS_WITHIN) as connection:
             connection.sendall(struct.pack(f">Ii{len(name)}siB", 0x80010001, len(name), name, 0, 0))
             kind, _, _, _, field = struct.unpack(f">Ii{len(name)}siB", _receive(connection, 12 + len(name) + 1))
     except (OSError, struct.error) as error:

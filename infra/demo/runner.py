@@ -12,7 +12,7 @@ from typing import IO, Any, Final
 
 import msgspec
 
-from infra.system.processes import child_environment, tallymark_command
+from infra.system import child_environment, tallymark_command
 from infra.system.report import report, stored
 from tallymark.errors import ProcessError, Unavailable
 from tallymark.settings import Settings

@@ -15,20 +15,20 @@ from tallymark.errors import ProcessError
 
 __all__ = ["held", "holder"]
 
-_PATIENCE: Final = 2.0  # seconds; `holder` itself takes the lock for a moment
+_WITHIN: Final = 2.0  # seconds; `holder` itself takes the lock for a moment
 _PAUSE: Final = 0.05
 _SUPERVISOR: Final = "another supervisor already runs this home; see `tallymark status`"
 
 
 @contextmanager
-def held(path: Path, *, patience: float = _PATIENCE, by: str = _SUPERVISOR) -> Iterator[None]:
-    """Hold the lock, with this process's id in the file. Raises ProcessError when another holds it for `patience` s;
+def held(path: Path, *, within: float = _WITHIN, by: str = _SUPERVISOR) -> Iterator[None]:
+    """Hold the lock, with this process's id in the file. Raises ProcessError when another holds it for `within` s;
     `by` says who that may be.
 
     Children do not inherit it (PEP 446), so it cannot outlive this process.
     """
     with path.open("a+b") as file:
-        _acquire(file.fileno(), path, patience=patience, by=by)
+        _acquire(file.fileno(), path, within=within, by=by)
         file.truncate(0)
         file.write(str(os.getpid()).encode())
         file.flush()
@@ -45,7 +45,7 @@ def holder(path: Path) -> int | None:
     except PermissionError as error:
         raise ProcessError(f"cannot read {path}: the system in there belongs to another user") from error
     with file:
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _WITHIN
         while True:
             if _try(file.fileno(), fcntl.LOCK_SH):
                 return None
@@ -58,8 +58,8 @@ def holder(path: Path) -> int | None:
             time.sleep(_PAUSE)
 
 
-def _acquire(descriptor: int, path: Path, *, patience: float, by: str) -> None:
-    deadline = time.monotonic() + patience
+def _acquire(descriptor: int, path: Path, *, within: float, by: str) -> None:
+    deadline = time.monotonic() + within
     while not _try(descriptor, fcntl.LOCK_EX):
         if time.monotonic() > deadline:
             raise ProcessError(f"{by} (it holds {path})")

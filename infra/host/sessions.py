@@ -12,7 +12,7 @@ import psutil
 __all__ = ["end_session", "members", "memory"]
 
 _CLOCK_STEP: Final = 2.0  # seconds by which a process may seem to start before its note: the time of boot is whole
-_PATIENCE: Final = 5.0
+_ENDED_WITHIN: Final = 5.0
 _EXEC_WITHIN: Final = 1.0
 
 
@@ -51,7 +51,7 @@ def _environment(process: psutil.Process) -> dict[str, str]:
 def end_session(session: int, *, home: Path, since: float) -> int:
     """Kill what is left of a session and return how many processes that were. Nobody is left when it returns."""
     killed = 0
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _ENDED_WITHIN
     while left := members(session, home=home, since=since):
         for process in left:
             process.kill()

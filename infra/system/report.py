@@ -1,4 +1,4 @@
-"""What `tallymark status` tells, gathered from the supervisor's state, the servers and the view store."""
+"""What `tallymark status` shows, gathered from the supervisor's state, the servers and the view store."""
 
 from __future__ import annotations
 

@@ -16,23 +16,23 @@ __all__ = ["next_steps", "showing_start"]
 
 @contextmanager
 def showing_start(*, quiet: bool) -> Iterator[Callable[[SystemState], None]]:
-    """Shows how the start goes: the yielded function is told each new state."""
+    """Shows how the start goes: call the yielded function with each new state."""
     if quiet:
         yield lambda _: None
         return
     console = Console()
-    told: set[str] = set()
+    shown: set[str] = set()
     with console.status("Starting …") as status:
 
-        def tell(state: SystemState) -> None:
+        def show(state: SystemState) -> None:
             for process in state.processes:
-                if process.ready and process.name not in told:
-                    told.add(process.name)
+                if process.ready and process.name not in shown:
+                    shown.add(process.name)
                     console.print(f"[green]✓[/] {process.name} is ready", highlight=False)
             waiting = [_progress(process) for process in state.processes if not process.ready]
             status.update(f"Starting {', '.join(waiting)} …" if waiting else "Ready")
 
-        yield tell
+        yield show
 
 
 def next_steps(state: SystemState, *, ran_already: bool, tokens: bool) -> None:

@@ -41,14 +41,14 @@ def supervise(settings: Settings, plans: Sequence[Plan], *, environment: Mapping
         lifeline, kept = os.pipe()
         children = [Child(plan, home, environment=environment, lifeline=lifeline, say=_say) for plan in plans]
         started_at = datetime.now(UTC)
-        told: SystemState | None = None
+        written: SystemState | None = None
         try:
             while not stop.asked:
                 for child in children:
                     child.step()
                 state = _state(settings, started_at, [child.state() for child in children])
-                if state != told and _tell(state, home):
-                    told = state
+                if state != written and _write(state, home):
+                    written = state
                 time.sleep(_PAUSE)
         finally:
             _say(f"stopping: {stop.asked or 'the supervisor failed'}")
@@ -82,7 +82,7 @@ def _state(settings: Settings, started_at: datetime, processes: list[ProcessStat
     )
 
 
-def _tell(state: SystemState, home: Home) -> bool:
+def _write(state: SystemState, home: Home) -> bool:
     """A full disk must not end what still runs: the state is written again at the next step."""
     try:
         state.write(home.state)

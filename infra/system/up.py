@@ -109,11 +109,11 @@ def _ready_to_start(settings: Settings, home: Home) -> dict[str, str]:
 
 def _wait_until_ready(home: Home, supervisor: subprocess.Popen[bytes] | None, *, quiet: bool) -> SystemState:
     deadline = time.monotonic() + _READY_WITHIN
-    with showing_start(quiet=quiet) as tell:
+    with showing_start(quiet=quiet) as show:
         while time.monotonic() < deadline:
             state = running(home)
             if state is not None:
-                tell(state)
+                show(state)
                 if state.ready:
                     return state
                 _refuse_hopeless(state, home)

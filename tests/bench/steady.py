@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import psutil
 
 from infra.host.home import Home
-from infra.system.processes import running as state_of
+from infra.system import running as state_of
 from stream.log import open_log
 from stream.progress import has_passed
 from tallymark.documents.publication import ARCHIVE, SPEED, read_progress

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from infra.host.home import Home
-from infra.system.processes import running
+from infra.system import running
 from tallymark.settings import Settings
 from tests.support.gateways import log_locked
 from tests.support.systems import ROOT, environment, eventually, settings_in, tallymark, told
@@ -28,7 +28,7 @@ BACK_WITHIN = 180  # a stream process that could not put for half a minute begin
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """A system that flies its own canary."""
+    """A system with a canary of its own."""
     settings = settings_in(tmp_path_factory.mktemp("system") / "home")
     try:
         told(settings, "up", "--canary")
@@ -64,7 +64,7 @@ def store_locked(settings: Settings) -> Iterator[None]:
 
 @contextmanager
 def service(settings: Settings) -> Iterator[None]:
-    """A canary that flies every second, as a service."""
+    """A canary that makes a round every second, as a service."""
     command = [sys.executable, "-m", "tallymark", "canary", "--name", "quick", "--every", "1s"]
     with subprocess.Popen(command, env=environment(settings), cwd=ROOT, stdout=subprocess.DEVNULL) as flying:
         try:
@@ -73,18 +73,18 @@ def service(settings: Settings) -> Iterator[None]:
             flying.terminate()
 
 
-def flight(settings: Settings, within: str = "4s") -> tuple[int, Any]:
+def canary_round(settings: Settings, within: str = "4s") -> tuple[int, Any]:
     done = tallymark(settings, "canary", "--once", "--within", within, "--json", timeout=110)
     return done.returncode, json.loads(done.stdout.splitlines()[-1])
 
 
 def flies_well(settings: Settings) -> bool:
-    return flight(settings, "20s")[0] == 0
+    return canary_round(settings, "20s")[0] == 0
 
 
 def test_what_is_sent_comes_back_and_status_says_how_fast(watched: Settings) -> None:
     eventually(lambda: flies_well(watched))
-    code, found = flight(watched)
+    code, found = canary_round(watched)
     assert (code, found["sent"], found["missing"], found["trouble"]) == (0, 20, 0, None)
     assert found["latency_ms"] < 4000
     status = eventually(lambda: _status(watched, "service"))
@@ -110,7 +110,7 @@ def test_whatever_stops_is_found(watched: Settings, name: str, part: str) -> Non
     eventually(lambda: flies_well(watched))
     stop = {"log": log_locked, "store": store_locked}.get(name, lambda settings: stopped(settings, name))
     with stop(watched):
-        code, found = flight(watched)
+        code, found = canary_round(watched)
     assert code == 3
     assert found["part"] == part
     assert found["trouble"]

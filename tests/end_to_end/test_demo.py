@@ -14,7 +14,7 @@ import pytest
 
 from infra.demo.truth import Subject, Truth, read_flights
 from infra.host.home import Home
-from infra.system.processes import running
+from infra.system import running
 from tallymark.settings import Settings
 from tests.support.clusters import RunningCluster
 from tests.support.systems import ROOT, environment, eventually, processes_of, settings_in, tallymark

@@ -16,9 +16,9 @@ from typing import Any, Final
 import pytest
 
 from infra.host.home import Home
-from infra.system.processes import running as state_of
+from infra.system import SystemState
+from infra.system import running as state_of
 from infra.system.report import stored
-from infra.system.state import SystemState
 from tallymark.buckets import Grain, TimeRange, instant, minute_of
 from tallymark.event import Event
 from tallymark.settings import Settings

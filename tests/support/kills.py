@@ -8,7 +8,7 @@ import signal
 import psutil
 
 from infra.host.home import Home
-from infra.system.processes import running
+from infra.system import running
 from tallymark.settings import Settings
 from tests.support.systems import eventually
 

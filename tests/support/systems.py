@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 from infra.host.program import run
-from infra.system.processes import tallymark_command
+from infra.system import tallymark_command
 from tallymark.settings import Address, Settings
 
 ROOT = Path(__file__).resolve().parents[2]

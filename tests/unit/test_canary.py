@@ -1,4 +1,4 @@
-"""A canary's round, over a path that a test scripts: what is wrong is found, named, and told once."""
+"""A canary's round, over a path that a test scripts: what is wrong is found, named, and alerted once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from infra.canary.command import _EVERY, _WITHIN, DETECTED_WITHIN
 from infra.canary.memory import Memory
 from infra.canary.notify import alert_on_change, metrics_file, record
 from infra.canary.path import _ASK_SECONDS, _SEND_SECONDS, Counted, Trouble, Window
-from infra.canary.probe import EVENTS, fly, videos_of
+from infra.canary.probe import EVENTS, run_round, videos_of
 from tallymark.cells import SHARDS, shard_of
 from tallymark.documents.canary import CANARY_PREFIX, CanaryRound, read_rounds
 from tallymark.event import Event, decode, encode
@@ -69,7 +69,7 @@ def rounds(path: ScriptedPath, count: int, memory: Memory | None = None, *, afte
     clock = Clock()
     for n in range(after, after + count):
         at = START + timedelta(minutes=n)
-        found = fly(path, memory, name="t", within=WITHIN, now=lambda: at, clock=clock, sleep=clock.sleep)  # noqa: B023
+        found = run_round(path, memory, name="t", within=WITHIN, now=lambda: at, clock=clock, sleep=clock.sleep)  # noqa: B023
     return found
 
 

@@ -168,7 +168,7 @@ def test_the_lock_says_who_holds_it_as_long_as_it_is_held(tmp_path: Path) -> Non
     assert holder(path) is None
     with held(path):
         assert holder(path) == os.getpid()
-        with pytest.raises(ProcessError, match="already runs"), held(path, patience=0.1):
+        with pytest.raises(ProcessError, match="already runs"), held(path, within=0.1):
             pass
     assert holder(path) is None
 
