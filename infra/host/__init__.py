@@ -1,3 +1,3 @@
 """What is on this machine, for all that infra starts: a home and its lock, ports, Java, sessions of processes, servers
-that outlive a command (`process`), and programs with a time limit (`program`). It knows no program of Tallymark.
+that outlive a command (`process`), and programs with a time limit (`program`). It imports no other package of infra.
 """
