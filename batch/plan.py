@@ -24,7 +24,8 @@ from batch.ledger import rows_counted
 from tallymark.buckets import Grain, minute_of
 from tallymark.cells import SHARDS
 from tallymark.documents.attempts import AttemptRecord, Days, hours_of
-from tallymark.documents.publication import Progress, Publication
+from tallymark.documents.progress import Progress
+from tallymark.documents.publication import Publication
 from tallymark.raw.table import RawFile, RawVersion
 from tallymark.store import ViewStore
 

@@ -21,7 +21,8 @@ from batch.plan import Plan, make_plan, provable_until
 from batch.steps import Step
 from tallymark.documents import attempts, publication
 from tallymark.documents.attempts import AttemptRecord, State
-from tallymark.documents.publication import Progress, Publication
+from tallymark.documents.progress import ARCHIVE, Progress, read_progress
+from tallymark.documents.publication import Publication
 from tallymark.errors import NothingToRecount
 from tallymark.raw.table import RawTable, RawVersion
 from tallymark.store import ViewStore
@@ -51,7 +52,7 @@ def begin(
     while True:
         published = publication.current(store)
         newer = attempts.newer_than(store, published.version)
-        progress = publication.read_progress(store, publication.ARCHIVE)
+        progress = read_progress(store, ARCHIVE)
         raw = table.pin()
         exact_until = _exact_until(table, raw, progress, lateness, published)
         done(Step.PIN)

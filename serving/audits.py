@@ -1,11 +1,7 @@
-"""What the audits found, as the API shows it: few figures by one name each, from the documents that the audit keeps.
-
-A document that another version of the audit wrote may have more fields than these, and is read all the same.
-"""
+"""What the audits found, as the API shows it: few figures by one name each, from the documents that the audit keeps."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Final
 
@@ -14,13 +10,13 @@ from msgspec import Meta
 
 from tallymark.buckets import instant
 from tallymark.client.tables import Listed, Rows
+from tallymark.documents import audits
+from tallymark.documents.audit_record import AuditRecord, HourFigures
 from tallymark.store import ViewStore
 
 __all__ = ["MOST", "Audit", "AuditedHour", "AuditedHours", "Audits", "read_audits"]
 
 MOST: Final = 100
-_POINTER: Final = "audited"
-_FOLDER: Final = "audits/"
 _Missed = Annotated[int, Meta(description="Events that the recount has and the speed view has not.")]
 _Surplus = Annotated[int, Meta(description="Events that the speed view has too many.")]
 _Unexplained = Annotated[int, Meta(description="Events by which the two differ and nobody knows why: 0, or look.")]
@@ -95,62 +91,36 @@ class Audits(msgspec.Struct, Listed[Audit], frozen=True):
         return Rows(Audit, self.audits, frozenset({"by_hour"}))
 
 
-class _Arrived(msgspec.Struct):
-    missing: int
-    silent: list[msgspec.Raw]
-
-
-class _Stored(msgspec.Struct, frozen=True, kw_only=True):
-    """An audit's document, as far as it is shown; `by_hour`: start in epoch minutes, then AuditedHour's figures."""
-
-    number: int
-    verdict: str
-    finished_at: datetime
-    start: datetime
-    until: datetime
-    version: int
-    epoch: int
-    hours: int
-    empty: int
-    budget: float
-    bounds: str
-    report: str
-    not_compared: tuple[str, ...]
-    figures: dict[str, int]
-    causes: dict[str, int]
-    by_hour: list[tuple[int, int, int, int, int, int]]
-    completeness: _Arrived | None = None
-
-
-class _Pointer(msgspec.Struct):
-    number: int
-
-
 def read_audits(store: ViewStore, limit: int) -> Audits:
     """The last `limit`."""
-    # of audits that somebody asked for, some are newer than the one that the pointer names
-    pointer = store.read_document(_POINTER)
-    known = msgspec.json.decode(pointer, type=_Pointer).number if pointer else 0
-    found = store.list_documents(_FOLDER, after=f"{_FOLDER}{max(0, known - limit):08d}")
-    return Audits(tuple(_shown(msgspec.json.decode(body, type=_Stored)) for _, body in found[-limit:]))
+    return Audits(tuple(map(_shown, audits.latest(store, limit))))
 
 
-def _shown(stored: _Stored) -> Audit:
-    own = {name: getattr(stored, name) for name in Audit.__struct_fields__ if hasattr(stored, name)}
-    events = {name: stored.figures[name] for name in ("batch", "speed")}
-    causes = {name: stored.causes[name] for name in ("late", "duplicates", "lost", "unexplained")}
-    arrived = stored.completeness
+def _shown(record: AuditRecord) -> Audit:
+    own = {name: getattr(record, name) for name in Audit.__struct_fields__ if hasattr(record, name)}
+    arrived = record.completeness
     return Audit(
-        **own | events | causes | {"by_hour": tuple(_hours(stored))},
-        missed=stored.figures["under"],
-        surplus=stored.figures["over"],
-        missing=None if arrived is None else arrived.missing,
-        silent=None if arrived is None else len(arrived.silent),
+        **own
+        | {
+            "not_compared": tuple(record.not_compared),
+            "by_hour": tuple(map(_hour, record.by_hour)),
+            "batch": record.figures.batch,
+            "speed": record.figures.speed,
+            "missed": record.figures.under,
+            "surplus": record.figures.over,
+            "missing": None if arrived is None else arrived.missing,
+            "silent": None if arrived is None else len(arrived.silent),
+        }
+        | msgspec.structs.asdict(record.causes)
     )
 
 
-def _hours(stored: _Stored) -> Iterator[AuditedHour]:
-    for start, batch, speed, missed, surplus, unexplained in stored.by_hour:
-        yield AuditedHour(
-            start=instant(start), batch=batch, speed=speed, missed=missed, surplus=surplus, unexplained=unexplained
-        )
+def _hour(hour: HourFigures) -> AuditedHour:
+    return AuditedHour(
+        start=instant(hour.hour),
+        batch=hour.batch,
+        speed=hour.speed,
+        missed=hour.under,
+        surplus=hour.over,
+        unexplained=hour.unexplained,
+    )

@@ -17,13 +17,14 @@ from prometheus_client.registry import Collector
 from serving.audits import Audit, read_audits
 from tallymark.documents import publication
 from tallymark.documents.canary import CanaryRound, read_rounds
-from tallymark.documents.publication import Progress, Publication
+from tallymark.documents.progress import ARCHIVE, SPEED, Progress
+from tallymark.documents.publication import Publication
 from tallymark.errors import StoreUnavailable
 from tallymark.store import ViewStore
 
 __all__ = ["watch_system"]
 
-_LAYERS: Final = {"archive": publication.ARCHIVE, "speed": publication.SPEED}
+_LAYERS: Final = {"archive": ARCHIVE, "speed": SPEED}
 Gauges = Iterator[GaugeMetricFamily]
 
 

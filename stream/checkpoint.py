@@ -6,12 +6,12 @@ positions that the layer names; for the speed layer that number is the epoch of 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from stream.log import Positions
+from tallymark.documents.checkpoints import BegunAt, begin_checkpoint, newest_checkpoint
 from tallymark.store import ViewStore
 
 __all__ = ["Checkpoint", "resume_or_begin"]
@@ -28,22 +28,17 @@ class Checkpoint:
 
 def resume_or_begin(store: ViewStore, layer: str, home: Path, begin_at: Callable[[], Positions]) -> Checkpoint:
     """The newest checkpoint of `layer` if its folder still exists, else a new one that begins at `begin_at()`."""
-    prefix = f"checkpoints/{layer}/"
-    known = store.list_documents(prefix)
-    if known:
-        name, body = known[-1]
-        newest = _checkpoint(int(name.removeprefix(prefix)), body, home, layer)
-        if newest.folder.is_dir():
-            return newest
-    number = int(known[-1][0].removeprefix(prefix)) + 1 if known else 1
-    body = json.dumps({"start": begin_at()}).encode()
-    if not store.swap_document(f"{prefix}{number:06d}", None, body):
+    known = newest_checkpoint(store, layer)
+    if known and (newest := _checkpoint(*known, home, layer)).folder.is_dir():
+        return newest
+    number = known[0] + 1 if known else 1
+    begun = BegunAt(start=dict(begin_at()))
+    if not begin_checkpoint(store, layer, number, begun):
         return resume_or_begin(store, layer, home, begin_at)
-    begun = _checkpoint(number, body, home, layer)
-    begun.folder.mkdir(parents=True)
-    return begun
+    checkpoint = _checkpoint(number, begun, home, layer)
+    checkpoint.folder.mkdir(parents=True)
+    return checkpoint
 
 
-def _checkpoint(number: int, body: bytes, home: Path, layer: str) -> Checkpoint:
-    start = {int(partition): position for partition, position in json.loads(body)["start"].items()}
-    return Checkpoint(number, start, home / "checkpoints" / f"{layer}-{number:06d}")
+def _checkpoint(number: int, begun: BegunAt, home: Path, layer: str) -> Checkpoint:
+    return Checkpoint(number, begun.start, home / "checkpoints" / f"{layer}-{number:06d}")

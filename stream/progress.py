@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import deque
 
 from stream.log import Horizon, Positions
-from tallymark.documents.publication import Progress
+from tallymark.documents.progress import Progress
 from tallymark.store import ViewStore
 
 __all__ = ["ProgressTracker", "has_passed"]
@@ -45,7 +45,7 @@ class ProgressTracker:
         if proven is None:
             return None
         progress = Progress(positions=self._finished, included_until=proven.at, epoch=self._epoch)
-        self._store.write_document(self._document, progress.to_json())
+        progress.write(self._store, self._document)
         return progress
 
 

@@ -25,7 +25,7 @@ from stream.reports import last_report
 from stream.speed.catch_up import CatchUp
 from stream.speed.query import begin_epoch, start_speed
 from tallymark.documents import publication
-from tallymark.documents.publication import ARCHIVE, SPEED, read_progress
+from tallymark.documents.progress import ARCHIVE, SPEED, read_progress
 from tallymark.errors import TallymarkError, Unavailable
 from tallymark.settings import Settings
 from tallymark.spark.session import start_spark

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from tallymark.buckets import Bucket, Grain, Span, TimeRange
     from tallymark.cells import Cell, CellKey, CellSpan
-    from tallymark.documents.publication import Progress, Publication
+    from tallymark.documents.progress import Progress
+    from tallymark.documents.publication import Publication
     from tallymark.event import Event, decode, encode
     from tallymark.settings import Settings
     from tallymark.sketch import Sketch

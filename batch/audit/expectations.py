@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from batch.audit.figures import Expected
+from tallymark.documents.audit_record import Expected
 
 if TYPE_CHECKING:
     import pandas as pd

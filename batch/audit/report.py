@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from batch.audit.completeness.section import missing
-from batch.audit.figures import AuditRecord, Difference, HourFigures
 from batch.audit.plots import bars, line
 from batch.audit.tables import table, time
 from tallymark.buckets import instant
+from tallymark.documents.audit_record import AuditRecord, Difference, HourFigures
 
 __all__ = ["page"]
 

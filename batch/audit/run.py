@@ -14,12 +14,12 @@ from batch.audit.comparison.scope import Scope, scope
 from batch.audit.comparison.survey import Survey, survey, versions_table
 from batch.audit.completeness.look import look
 from batch.audit.expectations import decide
-from batch.audit.figures import AuditRecord, Expected
 from batch.audit.place import put, reports_uri
 from batch.audit.report import page
 from tallymark.buckets import instant
 from tallymark.documents import audits as records
 from tallymark.documents import publication
+from tallymark.documents.audit_record import AuditRecord, Expected
 from tallymark.documents.audits import Last
 from tallymark.documents.evidence import Evidence
 from tallymark.errors import NothingToRecount

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 from rich.console import Console
 
-from batch.audit.figures import AuditRecord, Completeness
 from tallymark.buckets import instant
+from tallymark.documents.audit_record import AuditRecord, Completeness
 
 __all__ = ["show_audit", "show_audit_json"]
 

@@ -20,7 +20,7 @@ import msgspec
 from batch.upkeep.retention import Kept, raw_age, what_is_kept
 from tallymark.buckets import Grain, minute_of
 from tallymark.cells import SHARDS
-from tallymark.documents import publication
+from tallymark.documents import attempts, late, publication
 from tallymark.errors import NothingToRecount
 from tallymark.raw.upkeep import Partition, RawUpkeep
 from tallymark.settings import Settings
@@ -108,17 +108,12 @@ def maintain(
 
 def _forget(store: ViewStore, kept: Kept, *, dry_run: bool) -> tuple[int, int]:
     """Versions first: whoever reads meanwhile finds all that a version needs, or no such version."""
-    attempts = _numbered(store, "attempts/", lambda number: number < kept.attempts_from)
-    pending = _numbered(store, "pending/", lambda number: number <= kept.pending_after)
+    old_attempts = attempts.names_before(store, kept.attempts_from)
+    old_pending = late.names_until(store, kept.pending_after)
     if not dry_run:
         publication.forget(store, kept.forgotten)
-        store.remove_documents([*attempts, *pending])
-    return len(attempts), len(pending)
-
-
-def _numbered(store: ViewStore, prefix: str, old: Callable[[int], bool]) -> list[str]:
-    names = (name for name, _ in store.list_documents(prefix))
-    return [name for name in names if old(int(name.removeprefix(prefix)))]
+        store.remove_documents([*old_attempts, *old_pending])
+    return len(old_attempts), len(old_pending)
 
 
 def _remove_speed(store: ViewStore, kept: Kept) -> int:

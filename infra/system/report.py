@@ -16,9 +16,10 @@ from infra.host.sessions import members, memory
 from infra.system.state import ProcessState, SystemState, read_state
 from infra.system.store_servers import ServerReport, servers_of_the_store
 from tallymark.cli.terminal import ago
-from tallymark.documents import publication
+from tallymark.documents import attempts, publication
 from tallymark.documents.canary import CanaryRound, read_rounds
 from tallymark.documents.coverage import Known, known
+from tallymark.documents.progress import ARCHIVE, SPEED, read_progress
 from tallymark.documents.publication import Publication
 from tallymark.errors import TallymarkError
 from tallymark.settings import Address, Settings
@@ -157,12 +158,11 @@ def stored(settings: Settings) -> StoreReport:
         return StoreReport(problem=str(error))
     try:
         now = publication.current(store)
-        attempts = store.list_documents("attempts/")
         return StoreReport(
-            archive=_layer(store, publication.ARCHIVE),
-            speed=_layer(store, publication.SPEED),
+            archive=_layer(store, ARCHIVE),
+            speed=_layer(store, SPEED),
             publication=now if now.version else None,
-            last_attempt=int(attempts[-1][0].rpartition("/")[2]) if attempts else None,
+            last_attempt=attempts.newest(store),
             canaries=read_rounds(store),
             coverage=known(store),
         )
@@ -173,7 +173,7 @@ def stored(settings: Settings) -> StoreReport:
 
 
 def _layer(store: ViewStore, document: str) -> LayerReport | None:
-    progress = publication.read_progress(store, document)
+    progress = read_progress(store, document)
     if progress is None:
         return None
     lag = (datetime.now(UTC) - progress.included_until).total_seconds()

@@ -12,8 +12,6 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-import msgspec
-
 from tallymark.buckets import Grain, TimeRange
 from tallymark.cells import CellKey, CellSpan, shard_of
 from tallymark.client.questions import Question
@@ -22,17 +20,17 @@ from tallymark.documents.coverage import DOCUMENT as COVERAGE
 from tallymark.documents.coverage import Coverage, Known
 from tallymark.documents.evidence import DOCUMENT as EVIDENCE
 from tallymark.documents.evidence import Evidence
-from tallymark.documents.publication import ARCHIVE, CURRENT, NOTHING_PUBLISHED, SPEED, Progress, Publication
+from tallymark.documents.late import Pending, pending_since
+from tallymark.documents.progress import ARCHIVE, SPEED, Progress
+from tallymark.documents.publication import CURRENT, NOTHING_PUBLISHED, Publication
 from tallymark.store import View, ViewStore
 from tallymark.tally import Tally
 
-__all__ = ["Cells", "Pending", "Snapshot", "Snapshots", "read"]
+__all__ = ["Cells", "Snapshot", "Snapshots", "read"]
 
 _HOUR: Final = 60
 _DOCUMENTS: Final = (CURRENT, SPEED, ARCHIVE, EVIDENCE, COVERAGE)
-Pending = list[dict[int, dict[int, int]]]  # per raw commit: shard → hour start in epoch minutes → late rows
 _Told = Mapping[str, bytes | None]  # document → its body
-_commits = msgspec.json.Decoder(dict[int, dict[int, int]])
 
 
 class Snapshot(NamedTuple):
@@ -113,8 +111,8 @@ class Snapshots:
         """What is late is told before the archive's progress passes it: no more is to be known until that moves."""
         listed = self._listed
         if listed is None or archive is None or (listed.raw_version, listed.archive) != (seen.raw_version, archive):
-            newer = self._store.list_documents("pending/", after=f"pending/{seen.raw_version:012d}")
-            listed = self._listed = _Listed(seen.raw_version, archive, [_late_rows(body) for _, body in newer])
+            pending = pending_since(self._store, seen.raw_version)
+            listed = self._listed = _Listed(seen.raw_version, archive, pending)
         return listed.pending
 
 
@@ -135,16 +133,10 @@ def read(
     return Cells(batch, speed)
 
 
-@lru_cache(maxsize=4096)
-def _late_rows(body: bytes) -> dict[int, dict[int, int]]:
-    """Between two recounts hundreds of commits may bring late rows; each request meets the same documents again."""
-    return _commits.decode(body)
-
-
 @lru_cache(maxsize=4)
 def _evidence(body: bytes | None) -> Evidence | None:
     """The audit writes it once an hour or so; each request meets the same document again."""
-    return None if body is None else Evidence.from_json(body)
+    return Evidence.found(body)
 
 
 @lru_cache(maxsize=4)

@@ -23,7 +23,7 @@ from stream.archive.files import WRITTEN, RawFile, Written, writing
 from stream.checkpoint import Checkpoint, resume_or_begin
 from stream.log import EventLog, Positions
 from stream.log.spark_source import undecoded_stream
-from tallymark.documents.publication import ARCHIVE, read_progress
+from tallymark.documents.progress import ARCHIVE, read_progress
 from tallymark.errors import RawRefused, TallymarkError, Unavailable
 from tallymark.logs import labelled
 from tallymark.raw.commits import RawCommits

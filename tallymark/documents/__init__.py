@@ -1,0 +1,15 @@
+"""The small documents of the view store. Each module owns one kind: its name, its struct, reading and writing it.
+
+    publication, published/…    publication.py    what readers see, and what they saw
+    progress/…                  progress.py       how far each layer has read the log
+    checkpoints/…               checkpoints.py    where the queries of the stream began
+    pending/…                   late.py           rows that came late to sealed hours, by raw commit
+    dead-letters/…              dead_letters.py   records of the log that are no events
+    attempts/…                  attempts.py       every recount that was tried
+    audits/…, audited           audits.py         what audits found, and how far they have come
+    evidence/current            evidence.py       how far counts grow until they are exact
+    coverage/…                  coverage.py       what is known of events that never arrived
+    canary/…                    canary.py         what the canary's last rounds found
+
+A document of one version of Tallymark is read by the next: fields are added with a default, and never change.
+"""

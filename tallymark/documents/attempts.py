@@ -17,7 +17,20 @@ import msgspec
 from tallymark.buckets import instant, minute_of
 from tallymark.store import ViewStore
 
-__all__ = ["AttemptRecord", "Check", "Days", "State", "as_pairs", "attempt", "begin", "hours_of", "newer_than", "save"]
+__all__ = [
+    "AttemptRecord",
+    "Check",
+    "Days",
+    "State",
+    "as_pairs",
+    "attempt",
+    "begin",
+    "hours_of",
+    "names_before",
+    "newer_than",
+    "newest",
+    "save",
+]
 
 _PREFIX: Final = "attempts/"
 _DAY: Final = 1440
@@ -91,6 +104,17 @@ def attempt(store: ViewStore, number: int) -> AttemptRecord | None:
 def newer_than(store: ViewStore, version: int) -> list[AttemptRecord]:
     """The attempts after number `version`, in order."""
     return [_decode(body) for _, body in store.list_documents(_PREFIX, after=_name(version))]
+
+
+def newest(store: ViewStore) -> int | None:
+    """The number of the last attempt that was begun."""
+    known = store.list_documents(_PREFIX)
+    return int(known[-1][0].removeprefix(_PREFIX)) if known else None
+
+
+def names_before(store: ViewStore, number: int) -> list[str]:
+    """The documents of the attempts before `number`."""
+    return [name for name, _ in store.list_documents(_PREFIX) if name < _name(number)]
 
 
 def begin(store: ViewStore, record: AttemptRecord) -> bool:

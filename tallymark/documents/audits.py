@@ -9,11 +9,10 @@ from typing import Final
 
 import msgspec
 
-from batch.audit.figures import AuditRecord
-from tallymark.documents.evidence import DOCUMENT, Evidence
+from tallymark.documents.audit_record import AuditRecord
 from tallymark.store import ViewStore, change_document
 
-__all__ = ["Last", "keep", "last_audit", "latest", "move_on", "next_number", "read", "renew_evidence", "replace"]
+__all__ = ["Last", "keep", "last_audit", "latest", "move_on", "next_number", "read", "replace"]
 
 _PREFIX: Final = "audits/"
 _POINTER: Final = "audited"
@@ -43,8 +42,10 @@ def read(store: ViewStore, number: int) -> AuditRecord | None:
 
 def latest(store: ViewStore, count: int) -> list[AuditRecord]:
     """The last `count` audits, oldest first."""
-    after = max(0, next_number(store) - 1 - count)
-    return [_decode(body) for _, body in store.list_documents(_PREFIX, after=_name(after))]
+    # of audits of asked ranges, some are newer than the one that the pointer names
+    last = last_audit(store)
+    known = store.list_documents(_PREFIX, after=_name(max(0, last.number - count) if last else 0))
+    return [_decode(body) for _, body in known[-count:]]
 
 
 def next_number(store: ViewStore) -> int:
@@ -77,16 +78,6 @@ def move_on(store: ViewStore, to: Last) -> None:
         return None if new == at else msgspec.json.encode(new)
 
     change_document(store, _POINTER, further)
-
-
-def renew_evidence(store: ViewStore, evidence: Evidence) -> None:
-    """Let answers go by this evidence, unless there is newer one."""
-
-    def newer(stored: bytes | None) -> bytes | None:
-        older = stored is None or Evidence.from_json(stored).made_at <= evidence.made_at
-        return evidence.to_json() if older else None
-
-    change_document(store, DOCUMENT, newer)
 
 
 def _name(number: int) -> str:

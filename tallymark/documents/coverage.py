@@ -1,4 +1,4 @@
-"""What is known of events that never arrived: the document `coverage/current`.
+"""What is known of events that never arrived: the document `coverage/current`; `coverage/state` is what it is made of.
 
 Producers number their events (`producer_id`, `seq`), so a number that is missing between two others is an event that
 was made and is not in raw. Nobody knows which video it was of; it is taken to have occurred between the two that
@@ -14,16 +14,30 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from datetime import datetime
 from itertools import accumulate
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple
 
 import msgspec
 
 from tallymark.buckets import TimeRange, minute_of
+from tallymark.documents.document import Document, write_newer
 from tallymark.store import ViewStore
 
-__all__ = ["DOCUMENT", "Coverage", "Hole", "Known", "Share", "Silence", "known", "missing_before"]
+__all__ = [
+    "DOCUMENT",
+    "Coverage",
+    "Hole",
+    "Known",
+    "Share",
+    "Silence",
+    "known",
+    "missing_before",
+    "read_state",
+    "renew_known",
+    "swap_state",
+]
 
 DOCUMENT: Final = "coverage/current"
+_STATE: Final = "coverage/state"
 
 
 class Hole(msgspec.Struct, frozen=True, array_like=True):
@@ -50,20 +64,13 @@ class Share(msgspec.Struct, frozen=True, array_like=True):
     numbered: int
 
 
-class Known(msgspec.Struct, frozen=True, kw_only=True):
+class Known(Document, frozen=True, kw_only=True):
     """All that the log took before `checked_until` was looked through."""
 
     checked_until: datetime
-    holes: list[Hole] = []
-    silent: list[Silence] = []
-    share: list[Share] = []
-
-    def to_json(self) -> bytes:
-        return msgspec.json.encode(self)
-
-    @classmethod
-    def from_json(cls, stored: bytes) -> Self:
-        return msgspec.json.decode(stored, type=cls)
+    holes: list[Hole] = msgspec.field(default_factory=list)
+    silent: list[Silence] = msgspec.field(default_factory=list)
+    share: list[Share] = msgspec.field(default_factory=list)
 
     @property
     def missing(self) -> int:
@@ -126,8 +133,22 @@ def _running(amounts: Iterable[tuple[int, int]]) -> tuple[list[int], list[int]]:
 
 def known(store: ViewStore) -> Known | None:
     """None before anybody has looked."""
-    body = store.read_document(DOCUMENT)
-    return None if body is None else Known.from_json(body)
+    return Known.read(store, DOCUMENT)
+
+
+def renew_known(store: ViewStore, known: Known) -> None:
+    """Let answers go by it, unless somebody has looked further meanwhile."""
+    write_newer(store, DOCUMENT, known, by=lambda each: each.checked_until)
+
+
+def read_state(store: ViewStore) -> bytes | None:
+    """What the last look carries on to the next, in its own form."""
+    return store.read_document(_STATE)
+
+
+def swap_state(store: ViewStore, stored: bytes | None, new: bytes) -> bool:
+    """Put `new` in the place of what `read_state` returned; False, and no change, when another look has."""
+    return store.swap_document(_STATE, stored, new)
 
 
 def missing_before(store: ViewStore, at: datetime) -> int | None:

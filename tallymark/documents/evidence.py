@@ -19,7 +19,10 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["AGES", "DOCUMENT", "Evidence", "Growth", "Part"]
+from tallymark.documents.document import Document, write_newer
+from tallymark.store import ViewStore
+
+__all__ = ["AGES", "DOCUMENT", "Evidence", "Growth", "Part", "renew_evidence"]
 
 DOCUMENT: Final = "evidence/current"
 AGES: Final = (5, 15, 30, 60, 120, 240, 480, 1440, 2880)
@@ -55,7 +58,7 @@ class Growth(msgspec.Struct, frozen=True, kw_only=True):
         return max(0, floor(value - self.below * (value + 1))), max(value, upper)
 
 
-class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+class Evidence(Document, frozen=True, kw_only=True):
     """`hours` that it rests on; while they are too few, `types` is empty and answers state no bounds of this kind."""
 
     made_at: datetime
@@ -68,9 +71,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         """None when there is none, or it is too old to speak for today."""
         return self.types.get(type) if now - self.made_at <= _KEEPS else None
 
-    def to_json(self) -> bytes:
-        return msgspec.json.encode(self)
 
-    @classmethod
-    def from_json(cls, stored: bytes) -> Evidence:
-        return msgspec.json.decode(stored, type=cls)
+def renew_evidence(store: ViewStore, evidence: Evidence) -> None:
+    """Let answers go by this evidence, unless there is newer one."""
+    write_newer(store, DOCUMENT, evidence, by=lambda each: each.made_at)

@@ -1,4 +1,4 @@
-"""What readers see: one small document, moved by compare-and-set, and how far each layer has read the log.
+"""What readers see: one small document, moved by compare-and-set.
 
 Everything that makes the lambda consistent hangs on `Publication`: a reader reads it once per request, takes the
 range before `exact_until` from the batch view at `version`, and the rest from the speed view at `epoch`. A recount
@@ -9,52 +9,33 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import UTC, datetime
-from typing import Final, Self
+from typing import Final
 
 import msgspec
 
 from tallymark.buckets import minute_of
+from tallymark.documents.document import Document
 from tallymark.errors import PublicationConflict, UnknownVersion
 from tallymark.store import ViewStore
 
 __all__ = [
-    "ARCHIVE",
     "CURRENT",
     "NOTHING_PUBLISHED",
-    "SPEED",
-    "Progress",
     "Publication",
     "current",
     "forget",
     "history",
     "publish",
     "publish_epoch",
-    "read_progress",
     "version",
 ]
 
 CURRENT: Final = "publication"
 _HISTORY: Final = "published/"
-ARCHIVE: Final = "progress/archive"
-SPEED: Final = "progress/speed"
 _FLOOR: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
-class _Document(msgspec.Struct, frozen=True, kw_only=True):
-    def to_json(self) -> bytes:
-        return msgspec.json.encode(self)
-
-    @classmethod
-    def from_json(cls, stored: bytes) -> Self:
-        return msgspec.json.decode(stored, type=cls)
-
-    @classmethod
-    def found(cls, stored: bytes | None) -> Self | None:
-        """None of a document that does not exist."""
-        return None if stored is None else cls.from_json(stored)
-
-
-class Publication(_Document, frozen=True, kw_only=True, omit_defaults=True):
+class Publication(Document, frozen=True, kw_only=True, omit_defaults=True):
     """One publication: batch cells of `version` (an attempt number) are exact before `exact_until` (on the hour).
 
     `raw_version` is the version of the raw table that was counted; `epoch` the speed view that takes over. `missing`:
@@ -78,26 +59,9 @@ class Publication(_Document, frozen=True, kw_only=True, omit_defaults=True):
 NOTHING_PUBLISHED: Final = Publication(version=0, exact_until=_FLOOR, raw_version=-1, epoch=0, published_at=_FLOOR)
 
 
-class Progress(_Document, frozen=True, kw_only=True, omit_defaults=True):
-    """How far one layer has read the log: the next offset by partition.
-
-    Every record that was appended before `included_until` is in. `epoch`: of the speed layer, in whose view it is. An
-    epoch tells of its progress once it is published, and includes by then whatever the one before has told of.
-    """
-
-    positions: dict[int, int]
-    included_until: datetime
-    epoch: int = 0
-
-
-def read_progress(store: ViewStore, layer: str) -> Progress | None:
-    """Of `ARCHIVE` or `SPEED`; None before it has told any."""
-    return Progress.found(store.read_document(layer))
-
-
 def current(store: ViewStore) -> Publication:
     """What readers see now; `NOTHING_PUBLISHED` in a new store."""
-    return Publication.found(store.read_document(CURRENT)) or NOTHING_PUBLISHED
+    return Publication.read(store, CURRENT) or NOTHING_PUBLISHED
 
 
 def publish(store: ViewStore, new: Publication, *, expected: Publication) -> None:

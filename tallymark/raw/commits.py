@@ -22,6 +22,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.transaction import AddAction
 
 from stream.archive.files import RAW, RawFile
+from tallymark.documents.late import note_late
 from tallymark.raw.errors import explaining
 from tallymark.raw.s3 import S3, is_s3
 from tallymark.store import ViewStore
@@ -101,9 +102,9 @@ class RawCommits:
         late: dict[int, Counter[str]] = defaultdict(Counter)
         for file in files:
             late[file.shard].update(file.late)
-        rows = {str(shard): dict(hours) for shard, hours in late.items() if hours}
+        rows = {shard: dict(hours) for shard, hours in late.items() if hours}
         if rows:
-            self._store.write_document(f"pending/{version:012d}", json.dumps(rows).encode())
+            note_late(self._store, version, rows)
 
 
 def _create(uri: str) -> DeltaTable:

@@ -16,7 +16,8 @@ from stream.log import open_log
 from tallymark.buckets import Grain
 from tallymark.cells import SHARDS
 from tallymark.cli.table import COMMANDS
-from tallymark.documents.publication import ARCHIVE, SPEED, publish_epoch
+from tallymark.documents.progress import ARCHIVE, SPEED
+from tallymark.documents.publication import publish_epoch
 from tallymark.settings import Settings
 from tallymark.store import Stamp, View
 from tallymark.tally import Tally

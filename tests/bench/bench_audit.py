@@ -22,7 +22,8 @@ import psutil
 from batch.count import count
 from tallymark.buckets import Grain
 from tallymark.cells import Cell
-from tallymark.documents.publication import Progress, publish_epoch
+from tallymark.documents.progress import Progress
+from tallymark.documents.publication import publish_epoch
 from tallymark.raw.table import RawTable
 from tallymark.settings import Settings
 from tallymark.store import Stamp, View, ViewStore

@@ -26,7 +26,7 @@ from typing import Any, Final
 
 import psutil
 
-from tallymark.documents.publication import Progress
+from tallymark.documents.progress import Progress
 from tallymark.event import Event
 from tallymark.raw.table import RawTable, RawVersion
 from tallymark.settings import Settings

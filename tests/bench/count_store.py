@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from tallymark.buckets import Grain, Span, minute_of
 from tallymark.cells import Cell
-from tallymark.documents.publication import NOTHING_PUBLISHED, Progress, Publication, publish
+from tallymark.documents.progress import Progress
+from tallymark.documents.publication import NOTHING_PUBLISHED, Publication, publish
 from tallymark.sketch import Sketch
 from tallymark.store import Attempt, Stamp, View, ViewStore
 from tallymark.store.sqlite import SqliteViewStore

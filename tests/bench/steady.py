@@ -18,7 +18,7 @@ from infra.host.home import Home
 from infra.system import running as state_of
 from stream.log import open_log
 from stream.progress import has_passed
-from tallymark.documents.publication import ARCHIVE, SPEED, read_progress
+from tallymark.documents.progress import ARCHIVE, SPEED, read_progress
 from tallymark.settings import Settings
 from tallymark.store import ViewStore
 from tallymark.store.open import open_store

@@ -16,7 +16,7 @@ from batch.count import rows_by_hour
 from batch.distribute import serially
 from batch.recompute import recompute
 from tallymark.buckets import Grain, instant
-from tallymark.documents.publication import Progress
+from tallymark.documents.progress import Progress
 from tallymark.errors import LeaseHeld, NothingToRecount, RawRefused
 from tallymark.event import Event
 from tallymark.raw.table import RawTable, open_table

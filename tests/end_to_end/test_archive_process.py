@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tallymark.documents.publication import ARCHIVE, SPEED
+from tallymark.documents.progress import ARCHIVE, SPEED
 from tallymark.event import Event
 from tallymark.settings import Settings
 from tests.support.clusters import RunningCluster

@@ -11,12 +11,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from batch.audit.figures import AuditRecord
 from batch.audit.run import audit
 from batch.publish import rollback
 from tallymark.buckets import Bucket, Grain, instant
 from tallymark.cells import SHARDS, Cell
 from tallymark.documents import audits as records
+from tallymark.documents.audit_record import AuditRecord
 from tallymark.documents.publication import publish_epoch
 from tallymark.event import Event
 from tallymark.settings import Settings

@@ -17,7 +17,7 @@ from stream.archive.files import write_files
 from stream.decoding import decode_records
 from stream.log import Record
 from tallymark.client.producer import TallymarkClient
-from tallymark.documents.publication import ARCHIVE, Progress
+from tallymark.documents.progress import ARCHIVE, Progress
 from tallymark.event import Event, encode
 from tallymark.raw.place import raw_place
 from tallymark.settings import Settings

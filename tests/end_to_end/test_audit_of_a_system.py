@@ -10,7 +10,7 @@ import pytest
 
 from tallymark.buckets import Grain, minute_of
 from tallymark.documents import publication
-from tallymark.documents.publication import ARCHIVE, SPEED
+from tallymark.documents.progress import ARCHIVE, SPEED
 from tallymark.event import Event
 from tallymark.settings import Settings
 from tallymark.store.open import open_store

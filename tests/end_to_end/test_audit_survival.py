@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from batch.audit.figures import AuditRecord
 from batch.audit.run import audit
 from batch.publish import rollback
 from serving.app import create_app
 from tallymark.buckets import Grain, instant
 from tallymark.cells import SHARDS, Cell
 from tallymark.documents import audits as records
+from tallymark.documents.audit_record import AuditRecord
 from tallymark.documents.publication import publish_epoch
 from tallymark.errors import StoreUnavailable
 from tallymark.event import Event

@@ -27,7 +27,8 @@ from stream.replay.nycflights import flights
 from tallymark.buckets import TimeRange, minute_of
 from tallymark.client.questions import Function, Question
 from tallymark.client.wire import Answer
-from tallymark.documents.publication import Progress, publish_epoch
+from tallymark.documents.progress import Progress
+from tallymark.documents.publication import publish_epoch
 from tallymark.raw.table import RawTable
 from tallymark.settings import Settings
 from tallymark.store.sqlite import SqliteViewStore

@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from tallymark.buckets import Grain, instant
-from tallymark.documents.publication import ARCHIVE, read_progress
+from tallymark.documents.progress import ARCHIVE, read_progress
 from tallymark.event import Event
 from tallymark.raw.s3 import S3
 from tallymark.raw.table import RawTable

@@ -14,7 +14,7 @@ import pytest
 
 from tallymark.buckets import Grain, instant
 from tallymark.client.courier import Courier, Retry
-from tallymark.documents.publication import ARCHIVE, read_progress
+from tallymark.documents.progress import ARCHIVE, read_progress
 from tallymark.errors import TallymarkError
 from tallymark.event import Event
 from tallymark.settings import Settings

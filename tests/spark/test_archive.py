@@ -21,7 +21,7 @@ from stream.run import run_stream
 from tallymark.cells import shard_of
 from tallymark.documents import publication
 from tallymark.documents.dead_letters import dead_letters
-from tallymark.documents.publication import ARCHIVE, SPEED, read_progress
+from tallymark.documents.progress import ARCHIVE, SPEED, Progress, read_progress
 from tallymark.event import Event, encode
 from tallymark.settings import Settings
 from tallymark.store.sqlite import SqliteViewStore
@@ -143,7 +143,7 @@ def test_a_lost_checkpoint_goes_on_from_the_proven_progress(
     append(log, event(1, 0))
     archive_once(spark, home_settings, store, log)
     horizon = log.horizon()
-    done = publication.Progress(positions=horizon.positions, included_until=horizon.at)
+    done = Progress(positions=horizon.positions, included_until=horizon.at)
     store.write_document(ARCHIVE, done.to_json())
     begin_archive(store, log, home_settings).folder.rename(home_settings.home / "lost")
     append(log, event(2, 0))

@@ -15,7 +15,8 @@ from tallymark.buckets import Grain, TimeRange, instant, minute_of
 from tallymark.cells import Cell
 from tallymark.client.questions import Function, Question
 from tallymark.client.wire import Answer, Envelope, GrainName, Series, Stats
-from tallymark.documents.publication import Progress, Publication
+from tallymark.documents.progress import Progress
+from tallymark.documents.publication import Publication
 from tallymark.event import Event
 from tallymark.settings import Settings
 from tallymark.store import Attempt, Stamp, View, ViewStore

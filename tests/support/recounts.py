@@ -14,7 +14,8 @@ from batch.steps import Step, Watch, unwatched
 from tallymark.buckets import Grain, instant
 from tallymark.cells import RESERVED, SHARDS, CellKey
 from tallymark.documents import publication
-from tallymark.documents.publication import Progress, Publication
+from tallymark.documents.progress import Progress
+from tallymark.documents.publication import Publication
 from tallymark.event import Event
 from tallymark.raw.table import RawTable, RawVersion
 from tallymark.store import View, ViewStore

@@ -16,7 +16,7 @@ from stream.progress import has_passed
 from tallymark.buckets import Grain
 from tallymark.cells import SHARDS, CellKey
 from tallymark.documents import publication
-from tallymark.documents.publication import read_progress
+from tallymark.documents.progress import read_progress
 from tallymark.event import Event, encode
 from tallymark.raw.s3 import S3, is_s3
 from tallymark.raw.table import RawTable

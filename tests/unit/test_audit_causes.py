@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from batch.audit.comparison.causes import attribute, explain
 from batch.audit.comparison.scope import scope
 from batch.audit.comparison.survey import Survey, survey
-from batch.audit.figures import Causes, Difference, HourCell
 from tallymark.cells import shard_of
+from tallymark.documents.audit_record import Causes, Difference, HourCell
 from tallymark.documents.publication import publish_epoch
 from tallymark.event import Event
 from tests.support.recounts import LATENESS, MIDNIGHT, World

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.audit.comparison.compare import compare
-from batch.audit.figures import Difference, Figures, HourCell
 from tallymark.buckets import Bucket, Grain
 from tallymark.cells import RESERVED, Cell
+from tallymark.documents.audit_record import Difference, Figures, HourCell
 from tallymark.event import Event
 from tallymark.sketch import Sketch
 from tallymark.tally import ZERO, Tally

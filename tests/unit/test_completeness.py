@@ -17,10 +17,10 @@ from batch.audit.completeness import arrivals as arrivals_of
 from batch.audit.completeness.arrivals import Arrivals
 from batch.audit.completeness.look import Findings, look
 from batch.audit.completeness.new_rows import new_rows
-from batch.audit.figures import Completeness
 from tallymark.buckets import TimeRange, instant
-from tallymark.documents import publication
+from tallymark.documents.audit_record import Completeness
 from tallymark.documents.coverage import Coverage, known
+from tallymark.documents.progress import ARCHIVE, Progress
 from tallymark.documents.publication import publish_epoch
 from tallymark.event import Event
 from tests.support.raw_writer import RawRow
@@ -58,8 +58,8 @@ def looked(world: World, minute: float, *rows: RawRow) -> Findings:
     """After the archive has committed `rows` and all until `minute`."""
     if rows:
         world.commit(list(rows))
-    progress = publication.Progress(positions={0: 1}, included_until=instant(MIDNIGHT) + timedelta(minutes=minute))
-    world.store.write_document(publication.ARCHIVE, progress.to_json())
+    progress = Progress(positions={0: 1}, included_until=instant(MIDNIGHT) + timedelta(minutes=minute))
+    world.store.write_document(ARCHIVE, progress.to_json())
     found = look(world.store, world.table, lateness=LATENESS)
     assert found is not None
     return found

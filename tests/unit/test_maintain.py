@@ -20,7 +20,7 @@ from batch.upkeep.maintain import maintain
 from tallymark.buckets import Bucket, Grain, instant
 from tallymark.cells import SHARDS, Cell
 from tallymark.documents import publication
-from tallymark.documents.publication import Progress
+from tallymark.documents.progress import Progress
 from tallymark.errors import LeaseHeld
 from tallymark.event import Event
 from tallymark.raw.table import RawTable

@@ -16,7 +16,7 @@ from batch.steps import Step
 from tallymark.buckets import Grain, Span, instant
 from tallymark.cells import SHARDS, shard_of
 from tallymark.documents.attempts import as_pairs, attempt, hours_of
-from tallymark.documents.publication import Progress
+from tallymark.documents.progress import Progress
 from tallymark.errors import IncompatibleStore, NothingToRecount
 from tallymark.event import Event
 from tallymark.raw.table import RawFile, RawTable

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stream.log import Horizon
 from stream.progress import ProgressTracker, has_passed
-from tallymark.documents.publication import read_progress
+from tallymark.documents.progress import read_progress
 from tallymark.store.sqlite import SqliteViewStore
 from tests.support.strategies import quick
 

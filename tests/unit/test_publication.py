@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from tallymark.documents.progress import Progress
 from tallymark.documents.publication import (
     NOTHING_PUBLISHED,
-    Progress,
     Publication,
     current,
     history,

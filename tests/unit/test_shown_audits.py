@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import ValidationError
 
-from batch.audit.figures import AuditRecord, Causes, Completeness, Figures, HourFigures, Unheard
 from serving.audits import MOST, read_audits
 from serving.parameters import AskedAudits
 from tallymark.buckets import minute_of
 from tallymark.documents import audits as records
+from tallymark.documents.audit_record import AuditRecord, Causes, Completeness, Figures, HourFigures, Unheard
 from tallymark.documents.audits import Last
 from tallymark.store.sqlite import SqliteViewStore
 

@@ -10,7 +10,7 @@ import pytest
 
 from serving.answers.snapshot import Snapshots
 from tallymark.documents import publication
-from tallymark.documents.publication import SPEED, Progress
+from tallymark.documents.progress import SPEED, Progress
 from tallymark.store.sqlite import SqliteViewStore
 from tests.support.both_views import NOW, START, set_pending, set_progress, set_publication
 

@@ -8,8 +8,7 @@ from typing import Final
 
 from batch.audit.bounds.evidence import Shown, gather
 from tallymark.documents import attempts, publication
-from tallymark.documents.audits import renew_evidence
-from tallymark.documents.evidence import Evidence
+from tallymark.documents.evidence import Evidence, renew_evidence
 from tallymark.documents.publication import Publication
 from tallymark.raw.table import RawVersion
 from tallymark.store import ViewStore

@@ -17,9 +17,9 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from batch.audit.comparison.raw_rows import judged
-from batch.audit.figures import Causes, Difference, HourCell
 from tallymark.buckets import Grain
 from tallymark.cells import shard_of
+from tallymark.documents.audit_record import Causes, Difference, HourCell
 from tallymark.raw.table import RawFile
 
 __all__ = ["LAGS", "Explained", "Pair", "attribute", "explain"]

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from batch.audit.figures import Difference, Figures, HourCell
 from tallymark.buckets import Grain
 from tallymark.cells import RESERVED, Cell
+from tallymark.documents.audit_record import Difference, Figures, HourCell
 from tallymark.tally import Tally
 
 __all__ = ["Comparison", "compare"]

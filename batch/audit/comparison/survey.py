@@ -12,10 +12,10 @@ import pandas as pd
 from batch.audit.comparison.causes import Explained, Pair, explain
 from batch.audit.comparison.compare import compare
 from batch.audit.comparison.scope import Scope
-from batch.audit.figures import Causes, Difference, Figures, HourFigures, TypeFigures
 from batch.ledger import rows_counted
 from tallymark.buckets import Grain, instant
 from tallymark.cells import SHARDS
+from tallymark.documents.audit_record import Causes, Difference, Figures, HourFigures, TypeFigures
 from tallymark.documents.publication import Publication
 from tallymark.raw.table import RawFile
 from tallymark.store import View, ViewStore

@@ -26,19 +26,18 @@ from batch.audit.completeness.arrivals import Arrivals
 from batch.audit.completeness.new_rows import new_rows
 from batch.audit.completeness.roster import DAYS, Silent, name_of
 from batch.audit.completeness.sequences import holes
-from batch.audit.figures import Completeness, Gap, Unheard
-from tallymark.documents import publication
-from tallymark.documents.coverage import DOCUMENT, Hole, Known, Share, Silence
+from tallymark.documents.audit_record import Completeness, Gap, Unheard
+from tallymark.documents.coverage import Hole, Known, Share, Silence, read_state, renew_known, swap_state
+from tallymark.documents.progress import ARCHIVE, read_progress
 from tallymark.errors import NothingToRecount
 from tallymark.raw.table import RawFile, RawTable
-from tallymark.store import ViewStore, change_document
+from tallymark.store import ViewStore
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Findings", "look"]
 
-_STATE: Final = "coverage/state"
 _SHOWN: Final = 20
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
@@ -117,10 +116,10 @@ def look(store: ViewStore, table: RawTable, *, lateness: timedelta) -> Findings 
     May be called at any time, by several at once. Raises StoreUnavailable, RawRefused or RawUnavailable.
     """
     while True:
-        progress = publication.read_progress(store, publication.ARCHIVE)
+        progress = read_progress(store, ARCHIVE)
         if progress is None:
             return None
-        stored = store.read_document(_STATE)
+        stored = read_state(store)
         arrivals = Arrivals.from_bytes(stored)
         if (until_ms := (progress.included_until - _EPOCH) // _MS) > arrivals.until_ms:
             files = _files(table)  # pinned after the progress was read: what that promises is in them
@@ -128,9 +127,9 @@ def look(store: ViewStore, table: RawTable, *, lateness: timedelta) -> Findings 
             portions = new_rows(files, written_ms=arrivals.until_ms, since_ms=since_ms, until_ms=until_ms)
             arrivals.take(portions, until_ms=until_ms)
         arrivals.settle()
-        if store.swap_document(_STATE, stored, arrivals.to_bytes()):
+        if swap_state(store, stored, arrivals.to_bytes()):
             found = _judged(arrivals, lateness)
-            _tell(store, found.known)
+            renew_known(store, found.known)
             return found
 
 
@@ -149,16 +148,6 @@ def _judged(arrivals: Arrivals, lateness: timedelta) -> Findings:
         silent=arrivals.roster.silent(settled_ms),
         settled_ms=settled_ms,
     )
-
-
-def _tell(store: ViewStore, known: Known) -> None:
-    """Let answers go by it, unless somebody has looked further meanwhile."""
-
-    def further(stored: bytes | None) -> bytes | None:
-        behind = stored is None or Known.from_json(stored).checked_until <= known.checked_until
-        return known.to_json() if behind else None
-
-    change_document(store, DOCUMENT, further)
 
 
 def _instant(ms: int) -> datetime:

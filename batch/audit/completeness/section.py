@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from batch.audit.figures import Completeness, Gap, Unheard
 from batch.audit.tables import table, time
 from tallymark.buckets import instant
+from tallymark.documents.audit_record import Completeness, Gap, Unheard
 
 __all__ = ["missing"]
 

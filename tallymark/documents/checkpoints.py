@@ -1,0 +1,39 @@
+"""Where the queries of the stream began: the documents `checkpoints/<layer>/<number>`, one for each checkpoint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Final
+
+from tallymark.documents.document import Document
+from tallymark.store import ViewStore
+
+__all__ = ["BegunAt", "begin_checkpoint", "newest_checkpoint"]
+
+_DIGITS: Final = 6
+
+
+class BegunAt(Document, frozen=True, kw_only=True):
+    """`start`: by partition, the offset from which the log was first read."""
+
+    start: Mapping[int, int]
+
+
+def newest_checkpoint(store: ViewStore, layer: str) -> tuple[int, BegunAt] | None:
+    """(number, where it began); None before the first."""
+    known = store.list_documents(_prefix(layer))
+    if not known:
+        return None
+    name, body = known[-1]
+    return int(name.removeprefix(_prefix(layer))), BegunAt.from_json(body)
+
+
+def begin_checkpoint(store: ViewStore, layer: str, number: int, begun: BegunAt) -> bool:
+    """Put a new checkpoint on record; False, and no change, when its number is taken."""
+    body = json.dumps({"start": dict(begun.start)}).encode()
+    return store.swap_document(f"{_prefix(layer)}{number:0{_DIGITS}d}", None, body)
+
+
+def _prefix(layer: str) -> str:
+    return f"checkpoints/{layer}/"

@@ -1,0 +1,31 @@
+"""How far each layer has read the log: the documents `progress/archive` and `progress/speed`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from tallymark.documents.document import Document
+from tallymark.store import ViewStore
+
+__all__ = ["ARCHIVE", "SPEED", "Progress", "read_progress"]
+
+ARCHIVE: Final = "progress/archive"
+SPEED: Final = "progress/speed"
+
+
+class Progress(Document, frozen=True, kw_only=True, omit_defaults=True):
+    """How far one layer has read the log: the next offset by partition.
+
+    Every record that was appended before `included_until` is in. `epoch`: of the speed layer, in whose view it is. An
+    epoch tells of its progress once it is published, and includes by then whatever the one before has told of.
+    """
+
+    positions: dict[int, int]
+    included_until: datetime
+    epoch: int = 0
+
+
+def read_progress(store: ViewStore, layer: str) -> Progress | None:
+    """Of `ARCHIVE` or `SPEED`; None before it has told any."""
+    return Progress.read(store, layer)
