@@ -9,13 +9,13 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
-from tallymark.store.hbase.address import OnServers
+from tallymark.store.hbase.address import HasEndpoints
 from tallymark.store.hbase.breaker import Circuit
-from tallymark.store.hbase.endpoint import ServerState
+from tallymark.store.hbase.endpoint import EndpointState
 
 __all__ = ["watch_servers"]
 
-_GAUGES: Final[dict[str, tuple[str, Callable[[ServerState], float]]]] = {
+_GAUGES: Final[dict[str, tuple[str, Callable[[EndpointState], float]]]] = {
     "tallymark_store_server_answering": (
         "1 while calls go to this server of the view store, 0 while its circuit is open or tried.",
         lambda server: float(server.circuit is Circuit.CLOSED),
@@ -23,7 +23,7 @@ _GAUGES: Final[dict[str, tuple[str, Callable[[ServerState], float]]]] = {
     "tallymark_store_server_calls_under_way": ("Calls that wait for this server.", lambda server: server.under_way),
     "tallymark_store_server_idle_connections": ("Connections that are kept for later.", lambda server: server.idle),
 }
-_COUNTERS: Final[dict[str, tuple[str, Callable[[ServerState], float]]]] = {
+_COUNTERS: Final[dict[str, tuple[str, Callable[[EndpointState], float]]]] = {
     "tallymark_store_server_calls": ("Calls to this server.", lambda server: server.calls),
     "tallymark_store_server_failed_calls": ("Calls that it did not answer, or refused.", lambda server: server.failed),
 }
@@ -31,14 +31,14 @@ _COUNTERS: Final[dict[str, tuple[str, Callable[[ServerState], float]]]] = {
 
 def watch_servers(registry: CollectorRegistry, store: object) -> None:
     """Let `registry` ask the pool of `store` whenever somebody looks; nothing where a store has no servers."""
-    if isinstance(store, OnServers):
+    if isinstance(store, HasEndpoints):
         registry.register(_Servers(store))
 
 
 class _Servers:
     """A collector of prometheus_client."""
 
-    def __init__(self, store: OnServers) -> None:
+    def __init__(self, store: HasEndpoints) -> None:
         self._store = store
 
     def collect(self) -> Iterator[Metric]:

@@ -2,7 +2,7 @@
 
     forget      versions that can be chosen no more (see `retention`), and the attempts and late rows of theirs
     speed       minutes of the speed view that lie before what the oldest of the others reads
-    compact     days and shards of the raw table with many small files, in turns with the archive's commits
+    compact     days and shards of the raw table with many small files, one after the other with the archive's commits
     delete      raw files that compaction or a deletion took out of the table long ago
 
 Each part may die anywhere and run again. No cell of the batch view is removed, and nothing becomes dirty.
@@ -26,7 +26,7 @@ from tallymark.raw.upkeep import Partition, RawUpkeep
 from tallymark.settings import Settings
 from tallymark.store import View, ViewStore
 from tallymark.store.lease import holding
-from tallymark.store.lock import PAUSE, RAW_COMMIT, taking_turn
+from tallymark.store.lock import PAUSE, RAW_COMMIT, locking
 
 __all__ = ["Maintenance", "maintain"]
 
@@ -75,7 +75,7 @@ def maintain(
     """Do the upkeep. `say` is told of each part before it begins.
 
     Raises LeaseHeld when another one is at it, PublicationConflict when a version that was to be forgotten is published
-    meanwhile, Unavailable when the archive does not let go of its turn.
+    meanwhile, Unavailable when the archive does not let go of the lock.
     """
     began = time.perf_counter()
     upkeep = RawUpkeep(settings.raw_uri)
@@ -135,12 +135,12 @@ def _compact(store: ViewStore, upkeep: RawUpkeep, crowded: Sequence[Partition]) 
     files = 0
     waiting = list(crowded)
     while waiting:
-        with taking_turn(store, RAW_COMMIT) as turn:
+        with locking(store, RAW_COMMIT) as lock:
             until = time.monotonic() + _TURN_SECONDS
             while waiting and time.monotonic() < until:
-                turn.confirm()
+                lock.confirm()
                 files += upkeep.compact(waiting.pop(0))
-        time.sleep(2 * PAUSE.total_seconds())  # long enough for an archive that waits to have its turn
+        time.sleep(2 * PAUSE.total_seconds())  # long enough for an archive that waits
     return files
 
 

@@ -38,9 +38,9 @@ def servers_of_the_store(settings: Settings, *, api: str) -> list[ServerReport]:
     """Empty when the view store has no servers. `api`: the address of the API that runs."""
     if not settings.store.startswith("hbase:"):
         return []
-    from tallymark.store.hbase.address import HBasePlace, ask_each
+    from tallymark.store.hbase.address import HBaseAddress, ask_each
 
-    found = ask_each(HBasePlace.of(settings.store))
+    found = ask_each(HBaseAddress.of(settings.store))
     called = _called(api)
     return [
         ServerReport(address=address, trouble=trouble, called=called.get(address)) for address, trouble in found.items()

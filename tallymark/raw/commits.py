@@ -2,7 +2,7 @@
 
 The table has one archive, which holds the lease of that name, and it takes turns with compaction. Both are confirmed
 before each commit: a commit is a conditional put, but some S3 servers carry out both of two that meet, and the earlier
-one's rows would be gone. In its turn the archive also knows the number that its commit will have.
+one's rows would be gone. While it holds the lock, the archive also knows the number that its commit will have.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tallymark.raw.errors import explaining
 from tallymark.raw.s3 import S3, is_s3
 from tallymark.store import ViewStore
 from tallymark.store.lease import Lease
-from tallymark.store.lock import RAW_COMMIT, taking_turn
+from tallymark.store.lock import RAW_COMMIT, locking
 
 __all__ = ["RawCommits"]
 
@@ -74,14 +74,14 @@ class RawCommits:
     def add(self, files: Sequence[RawFile], micro_batch: int) -> None:
         """Commit `files`, which need not be any; nothing when the micro-batch is committed by now.
 
-        Raises LeaseHeld when another archive has taken over, Unavailable when its turn to commit does not come.
+        Raises LeaseHeld when another archive has taken over, Unavailable when the lock is not to be had.
         """
-        with taking_turn(self._store, RAW_COMMIT) as turn:
+        with locking(self._store, RAW_COMMIT) as lock:
             table = self.open()
             if self._is_in(table, micro_batch):
                 return
             self._note_late(files, table.version() + 1)
-            for lease in filter(None, (self._lease, turn)):
+            for lease in filter(None, (self._lease, lock)):
                 lease.confirm()
             with explaining(self._uri):
                 table.create_write_transaction(

@@ -64,7 +64,7 @@ class RawUpkeep:
     def compact(self, partition: Partition) -> int:
         """Make few, sorted files of the partition's, in one commit; returns how many there are then.
 
-        The caller has the turn to commit (`tallymark.store.lock`).
+        The caller holds the lock of commits (`tallymark.store.lock`).
         """
         from deltalake import WriterProperties
 
@@ -80,7 +80,7 @@ class RawUpkeep:
     def delete_old(self, age: timedelta, *, dry_run: bool) -> int:
         """Delete files that have been out of the table for `age`, and those older than a day that no commit ever named.
 
-        Returns how many. Makes no commit, so it needs no turn.
+        Returns how many. Makes no commit, so it needs no lock.
         """
         table = open_table(self.uri)
         hours = math.ceil(age / _HOUR)

@@ -11,8 +11,8 @@ import pytest
 from tallymark.errors import IncompatibleStore, StoreUnavailable
 from tallymark.settings import Address
 from tallymark.store.hbase.breaker import Circuit
-from tallymark.store.hbase.connection import Link
-from tallymark.store.hbase.pool import Limits, Pool
+from tallymark.store.hbase.connection import Connection
+from tallymark.store.hbase.pool import Pool, PoolSettings
 from tests.support.systems import free_ports
 from tests.support.thrift_servers import Mood, ThriftServer, thrift_servers
 
@@ -46,7 +46,7 @@ def two() -> Iterator[list[ThriftServer]]:
 
 def ask(pool: Pool, *, within: float = 5.0, patience: float = 0.0) -> str:
     """The name of the server that answered."""
-    families = pool.call(lambda link: link.families(b"t"), within=within, patience=patience)
+    families = pool.call(lambda connection: connection.families(b"t"), within=within, patience=patience)
     ((name, versions),) = families.items()
     assert versions == 7
     return name.decode()
@@ -136,8 +136,8 @@ def test_who_has_patience_waits_for_a_server_that_comes_back(world: World, two: 
 def test_pauses_are_random_parts_of_a_growing_time(world: World, two: list[ThriftServer]) -> None:
     two[0].mood = Mood.REFUSES
     luck = iter([0.5, 0.0, 0.9, 0.25] * 50)
-    limits = Limits(failures=1_000, first_pause=0.02, longest_pause=1.0)
-    pool = Pool([two[0].address], limits, clock=lambda: world.now, pause=world.pause, chance=lambda: next(luck))
+    settings = PoolSettings(failures=1_000, first_pause=0.02, longest_pause=1.0)
+    pool = Pool([two[0].address], settings, clock=lambda: world.now, pause=world.pause, chance=lambda: next(luck))
     with pytest.raises(StoreUnavailable):
         ask(pool, patience=5)
     bounds = [min(1.0, 0.02 * 2**n) for n in range(len(world.pauses))]
@@ -158,9 +158,9 @@ def test_an_answer_that_nobody_likes_is_no_failure_of_the_server(world: World, t
 def test_a_call_that_was_broken_off_leaves_no_half_read_answer_behind(world: World, two: list[ThriftServer]) -> None:
     pool = world.pool(two[0])
 
-    def interrupted(link: Link) -> None:
-        link.families(b"t")
-        link.broken = True  # what an interrupt in the middle of a call leaves
+    def interrupted(connection: Connection) -> None:
+        connection.families(b"t")
+        connection.broken = True  # what an interrupt in the middle of a call leaves
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -171,7 +171,7 @@ def test_a_call_that_was_broken_off_leaves_no_half_read_answer_behind(world: Wor
 
 
 def test_threads_share_the_servers_evenly_and_connections_are_bounded(world: World, two: list[ThriftServer]) -> None:
-    pool = Pool([server.address for server in two], Limits(idle=3))
+    pool = Pool([server.address for server in two], PoolSettings(idle=3))
     with ThreadPoolExecutor(8) as threads:
         names = list(threads.map(lambda _: ask(pool), range(400)))
     assert min(names.count("a"), names.count("b")) > 100

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from infra.system.store_servers import servers_of_the_store
 from serving.store_metrics import watch_servers
 from tallymark.settings import Address, Settings
-from tallymark.store.hbase.address import HBasePlace
+from tallymark.store.hbase.address import HBaseAddress
 from tallymark.store.hbase.pool import Pool
 from tallymark.store.sqlite import SqliteViewStore
 from tests.support.systems import free_ports
@@ -99,5 +99,5 @@ def test_status_names_the_servers_that_do_not_answer_and_those_that_the_api_leav
 
 
 def test_the_place_of_a_store_is_read_from_its_url() -> None:
-    assert HBasePlace.of("hbase://a:1,b:2?prefix=x_") == ([Address("a", 1), Address("b", 2)], "x_")
-    assert HBasePlace.of("hbase://a:1").prefix == "tallymark_"
+    assert HBaseAddress.of("hbase://a:1,b:2?prefix=x_") == ([Address("a", 1), Address("b", 2)], "x_")
+    assert HBaseAddress.of("hbase://a:1").prefix == "tallymark_"

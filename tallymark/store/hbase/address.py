@@ -9,26 +9,26 @@ from urllib.parse import parse_qs, urlsplit
 
 from tallymark.errors import IncompatibleStore
 from tallymark.settings import Address
-from tallymark.store.hbase.connection import Broken, Link, Refused
-from tallymark.store.hbase.endpoint import Limits, Server
+from tallymark.store.hbase.connection import Broken, Connection, Refused
+from tallymark.store.hbase.endpoint import Endpoint, PoolSettings
 from tallymark.store.hbase.layout import NUMBERS
 from tallymark.store.hbase.pool import PoolState
 from tallymark.store.hbase.tables import Tables
 
-__all__ = ["HBasePlace", "OnServers", "ask_each"]
+__all__ = ["HBaseAddress", "HasEndpoints", "ask_each"]
 
 _WITHIN: Final = 2.0
 
 
 @runtime_checkable
-class OnServers(Protocol):
+class HasEndpoints(Protocol):
     """A view store behind several servers, of which one may fail while the others answer."""
 
     @property
     def state(self) -> PoolState: ...
 
 
-class HBasePlace(NamedTuple):
+class HBaseAddress(NamedTuple):
     servers: list[Address]
     prefix: str
 
@@ -41,7 +41,7 @@ class HBasePlace(NamedTuple):
         return cls([Address(host, int(port)) for host, _, port in hosts], prefix)
 
 
-def ask_each(place: HBasePlace) -> dict[str, str | None]:
+def ask_each(place: HBaseAddress) -> dict[str, str | None]:
     """By server, as host:port, what is wrong with it; None where it answers. Takes four seconds at most."""
     table = Tables.of(place.prefix).meta
     with ThreadPoolExecutor(len(place.servers)) as pool:
@@ -51,10 +51,10 @@ def ask_each(place: HBasePlace) -> dict[str, str | None]:
 
 def _trouble(address: Address, table: bytes) -> str | None:
     """A Thrift server takes connections while HBase is away, so it is asked for what HBase has to say."""
-    server = Server(address, Limits(), dial=Link, clock=time.monotonic)
+    server = Endpoint(address, PoolSettings(), dial=Connection, clock=time.monotonic)
     server.enter()
     try:
-        server.answer(lambda link: link.rows(table, [b"publication"], families=[NUMBERS]), within=_WITHIN)
+        server.answer(lambda connection: connection.rows(table, [b"publication"], families=[NUMBERS]), within=_WITHIN)
     except (Broken, Refused, IncompatibleStore) as error:
         return str(error)
     finally:

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from tallymark.errors import IncompatibleStore
 from tallymark.settings import Address
 
-__all__ = ["Broken", "Link", "Page", "Refused", "Row"]
+__all__ = ["Broken", "Connection", "Page", "Refused", "Row"]
 
 Row = tuple[bytes, dict[bytes, bytes]]  # (row key, column → value)
 _BUFFER: Final = 64 * 1024  # bytes at a time from and to the socket; the default of 4 KiB is one system call a sketch
@@ -45,7 +45,7 @@ class Page(NamedTuple):
     filter: bytes | None = None
 
 
-class Link:
+class Connection:
     """A connection, for one thread at a time. Methods raise Broken, Refused or IncompatibleStore.
 
     `broken`: of no use any more, whatever it was that broke off a call.

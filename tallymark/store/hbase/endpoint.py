@@ -10,15 +10,15 @@ from typing import TypeVar
 
 from tallymark.settings import Address
 from tallymark.store.hbase.breaker import Breaker, Circuit
-from tallymark.store.hbase.connection import Broken, Link, Refused
+from tallymark.store.hbase.connection import Broken, Connection, Refused
 
-__all__ = ["Limits", "Server", "ServerState"]
+__all__ = ["Endpoint", "EndpointState", "PoolSettings"]
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class PoolSettings:
     """What a pool goes by, in seconds and numbers. So many `failures` in a row open a circuit for `cool_down`."""
 
     connect_within: float = 2.0
@@ -30,7 +30,7 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServerState:
+class EndpointState:
     """What calls found. `under_way`: calls; `idle`: connections; `calls` and `failed`: since the process started."""
 
     address: str
@@ -42,27 +42,27 @@ class ServerState:
     last_failure: str | None
 
 
-class Server:
+class Endpoint:
     """Threads may share it."""
 
     def __init__(
-        self, address: Address, limits: Limits, *, dial: Callable[..., Link], clock: Callable[[], float]
+        self, address: Address, settings: PoolSettings, *, dial: Callable[..., Connection], clock: Callable[[], float]
     ) -> None:
         self.name = f"{address.host}:{address.port}"
         self._address = address
-        self._limits = limits
+        self._settings = settings
         self._dial = dial
         self._clock = clock
         self._lock = threading.Lock()
-        self._breaker = Breaker(failures=limits.failures, cool_down=limits.cool_down)
-        self._idle: list[Link] = []
+        self._breaker = Breaker(failures=settings.failures, cool_down=settings.cool_down)
+        self._idle: list[Connection] = []
         self._under_way = self._calls = self._failed = 0
         self._last_failure: str | None = None
 
     @property
-    def state(self) -> ServerState:
+    def state(self) -> EndpointState:
         with self._lock:
-            return ServerState(
+            return EndpointState(
                 address=self.name,
                 circuit=self._breaker.circuit,
                 under_way=self._under_way,
@@ -89,7 +89,7 @@ class Server:
             self._calls += 1
             return True
 
-    def answer(self, work: Callable[[Link], T], *, within: float) -> T:
+    def answer(self, work: Callable[[Connection], T], *, within: float) -> T:
         """What `work` returns: on an idle connection or, when that had died, on a new one. Raises what it raises."""
         with self._noted():
             idle = self._take()
@@ -100,32 +100,32 @@ class Server:
                     if error.timed_out:
                         raise
                     self.close()  # the others of its age will have died with it
-            return self._run(work, self._dial(self._address, connect_within=self._limits.connect_within), within)
+            return self._run(work, self._dial(self._address, connect_within=self._settings.connect_within), within)
 
     def close(self) -> None:
         """Close the idle connections."""
         with self._lock:
             idle, self._idle = self._idle, []
-        for link in idle:
-            link.close()
+        for connection in idle:
+            connection.close()
 
-    def _run(self, work: Callable[[Link], T], link: Link, within: float) -> T:
+    def _run(self, work: Callable[[Connection], T], connection: Connection, within: float) -> T:
         try:
-            link.answer_within(within)
-            return work(link)
+            connection.answer_within(within)
+            return work(connection)
         finally:
-            self._give_back(link)
+            self._give_back(connection)
 
-    def _take(self) -> Link | None:
+    def _take(self) -> Connection | None:
         with self._lock:
             return self._idle.pop() if self._idle else None
 
-    def _give_back(self, link: Link) -> None:
+    def _give_back(self, connection: Connection) -> None:
         with self._lock:
-            if not link.broken and len(self._idle) < self._limits.idle:
-                self._idle.append(link)
+            if not connection.broken and len(self._idle) < self._settings.idle:
+                self._idle.append(connection)
                 return
-        link.close()
+        connection.close()
 
     @contextmanager
     def _noted(self) -> Iterator[None]:

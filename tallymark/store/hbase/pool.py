@@ -1,6 +1,6 @@
 """Calls to several HBase Thrift servers that outlive the servers' troubles.
 
-A call is a function of a `Link` that may run twice: everything that a view store does is idempotent. It goes to the
+A call is a function of a `Connection` that may run twice: all that a view store does is idempotent. It goes to the
 server with the fewest calls under way. A connection that died while it lay idle says nothing of its server, and is
 replaced on the spot. What fails otherwise is tried at another server, after a random part of a growing pause (so that
 many clients do not come back at once); a server that fails again and again is left alone for a while.
@@ -19,10 +19,10 @@ from typing import Final, TypeVar
 from tallymark.errors import StoreUnavailable
 from tallymark.settings import Address
 from tallymark.store.hbase.breaker import Circuit
-from tallymark.store.hbase.connection import Broken, Link, Refused
-from tallymark.store.hbase.endpoint import Limits, Server, ServerState
+from tallymark.store.hbase.connection import Broken, Connection, Refused
+from tallymark.store.hbase.endpoint import Endpoint, EndpointState, PoolSettings
 
-__all__ = ["Limits", "Pool", "PoolState", "ServerState"]
+__all__ = ["EndpointState", "Pool", "PoolSettings", "PoolState"]
 
 _REMEDY: Final = (
     "check that HBase and its Thrift servers run, and that TALLYMARK_STORE names them; the local ones are started by "
@@ -35,7 +35,7 @@ T = TypeVar("T")
 class PoolState:
     """For metrics and `status`."""
 
-    servers: tuple[ServerState, ...]
+    servers: tuple[EndpointState, ...]
 
     @property
     def answering(self) -> int:
@@ -49,15 +49,15 @@ class Pool:
     def __init__(
         self,
         addresses: Sequence[Address],
-        limits: Limits | None = None,
+        settings: PoolSettings | None = None,
         *,
-        dial: Callable[..., Link] = Link,
+        dial: Callable[..., Connection] = Connection,
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self._limits = limits or Limits()
-        self._servers = [Server(address, self._limits, dial=dial, clock=clock) for address in addresses]
+        self._settings = settings or PoolSettings()
+        self._servers = [Endpoint(address, self._settings, dial=dial, clock=clock) for address in addresses]
         self._clock = clock
         self._pause = pause
         self._chance = chance
@@ -66,7 +66,7 @@ class Pool:
     def state(self) -> PoolState:
         return PoolState(servers=tuple(server.state for server in self._servers))
 
-    def call(self, work: Callable[[Link], T], *, within: float, patience: float = 0.0) -> T:
+    def call(self, work: Callable[[Connection], T], *, within: float, patience: float = 0.0) -> T:
         """What `work` returns. A server may be silent for `within` seconds at a time.
 
         Each server is tried, a single one twice, but of those that are silent no third one: who has no patience is not
@@ -75,7 +75,7 @@ class Pool:
         """
         began = self._clock()
         deadline = began + patience
-        tried: list[Server] = []
+        tried: list[Endpoint] = []
         for attempt in count():
             server = self._enter(tried)
             if server is not None:
@@ -86,7 +86,7 @@ class Pool:
             enough = server is None or len(tried) >= max(2, len(self._servers)) or now >= began + 2 * within
             if enough and now >= deadline:
                 break
-            longest = min(self._limits.longest_pause, self._limits.first_pause * 2 ** min(attempt, 16))
+            longest = min(self._settings.longest_pause, self._settings.first_pause * 2 ** min(attempt, 16))
             self._pause(self._chance() * longest)
         told = ", ".join(server.says() for server in self._servers)
         raise StoreUnavailable(f"the view store does not answer: {told}; {_REMEDY}")
@@ -96,10 +96,10 @@ class Pool:
         for server in self._servers:
             server.close()
 
-    def _enter(self, tried: Sequence[Server]) -> Server | None:
+    def _enter(self, tried: Sequence[Endpoint]) -> Endpoint | None:
         """The server to call next, a call begun; None while no circuit lets one through."""
 
-        def preference(server: Server) -> tuple[int, int, float]:
+        def preference(server: Endpoint) -> tuple[int, int, float]:
             return tried.count(server), server.under_way, self._chance()
 
         return next((server for server in sorted(self._servers, key=preference) if server.enter()), None)

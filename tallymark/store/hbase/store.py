@@ -16,8 +16,8 @@ from tallymark.cells import Cell, CellKey, CellSpan
 from tallymark.errors import IncompatibleStore
 from tallymark.store import Attempt, Stamp, View
 from tallymark.store.hbase import layout
-from tallymark.store.hbase.address import HBasePlace
-from tallymark.store.hbase.connection import Link, Page, Row
+from tallymark.store.hbase.address import HBaseAddress
+from tallymark.store.hbase.connection import Connection, Page, Row
 from tallymark.store.hbase.pool import Pool, PoolState
 from tallymark.store.hbase.tables import LAYOUT, Tables, verify
 from tallymark.tally import Tally
@@ -47,13 +47,13 @@ class HBaseViewStore:
     def __init__(self, pool: Pool, *, prefix: str) -> None:
         self._pool = pool
         self._tables = Tables.of(prefix)
-        self._pool.call(lambda link: verify(link, self._tables), within=_WORK_SECONDS)
+        self._pool.call(lambda connection: verify(connection, self._tables), within=_WORK_SECONDS)
         self._agree_on_layout()
 
     @classmethod
     def open(cls, url: str) -> Self:
         """`url`: hbase://host:port,host:port?prefix=tallymark_"""
-        place = HBasePlace.of(url)
+        place = HBaseAddress.of(url)
         return cls(Pool(place.servers), prefix=place.prefix)
 
     @property
@@ -65,7 +65,7 @@ class HBaseViewStore:
         table, at = self._tables.holding(view), layout.timestamp(version)
         count = 0
         for chunk in layout.chunks(cells, version=version, most_bytes=_PUT_BYTES):
-            put = partial(Link.put, table=table, rows=chunk.rows, timestamp=at)
+            put = partial(Connection.put, table=table, rows=chunk.rows, timestamp=at)
             self._pool.call(put, within=_WORK_SECONDS, patience=_PUT_PATIENCE_SECONDS)
             count += chunk.cells
         return count
@@ -112,8 +112,8 @@ class HBaseViewStore:
 
     def write_document(self, name: str, body: bytes) -> None:
         # from whatever is there: what a server that hung does hours later finds something else, and changes nothing
-        def write(link: Link) -> None:
-            while not self._swap(link, name, self._document(link, name), body):
+        def write(connection: Connection) -> None:
+            while not self._swap(connection, name, self._document(connection, name), body):
                 pass
 
         self._pool.call(write, within=_WORK_SECONDS, patience=_PATIENCE_SECONDS)
@@ -121,14 +121,14 @@ class HBaseViewStore:
     def swap_document(self, name: str, expected: bytes | None, body: bytes) -> bool:
         sent = False
 
-        def swap(link: Link) -> bool:
+        def swap(connection: Connection) -> bool:
             nonlocal sent
             if sent:  # and nobody knows what became of it
-                now = self._document(link, name)
+                now = self._document(connection, name)
                 if now != expected:
                     return now == body
             sent = True
-            return self._swap(link, name, expected, body)
+            return self._swap(connection, name, expected, body)
 
         return self._pool.call(swap, within=_WORK_SECONDS, patience=_PATIENCE_SECONDS)
 
@@ -147,18 +147,20 @@ class HBaseViewStore:
     def _remove(self, table: bytes, rows: Iterator[bytes], *, families: Sequence[bytes]) -> int:
         count = 0
         while some := list(islice(rows, _ROWS_AT_ONCE)):
-            remove = partial(Link.remove, table=table, rows=some, families=families)
+            remove = partial(Connection.remove, table=table, rows=some, families=families)
             self._pool.call(remove, within=_WORK_SECONDS, patience=_PATIENCE_SECONDS)
             count += len(some)
         return count
 
-    def _document(self, link: Link, name: str) -> bytes | None:
-        found = link.rows(self._tables.meta, [name.encode()], families=_NUMBERS)
+    def _document(self, connection: Connection, name: str) -> bytes | None:
+        found = connection.rows(self._tables.meta, [name.encode()], families=_NUMBERS)
         return layout.body_of(found[0][1]) if found else None
 
-    def _swap(self, link: Link, name: str, expected: bytes | None, body: bytes) -> bool:
+    def _swap(self, connection: Connection, name: str, expected: bytes | None, body: bytes) -> bool:
         before = None if expected is None else layout.stored(expected)
-        return link.swap(self._tables.meta, name.encode(), layout.BODY, expected=before, value=layout.stored(body))
+        return connection.swap(
+            self._tables.meta, name.encode(), layout.BODY, expected=before, value=layout.stored(body)
+        )
 
     def _rows(
         self, table: bytes, keys: Iterable[bytes], *, families: Sequence[bytes], before: int | None = None
@@ -166,7 +168,7 @@ class HBaseViewStore:
         """Those of the rows that exist: one round trip, unless there are hundreds."""
         remaining = iter(keys)
         while some := list(islice(remaining, _ROWS_AT_ONCE)):
-            rows = partial(Link.rows, table=table, keys=some, families=families, before=before)
+            rows = partial(Connection.rows, table=table, keys=some, families=families, before=before)
             yield from self._pool.call(rows, within=_READ_SECONDS)
 
     def _walk(
@@ -184,7 +186,7 @@ class HBaseViewStore:
         most = _FIRST_PAGE
         while True:
             page = Page(start, stop, most, families, before, only)
-            rows = self._pool.call(partial(Link.page, table=table, page=page), within=within)
+            rows = self._pool.call(partial(Connection.page, table=table, page=page), within=within)
             yield from rows
             if len(rows) < most:
                 return

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from tallymark.cells import SHARDS
 from tallymark.errors import IncompatibleStore
 from tallymark.store import View
-from tallymark.store.hbase.connection import Link
+from tallymark.store.hbase.connection import Connection
 from tallymark.store.hbase.layout import FAMILIES, VERSIONS
 
 __all__ = ["LAYOUT", "Tables", "verify"]
@@ -31,10 +31,10 @@ class Tables(NamedTuple):
         return self.batch if view is View.BATCH else self.speed
 
 
-def verify(link: Link, tables: Tables) -> None:
+def verify(connection: Connection, tables: Tables) -> None:
     """Raises IncompatibleStore when a table is missing, or was made with other settings."""
     for kind, table in zip(Tables._fields, tables, strict=True):
-        found = _families(link, table)
+        found = _families(connection, table)
         wanted = dict.fromkeys(FAMILIES[kind], VERSIONS[kind])
         if found is None:
             raise IncompatibleStore(f"HBase has no table {table.decode()}; {_remedy(kind, table)}")
@@ -45,9 +45,9 @@ def verify(link: Link, tables: Tables) -> None:
             )
 
 
-def _families(link: Link, table: bytes) -> dict[bytes, int] | None:
+def _families(connection: Connection, table: bytes) -> dict[bytes, int] | None:
     try:
-        return link.families(table)
+        return connection.families(table)
     except IncompatibleStore:
         return None
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tallymark.errors import Unavailable
-from tallymark.store.lock import PAUSE, taking_turn
+from tallymark.store.lock import PAUSE, locking
 from tallymark.store.sqlite import SqliteViewStore
 
 
@@ -19,16 +19,16 @@ def store(tmp_path: Path) -> SqliteViewStore:
     return SqliteViewStore(tmp_path / "views.sqlite")
 
 
-def test_turns_never_overlap_and_all_come(store: SqliteViewStore) -> None:
+def test_locks_never_overlap_and_all_come(store: SqliteViewStore) -> None:
     inside: list[str] = []
     met: list[str] = []
 
     def work(name: str) -> None:
         for _ in range(3):
-            with taking_turn(store, "dig") as turn:
+            with locking(store, "dig") as lock:
                 met.extend(inside)
                 inside.append(name)
-                turn.confirm()
+                lock.confirm()
                 time.sleep(0.02)
                 inside.remove(name)
             time.sleep(2 * PAUSE.total_seconds())
@@ -41,22 +41,22 @@ def test_turns_never_overlap_and_all_come(store: SqliteViewStore) -> None:
     assert met == []
 
 
-def test_whoever_waits_in_vain_says_who_has_the_turn(store: SqliteViewStore) -> None:
-    said = r"the turn of dig: another dig runs: process \d+"
+def test_whoever_waits_in_vain_says_who_has_the_lock(store: SqliteViewStore) -> None:
+    said = r"the lock of dig: another dig runs: process \d+"
     soon = timedelta(milliseconds=300)
-    with taking_turn(store, "dig"), pytest.raises(Unavailable, match=said), taking_turn(store, "dig", patience=soon):
+    with locking(store, "dig"), pytest.raises(Unavailable, match=said), locking(store, "dig", patience=soon):
         pass
 
 
 def test_a_wait_can_be_ended(store: SqliteViewStore) -> None:
     stop = threading.Event()
     stop.set()
-    with taking_turn(store, "dig"), pytest.raises(Unavailable), taking_turn(store, "dig", stop=stop):
+    with locking(store, "dig"), pytest.raises(Unavailable), locking(store, "dig", stop=stop):
         pass
 
 
-def test_a_turn_is_given_back_when_the_work_fails(store: SqliteViewStore) -> None:
-    with pytest.raises(ZeroDivisionError), taking_turn(store, "dig"):
+def test_a_lock_is_given_back_when_the_work_fails(store: SqliteViewStore) -> None:
+    with pytest.raises(ZeroDivisionError), locking(store, "dig"):
         raise ZeroDivisionError
-    with taking_turn(store, "dig", patience=timedelta()):
+    with locking(store, "dig", patience=timedelta()):
         pass
