@@ -11,7 +11,7 @@ from batch.shard import ShardCount
 from tallymark.buckets import Grain, instant, minute_of
 from tallymark.documents.attempts import Check
 from tallymark.documents.publication import Publication
-from tallymark.raw.table import RawVersion
+from tallymark.raw import RawVersion
 from tallymark.store import ViewStore
 
 __all__ = ["check"]

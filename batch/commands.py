@@ -49,7 +49,7 @@ def recompute(
     from batch.distribute import by_size, on_spark, serially
     from batch.session import session
     from batch.show import progress, show_recount, show_recount_json
-    from tallymark.raw.table import RawTable
+    from tallymark.raw import RawTable
     from tallymark.store.open import open_store
 
     days = frozenset(map(_day, again or ()))

@@ -7,23 +7,20 @@ wherever the copies lie. Sums are exact: values are added as 128-bit integers.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 
 from tallymark.buckets import Bucket, Grain
 from tallymark.cells import Cell, shard_of
-from tallymark.raw.errors import explaining
-from tallymark.raw.s3 import S3, is_s3
-from tallymark.raw.table import RawFile
+from tallymark.raw import RawFile, scanning
 from tallymark.sketch import Sketch
 from tallymark.tally import ZERO, Tally
 
-__all__ = ["Counted", "count", "rows_by_hour", "scan"]
+__all__ = ["Counted", "count", "rows_by_hour"]
 
 _ROW: Final = {
     **dict.fromkeys(("event_id", "type", "video_id", "user_id"), pl.String),
@@ -98,25 +95,14 @@ def count(files: Sequence[str], hours: Sequence[int]) -> Counted:
 def _read(files: Sequence[str], hours: Sequence[int]) -> pl.DataFrame:
     start_ms, end_ms = min(hours) * _MINUTE_MS, (max(hours) + 60) * _MINUTE_MS
     minute = pl.col("occurred_at") // _MINUTE_MS
-    rows = (
-        scan(files)
-        .filter(pl.col("occurred_at").is_between(start_ms, end_ms, closed="left"))  # skips row groups
-        .with_columns(minute=minute, hour=minute - minute % 60)
-        .filter(pl.col("hour").is_in(hours))
-        .select(pl.col(name).cast(as_type) for name, as_type in _ROW.items())
-    )
-    with explaining(_table_of(files)):
-        return rows.collect()
-
-
-def scan(files: Sequence[str], **options: Any) -> pl.LazyFrame:
-    """The rows of at least one file, read when they are collected (under `storage_errors.explaining`)."""
-    storage = S3.of(os.environ).for_polars() if is_s3(files[0]) else None
-    return pl.scan_parquet(list(files), hive_partitioning=False, glob=False, storage_options=storage, **options)
-
-
-def _table_of(files: Sequence[str]) -> str:
-    return files[0].partition("/day=")[0]
+    with scanning(files) as rows:
+        return (
+            rows.filter(pl.col("occurred_at").is_between(start_ms, end_ms, closed="left"))  # skips row groups
+            .with_columns(minute=minute, hour=minute - minute % 60)
+            .filter(pl.col("hour").is_in(hours))
+            .select(pl.col(name).cast(as_type) for name, as_type in _ROW.items())
+            .collect()
+        )
 
 
 def rows_by_hour(files: Sequence[RawFile]) -> Counter[tuple[int, int]]:
@@ -143,9 +129,8 @@ def rows_by_hour(files: Sequence[RawFile]) -> Counter[tuple[int, int]]:
 def _rows_of(uris: list[str]) -> pl.DataFrame:
     """(file, hour start, rows)."""
     hour = pl.col("occurred_at") // (60 * _MINUTE_MS) * 60
-    rows = scan(uris, include_file_paths="uri").group_by("uri", hour).len()
-    with explaining(_table_of(uris)):
-        return rows.collect()
+    with scanning(uris, include_file_paths="uri") as rows:
+        return rows.group_by("uri", hour).len().collect()
 
 
 def _groups(files: Sequence[RawFile]) -> Iterator[list[RawFile]]:

@@ -26,7 +26,7 @@ from tallymark.cells import SHARDS
 from tallymark.documents.attempts import AttemptRecord, Days, hours_of
 from tallymark.documents.progress import Progress
 from tallymark.documents.publication import Publication
-from tallymark.raw.table import RawFile, RawVersion
+from tallymark.raw import RawFile, RawVersion
 from tallymark.store import ViewStore
 
 __all__ = ["DayTask", "HourTask", "Plan", "ShardTask", "make_plan", "provable_until"]

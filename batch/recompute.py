@@ -31,7 +31,7 @@ from tallymark.documents import attempts
 from tallymark.documents.attempts import AttemptRecord, State
 from tallymark.documents.publication import Publication
 from tallymark.errors import ChecksFailed, PublicationConflict
-from tallymark.raw.table import RawTable
+from tallymark.raw import RawTable
 from tallymark.store import ViewStore
 from tallymark.store.lease import holding
 

@@ -24,7 +24,7 @@ from tallymark.documents.attempts import AttemptRecord, State
 from tallymark.documents.progress import ARCHIVE, Progress, read_progress
 from tallymark.documents.publication import Publication
 from tallymark.errors import NothingToRecount
-from tallymark.raw.table import RawTable, RawVersion
+from tallymark.raw import RawTable, RawVersion
 from tallymark.store import ViewStore
 
 __all__ = ["Begun", "begin"]

@@ -16,31 +16,20 @@ from msgspec.structs import astuple
 from stream.log import Record
 from tallymark.errors import MalformedEvent
 from tallymark.event import decode
+from tallymark.raw.schema import EVENT, ROW
 
 __all__ = ["DECODED", "EVENTS", "SPARK_EVENTS", "decode_columns", "decode_events", "decode_records"]
 
 DECODED: Final = pa.schema(
     [
-        # the event's fields; all null where the record is not an event
-        ("event_id", pa.string()),
-        ("type", pa.string()),
-        ("video_id", pa.string()),
-        ("occurred_at", pa.int64()),
-        ("value", pa.int64()),
-        ("user_id", pa.string()),
-        ("producer_id", pa.string()),
-        ("seq", pa.int64()),
-        # where the log keeps it
-        ("appended_at", pa.int64()),
-        ("log_partition", pa.int32()),
-        ("log_offset", pa.int64()),
+        *ROW,  # the event's fields, all null where the record is not an event, and where the log keeps it
         # why it is not an event, and its bytes; all null where it is one
         ("reason", pa.string()),
         ("field", pa.string()),
         ("record", pa.binary()),
     ]
 )
-_EVENT_FIELDS: Final = 8
+_EVENT_FIELDS: Final = len(EVENT)
 EVENTS: Final = pa.schema(list(DECODED)[:6])  # what is counted of an event
 SPARK_EVENTS: Final = "event_id string, type string, video_id string, occurred_at bigint, value bigint, user_id string"
 _NOT_AN_EVENT: Final = (None,) * _EVENT_FIELDS

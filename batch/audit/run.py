@@ -23,7 +23,7 @@ from tallymark.documents.audit_record import AuditRecord, Expected
 from tallymark.documents.audits import Last
 from tallymark.documents.evidence import Evidence
 from tallymark.errors import NothingToRecount
-from tallymark.raw.table import RawTable, RawVersion
+from tallymark.raw import RawTable, RawVersion
 from tallymark.settings import Settings
 from tallymark.store import ViewStore
 

@@ -22,7 +22,7 @@ from tallymark.buckets import Grain, minute_of
 from tallymark.cells import SHARDS
 from tallymark.documents import attempts, late, publication
 from tallymark.errors import NothingToRecount
-from tallymark.raw.upkeep import Partition, RawUpkeep
+from tallymark.raw import Partition, RawTable
 from tallymark.settings import Settings
 from tallymark.store import View, ViewStore
 from tallymark.store.lease import holding
@@ -78,7 +78,7 @@ def maintain(
     meanwhile, Unavailable when the archive does not let go of the lock.
     """
     began = time.perf_counter()
-    upkeep = RawUpkeep(settings.raw_uri)
+    upkeep = RawTable(settings.raw_uri)
     with holding(store, "maintain", now=now):
         kept = what_is_kept(store, most=settings.keep_versions, keep=settings.keep)
         say(f"forgetting {len(kept.forgotten)} versions")
@@ -123,14 +123,14 @@ def _remove_speed(store: ViewStore, kept: Kept) -> int:
     return sum(store.remove(View.SPEED, shard, Grain.MINUTE, before=before) for shard in range(SHARDS))
 
 
-def _crowded(upkeep: RawUpkeep) -> list[Partition]:
+def _crowded(upkeep: RawTable) -> list[Partition]:
     try:
         return upkeep.crowded()
     except NothingToRecount:
         return []
 
 
-def _compact(store: ViewStore, upkeep: RawUpkeep, crowded: Sequence[Partition]) -> int:
+def _compact(store: ViewStore, upkeep: RawTable, crowded: Sequence[Partition]) -> int:
     """A partition is one commit: what is done stays done. Returns the files that there are then."""
     files = 0
     waiting = list(crowded)
@@ -144,7 +144,7 @@ def _compact(store: ViewStore, upkeep: RawUpkeep, crowded: Sequence[Partition]) 
     return files
 
 
-def _delete(upkeep: RawUpkeep, *, age: timedelta, dry_run: bool) -> int:
+def _delete(upkeep: RawTable, *, age: timedelta, dry_run: bool) -> int:
     try:
         return upkeep.delete_old(age, dry_run=dry_run)
     except NothingToRecount:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import chain, repeat
@@ -19,14 +20,14 @@ import msgspec
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
-from stream.archive.files import WRITTEN, RawFile, Written, writing
+from stream.archive.files import WRITTEN, Written, writing
 from stream.checkpoint import Checkpoint, resume_or_begin
 from stream.log import EventLog, Positions
 from stream.log.spark_source import undecoded_stream
 from tallymark.documents.progress import ARCHIVE, read_progress
 from tallymark.errors import RawRefused, TallymarkError, Unavailable
 from tallymark.logs import labelled
-from tallymark.raw.commits import RawCommits
+from tallymark.raw import RawTable
 from tallymark.settings import Settings
 from tallymark.store import ViewStore
 from tallymark.store.lease import Lease
@@ -82,8 +83,8 @@ class Archive:
         self._settings = settings
         self._behind = False
         self._stop = stop or threading.Event()
-        self._commits = RawCommits(
-            settings.raw_uri, store, application=f"archive-{number}", lateness=settings.lateness, lease=lease
+        self._commits = RawTable(settings.raw_uri).appending(
+            store, application=f"archive-{number}", lateness=settings.lateness, lease=lease
         )
         try:
             self._commits.open()
@@ -115,8 +116,10 @@ class Archive:
             return
         write = writing(self._settings, late_before_ms=self._commits.sealable_before_ms)
         rows = records.coalesce(self._tasks(records)).mapInArrow(write, WRITTEN).collect()
-        files = _files([msgspec.json.decode(row.report, type=Written) for row in rows])
-        self._commits.add(files, micro_batch)
+        written = [msgspec.json.decode(row.report, type=Written) for row in rows]
+        _raise_troubles(written)
+        files = [file for task in written for file in task.files]
+        self._commits.add(files, micro_batch, late=_late(written))
 
     def _tasks(self, records: DataFrame) -> int:
         """While it keeps up, half of the cores: the rest are for the speed layer, whose readers wait."""
@@ -124,12 +127,20 @@ class Archive:
         return cores if self._behind else max(1, cores // 2)
 
 
-def _files(reports: Sequence[Written]) -> list[RawFile]:
-    """All files that the tasks wrote. Raises what one of them ran into."""
-    for report in reports:
-        if report.error is not None:
-            raise (Unavailable if report.retriable else RawRefused)(report.error)
-    return [file for report in reports for file in report.files]
+def _raise_troubles(written: Sequence[Written]) -> None:
+    """What one of the tasks ran into."""
+    for task in written:
+        if task.error is not None:
+            raise (Unavailable if task.retriable else RawRefused)(task.error)
+
+
+def _late(written: Sequence[Written]) -> dict[int, Counter[str]]:
+    """Late rows of all tasks, by shard and hour."""
+    late: dict[int, Counter[str]] = {}
+    for task in written:
+        for shard, hours in task.late.items():
+            late.setdefault(shard, Counter()).update(hours)
+    return late
 
 
 def _pauses() -> Iterator[float]:

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-import time
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -21,18 +19,21 @@ import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.transaction import AddAction
 
-from stream.archive.files import RAW, RawFile
 from tallymark.documents.late import note_late
 from tallymark.raw.errors import explaining
 from tallymark.raw.s3 import S3, is_s3
+from tallymark.raw.schema import PARTITIONS, RAW, RawFile, day_name
 from tallymark.store import ViewStore
 from tallymark.store.lease import Lease
 from tallymark.store.lock import RAW_COMMIT, locking
 
-__all__ = ["RawCommits"]
+__all__ = ["LateRows", "RawCommits"]
 
 _HOUR_MS: Final = 3_600_000
-_PARTITIONS: Final = ["day", "shard"]
+
+
+LateRows = Mapping[int, Mapping[str, int]]
+"""Shard → hour start in epoch minutes, as text → rows."""
 
 
 class RawCommits:
@@ -71,8 +72,9 @@ class RawCommits:
         """No publication that does not contain the next commit can have an exact_until after this instant."""
         return (self._newest_ms - self._lateness_ms) // _HOUR_MS * _HOUR_MS
 
-    def add(self, files: Sequence[RawFile], micro_batch: int) -> None:
-        """Commit `files`, which need not be any; nothing when the micro-batch is committed by now.
+    def add(self, files: Sequence[RawFile], micro_batch: int, *, late: LateRows | None = None) -> None:
+        """Commit `files`, which need not be any; nothing when the micro-batch is committed by now. `late`: how many of
+        their rows belong before `sealable_before_ms`, which is told before they are committed: never too late.
 
         Raises LeaseHeld when another archive has taken over, Unavailable when the lock is not to be had.
         """
@@ -80,7 +82,8 @@ class RawCommits:
             table = self.open()
             if self._is_in(table, micro_batch):
                 return
-            self._note_late(files, table.version() + 1)
+            if late:
+                note_late(self._store, table.version() + 1, late)
             for lease in filter(None, (self._lease, lock)):
                 lease.confirm()
             with explaining(self._uri):
@@ -88,23 +91,14 @@ class RawCommits:
                     [_add_action(file) for file in files],
                     mode="append",
                     schema=RAW,
-                    partition_by=_PARTITIONS,
+                    partition_by=[*PARTITIONS],
                     commit_properties=CommitProperties(app_transactions=[Transaction(self._application, micro_batch)]),
                 )
-        self._newest_ms = max(self._newest_ms, *(file.occurred[1] for file in files), 0)
+        self._newest_ms = max(self._newest_ms, *(file.last_ms for file in files), 0)
 
     def _is_in(self, table: DeltaTable, micro_batch: int) -> bool:
         done = table.transaction_version(self._application)
         return done is not None and done >= micro_batch
-
-    def _note_late(self, files: Sequence[RawFile], version: int) -> None:
-        """Say how many rows of which (shard, hour) come late, before they are committed: never too late to be told."""
-        late: dict[int, Counter[str]] = defaultdict(Counter)
-        for file in files:
-            late[file.shard].update(file.late)
-        rows = {shard: dict(hours) for shard, hours in late.items() if hours}
-        if rows:
-            note_late(self._store, version, rows)
 
 
 def _create(uri: str) -> DeltaTable:
@@ -112,7 +106,7 @@ def _create(uri: str) -> DeltaTable:
     if options is None:
         Path(uri).mkdir(parents=True, exist_ok=True)
     return DeltaTable.create(
-        uri, schema=RAW, mode="ignore", partition_by=_PARTITIONS, name="raw", storage_options=options
+        uri, schema=RAW, mode="ignore", partition_by=[*PARTITIONS], name="raw", storage_options=options
     )
 
 
@@ -125,13 +119,16 @@ def _newest_occurred(table: DeltaTable) -> int:
 
 
 def _add_action(file: RawFile) -> AddAction:
-    first, last = file.occurred
-    stats = {"numRecords": file.rows, "minValues": {"occurred_at": first}, "maxValues": {"occurred_at": last}}
+    stats = {
+        "numRecords": file.rows,
+        "minValues": {"occurred_at": file.first_ms},
+        "maxValues": {"occurred_at": file.last_ms},
+    }
     return AddAction(
         path=file.path,
         size=file.size,
-        partition_values={"day": file.day, "shard": str(file.shard)},
-        modification_time=time.time_ns() // 1_000_000,
+        partition_values=dict(zip(PARTITIONS, (day_name(file.day), str(file.shard)), strict=True)),
+        modification_time=file.written_ms,
         data_change=True,
         stats=json.dumps(stats | {"nullCount": {}}),
     )

@@ -1,48 +1,47 @@
-"""The raw table as a recount sees it: one pinned version and its files, known from the table's log alone.
+"""The raw table: every event that the log ever took, a Delta table in a folder or on S3.
 
-In the batch layer only this module and `tallymark.raw.upkeep` import deltalake. Access to `s3://` is by the usual AWS_*
-variables.
+    write     rows become files, which no reader sees yet         (`write`, in the executors)
+    appending the archive makes them part of the table, a micro-batch a commit  (`commits`)
+    pin       one version and its files, known from the table's log alone
+    compact   many small files become few; `delete_old`: those that no version names any more are deleted
+
+Compaction sorts a day and shard by occurred_at, as the archive's own files are; the table's log calls it no change of
+data. Whoever reads goes on with the files of the version that was pinned, which stay until they are deleted.
 """
 
 from __future__ import annotations
 
+import math
 import os
-from datetime import date
-from typing import TYPE_CHECKING, NamedTuple
+from collections import defaultdict
+from contextlib import suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tallymark.errors import IncompatibleStore, NothingToRecount
 from tallymark.raw.errors import explaining
 from tallymark.raw.s3 import S3, is_s3
+from tallymark.raw.schema import RawFile, day_start
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from deltalake import DeltaTable
 
-__all__ = ["RawFile", "RawTable", "RawVersion", "open_table"]
+    from tallymark.raw.commits import RawCommits
+    from tallymark.store import ViewStore
+    from tallymark.store.lease import Lease
 
-_EPOCH_DAY = date(1970, 1, 1).toordinal()
-_DAY = 1440
-_MINUTE_MS = 60_000
+__all__ = ["Partition", "RawTable", "RawVersion"]
+
 _TOLD = ("path", "partition.day", "partition.shard", "num_records", "min.occurred_at", "max.occurred_at")
 _WRITTEN = "modification_time"
-
-
-class RawFile(NamedTuple):
-    """A file of one day and shard. `day`: its start in epoch minutes; `first`, `last`: minutes of its outer rows.
-
-    `written_ms`: when the file was made, by the clock of who made it; 0 when that is not told.
-    """
-
-    uri: str
-    day: int
-    shard: int
-    rows: int
-    first: int
-    last: int
-    written_ms: int = 0
-
-    def overlaps(self, hour: int) -> bool:
-        """Whether the file may hold rows of the hour that starts at epoch minute `hour`."""
-        return self.first < hour + 60 and self.last >= hour
+_SMALL: Final = 32_000_000  # bytes
+_CROWD: Final = 4  # small files in a partition, from which on it is worth the work
+_LARGEST: Final = 1_000_000_000  # bytes: a partition is sorted in memory. Where more comes a day, files are not small
+_TARGET: Final = 128_000_000
+_HOUR: Final = timedelta(hours=1)
+# no micro-batch takes so long between writing its files and committing them: older files without a commit are lost ones
+_ABANDONED: Final = timedelta(hours=24)
 
 
 class RawVersion(NamedTuple):
@@ -53,11 +52,37 @@ class RawVersion(NamedTuple):
     newest_ms: int | None
 
 
+class Partition(NamedTuple):
+    """A day (yyyy-MM-dd) and shard, with its files and their bytes."""
+
+    day: str
+    shard: int
+    files: int
+    size: int
+
+
 class RawTable:
-    """The Delta table at `uri`, a folder or `s3://bucket/path`."""
+    """The Delta table at `uri`, a folder or `s3://bucket/path`; access to S3 is by the usual AWS_* variables.
+
+    All methods raise RawRefused or RawUnavailable when the storage does not do its part.
+    """
 
     def __init__(self, uri: str) -> None:
         self.uri = uri.rstrip("/")
+
+    def write(self, rows: pa.Table) -> list[RawFile]:
+        """Files with `rows` (`schema.ROW`), a day and shard each, that no commit names yet."""
+        from tallymark.raw.write import write_files
+
+        return write_files(self.uri, rows)
+
+    def appending(
+        self, store: ViewStore, *, application: str, lateness: timedelta, lease: Lease | None = None
+    ) -> RawCommits:
+        """Commits of `application`, one life of the archive's checkpoint. The table is made when it does not exist."""
+        from tallymark.raw.commits import RawCommits
+
+        return RawCommits(self.uri, store, application=application, lateness=lateness, lease=lease)
 
     def pin(self) -> RawVersion:
         """The newest version: later commits and compaction do not touch the files that it names.
@@ -65,7 +90,7 @@ class RawTable:
         Raises NothingToRecount when there is no table, IncompatibleStore when its log does not tell what is in a file,
         RawRefused or RawUnavailable when the storage does not give it.
         """
-        table = open_table(self.uri)
+        table = self.open()
         actions = table.get_add_actions(flatten=True)
         known = set(actions.schema.names)
         told = {name: actions.column(name).to_pylist() for name in (*_TOLD, _WRITTEN) if name in known}
@@ -78,30 +103,82 @@ class RawTable:
                 f"archive wrote there; write those rows again with statistics, or take the files out of the table"
             )
         files = (
-            RawFile(f"{self.uri}/{path}", _start_of(day), int(shard), rows, first // _MINUTE_MS, last // _MINUTE_MS, at)
+            RawFile(f"{self.uri}/{path}", day_start(day), int(shard), rows, first, last, at)
             for path, day, shard, rows, first, last, at in zip(
                 *(told[name] for name in (*_TOLD, _WRITTEN)), strict=True
             )
         )
         return RawVersion(table.version(), tuple(sorted(files)), max(told["max.occurred_at"]))
 
+    def open(self) -> DeltaTable:
+        """As it is now. Raises NothingToRecount when there is none."""
+        # here, since workers that only read files load this module too
+        from deltalake import DeltaTable
+        from deltalake.exceptions import TableNotFoundError
 
-def open_table(uri: str) -> DeltaTable:
-    """The table as it is now. Raises NothingToRecount when there is none, RawRefused or RawUnavailable."""
-    # here, since workers that only read files load this module too
-    from deltalake import DeltaTable
-    from deltalake.exceptions import TableNotFoundError
+        options = S3.of(os.environ).for_delta() if is_s3(self.uri) else None
+        try:
+            with explaining(self.uri):
+                return DeltaTable(self.uri, storage_options=options)
+        except TableNotFoundError:
+            raise NothingToRecount(
+                f"there are no raw events in {self.uri} yet: start `tallymark up`, send events, wait for the archive "
+                f"to commit them (setting archive_trigger) and recompute again"
+            ) from None
 
-    options = S3.of(os.environ).for_delta() if is_s3(uri) else None
-    try:
-        with explaining(uri):
-            return DeltaTable(uri, storage_options=options)
-    except TableNotFoundError:
-        raise NothingToRecount(
-            f"there are no raw events in {uri} yet: start `tallymark up`, send events, wait for the archive "
-            f"to commit them (setting archive_trigger) and recompute again"
-        ) from None
+    def crowded(self) -> list[Partition]:
+        """The partitions with many small files, the most crowded first."""
+        actions = self.open().get_add_actions(flatten=True)
+        columns = ("partition.day", "partition.shard", "size_bytes")
+        if not set(columns) <= set(actions.schema.names):
+            return []
+        sizes: dict[tuple[str, int], list[int]] = defaultdict(list)
+        for day, shard, size in zip(*(actions.column(name).to_pylist() for name in columns), strict=True):
+            sizes[day, int(shard)].append(size)
+        found = [
+            Partition(day, shard, len(each), sum(each))
+            for (day, shard), each in sizes.items()
+            if sum(size < _SMALL for size in each) >= _CROWD and sum(each) <= _LARGEST
+        ]
+        return sorted(found, key=lambda partition: (-partition.files, partition))
+
+    def compact(self, partition: Partition) -> int:
+        """Make few, sorted files of the partition's, in one commit; returns how many there are then.
+
+        The caller holds the lock of commits (`tallymark.store.lock`). Raises NothingToRecount when there is no table.
+        """
+        from deltalake import WriterProperties
+
+        with explaining(self.uri):
+            done = self.open().optimize.z_order(
+                ["occurred_at"],  # of one column, this is a sort
+                partition_filters=[("day", "=", partition.day), ("shard", "=", str(partition.shard))],
+                target_size=_TARGET,
+                writer_properties=WriterProperties(compression="ZSTD"),
+            )
+        return int(done["numFilesAdded"])
+
+    def delete_old(self, age: timedelta, *, dry_run: bool) -> int:
+        """Delete files that have been out of the table for `age`, and those older than a day that no commit ever named.
+
+        Returns how many. Makes no commit, so it needs no lock.
+        """
+        table = self.open()
+        hours = math.ceil(age / _HOUR)
+        with explaining(self.uri):
+            old = table.vacuum(
+                retention_hours=hours, dry_run=True, enforce_retention_duration=False, full=hours * _HOUR >= _ABANDONED
+            )
+            return len(old) if dry_run else _delete(table, old)
 
 
-def _start_of(day: str) -> int:
-    return (date.fromisoformat(day).toordinal() - _EPOCH_DAY) * _DAY
+def _delete(table: DeltaTable, paths: list[str]) -> int:
+    from deltalake.fs import DeltaStorageHandler
+
+    files = DeltaStorageHandler.from_table(table._table)
+    deleted = 0
+    for path in paths:
+        with suppress(FileNotFoundError):  # the table's log names what it once had, also when it is gone
+            files.delete_file(path)
+            deleted += 1
+    return deleted

@@ -26,7 +26,7 @@ from stream.decoding import decode_records
 from stream.log import open_log
 from stream.progress import has_passed
 from stream.run import SPARK_OPTIONS, finished_by
-from tallymark.raw.table import RawTable
+from tallymark.raw import RawTable
 from tallymark.settings import Settings
 from tallymark.spark.session import start_spark
 from tallymark.store.open import open_store

@@ -24,7 +24,7 @@ from tallymark.buckets import Grain
 from tallymark.cells import Cell
 from tallymark.documents.progress import Progress
 from tallymark.documents.publication import publish_epoch
-from tallymark.raw.table import RawTable
+from tallymark.raw import RawTable
 from tallymark.settings import Settings
 from tallymark.store import Stamp, View, ViewStore
 from tallymark.store.open import open_store

@@ -28,7 +28,7 @@ import psutil
 
 from tallymark.documents.progress import Progress
 from tallymark.event import Event
-from tallymark.raw.table import RawTable, RawVersion
+from tallymark.raw import RawTable, RawVersion
 from tallymark.settings import Settings
 from tallymark.store.open import open_store
 from tests.bench.phases import deadline, say

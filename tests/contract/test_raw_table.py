@@ -19,7 +19,7 @@ from tallymark.buckets import Grain, instant
 from tallymark.documents.progress import Progress
 from tallymark.errors import LeaseHeld, NothingToRecount, RawRefused
 from tallymark.event import Event
-from tallymark.raw.table import RawTable, open_table
+from tallymark.raw import RawTable
 from tallymark.settings import Settings
 from tallymark.store.lease import LENGTH, holding
 from tallymark.store.sqlite import SqliteViewStore
@@ -80,7 +80,7 @@ def test_anybody_can_ask_a_version_in_sql(table: Settings, store: SqliteViewStor
     made.add(written(table, [event(n) for n in range(3)]), 0)
     counted = pinned(table).number
     made.add(written(table, [event(n, HOUR + 60) for n in range(3, 10)], first_offset=3), 1)
-    delta = open_table(table.raw_uri)
+    delta = RawTable(table.raw_uri).open()
     delta.load_as_version(counted)
     raw = delta.to_pyarrow_dataset()  # DuckDB finds it by its name
     asked = f"SELECT count(DISTINCT event_id), min(occurred_at) FROM raw WHERE occurred_at >= {HOUR * 60_000}"

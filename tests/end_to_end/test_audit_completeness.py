@@ -13,13 +13,13 @@ import pytest
 from fastapi.testclient import TestClient
 
 from serving.app import create_app
-from stream.archive.files import write_files
+from stream.archive.files import events_among
 from stream.decoding import decode_records
 from stream.log import Record
 from tallymark.client.producer import TallymarkClient
 from tallymark.documents.progress import ARCHIVE, Progress
 from tallymark.event import Event, encode
-from tallymark.raw.place import raw_place
+from tallymark.raw import RawTable
 from tallymark.settings import Settings
 from tallymark.store.open import open_store
 from tests.support.gateways import gateway_process, logged
@@ -42,7 +42,7 @@ def archive(
     ]
     table = pa.Table.from_batches([decode_records(records, max_ahead_ms=FAR)])
     with closing(open_store(settings)) as store:
-        commits(settings, store).add(write_files(raw_place(settings.raw_uri), table, late_before_ms=0), number)
+        commits(settings, store).add(RawTable(settings.raw_uri).write(events_among(table)), number)
         store.write_document(ARCHIVE, Progress(positions={0: 1}, included_until=until).to_json())
 
 

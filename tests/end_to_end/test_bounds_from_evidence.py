@@ -29,7 +29,7 @@ from tallymark.client.questions import Function, Question
 from tallymark.client.wire import Answer
 from tallymark.documents.progress import Progress
 from tallymark.documents.publication import publish_epoch
-from tallymark.raw.table import RawTable
+from tallymark.raw import RawTable
 from tallymark.settings import Settings
 from tallymark.store.sqlite import SqliteViewStore
 from tests.support.raw_writer import RawRow, RawWriter

@@ -16,8 +16,8 @@ import pytest
 from tallymark.buckets import Grain, instant
 from tallymark.documents.progress import ARCHIVE, read_progress
 from tallymark.event import Event
+from tallymark.raw import RawTable
 from tallymark.raw.s3 import S3
-from tallymark.raw.table import RawTable
 from tallymark.settings import Settings
 from tallymark.store.open import open_store
 from tests.support import oracle

@@ -25,7 +25,7 @@ _SUICIDE = """
 import os, signal, sys
 from pathlib import Path
 from batch.distribute import serially
-from tallymark.raw.table import RawTable
+from tallymark.raw import RawTable
 from batch.recompute import recompute
 from tests.support.recounts import LATENESS
 from tallymark.store.sqlite import SqliteViewStore

@@ -8,13 +8,12 @@ from datetime import timedelta
 import pyarrow as pa
 
 from batch.count import count
-from stream.archive.files import RawFile, write_files
+from stream.archive.files import events_among
 from stream.decoding import decode_records
 from stream.log import Record
 from tallymark.event import Event, encode
+from tallymark.raw import RawFile, RawTable, RawVersion
 from tallymark.raw.commits import RawCommits
-from tallymark.raw.place import raw_place
-from tallymark.raw.table import RawTable, RawVersion
 from tallymark.settings import Settings
 from tallymark.store import ViewStore
 from tallymark.store.lease import Lease
@@ -32,7 +31,7 @@ def written(settings: Settings, events: Sequence[Event], *, first_offset: int = 
     """Files that no commit names yet."""
     records = [Record(0, first_offset + n, event.occurred_at, encode(event)) for n, event in enumerate(events)]
     table = pa.Table.from_batches([decode_records(records, max_ahead_ms=FAR)])
-    return write_files(raw_place(settings.raw_uri), table, late_before_ms=0)
+    return RawTable(settings.raw_uri).write(events_among(table))
 
 
 def rows_in(version: RawVersion, *, hours: Sequence[int]) -> int:

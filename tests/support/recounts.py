@@ -17,7 +17,7 @@ from tallymark.documents import publication
 from tallymark.documents.progress import Progress
 from tallymark.documents.publication import Publication
 from tallymark.event import Event
-from tallymark.raw.table import RawTable, RawVersion
+from tallymark.raw import RawTable, RawVersion
 from tallymark.store import View, ViewStore
 from tallymark.store.sqlite import SqliteViewStore
 from tallymark.tally import Tally

@@ -18,8 +18,8 @@ from tallymark.cells import SHARDS, CellKey
 from tallymark.documents import publication
 from tallymark.documents.progress import read_progress
 from tallymark.event import Event, encode
+from tallymark.raw import RawTable
 from tallymark.raw.s3 import S3, is_s3
-from tallymark.raw.table import RawTable
 from tallymark.settings import Settings
 from tallymark.store import View
 from tallymark.store.open import open_store

@@ -13,7 +13,7 @@ from batch.count import Counted, count, rows_by_hour
 from tallymark.buckets import Bucket, Grain
 from tallymark.cells import CellKey, shard_of
 from tallymark.event import Event
-from tallymark.raw.table import RawFile
+from tallymark.raw import RawFile
 from tallymark.sketch import Sketch
 from tallymark.tally import ZERO, Tally
 from tests.support import oracle
@@ -43,7 +43,9 @@ def raw_files(folder: Path | str, *commits: list[RawRow]) -> list[RawFile]:
             pq.write_table(table.drop_columns(["day", "shard"]), uri)
             first, *_, last = [*table["occurred_at"].to_pylist()] * 2
             minutes = first // 60_000, last // 60_000
-            files.append(RawFile(uri, Grain.DAY.floor(minutes[0]), shard, table.num_rows, *minutes))
+            files.append(
+                RawFile(uri, Grain.DAY.floor(minutes[0]), shard, table.num_rows, *(at * 60_000 for at in minutes))
+            )
     return files
 
 
@@ -151,4 +153,4 @@ def test_a_file_of_one_hour_is_not_opened_to_count_its_rows(tmp_path: Path) -> N
 def test_rows_outside_their_files_day_are_nobodys(tmp_path: Path) -> None:
     (file,) = raw_files(tmp_path, in_log_order(event("a"), event("b", NOON + 61)))
     assert not rows_by_hour([file._replace(day=file.day - 1440)])
-    assert not rows_by_hour([file._replace(day=file.day - 1440, last=file.first)])
+    assert not rows_by_hour([file._replace(day=file.day - 1440, last_ms=file.first_ms)])

@@ -27,7 +27,8 @@ STORED = {
     b'"exact_until":"2026-01-31T12:00:00Z","pairs":{"2026-01-31":{"3":[10,11]}}}',
     "audited": b'{"number":4,"version":17,"until":29497680,"checked_ms":1769860800000}',
     "evidence/current": b'{"made_at":"2026-01-31T12:00:00Z","hours":30,"needed":24,"confidence":0.95,"types":{}}',
-    "coverage/current": b'{"checked_until":"2026-01-31T12:00:00Z","holes":[[29497680,29497740,3]],"silent":[],"share":[]}',
+    "coverage/current": b'{"checked_until":"2026-01-31T12:00:00Z","holes":[[29497680,29497740,3]],"silent":[],'
+    b'"share":[]}',
     "canary/main": b'{"name":"main","at":"2026-01-31T12:00:00Z","part":null,"trouble":null,"sent":40,"missing":0,'
     b'"lost":0,"duplicated":0,"latency_ms":500,"freshness_ms":300,"exact_until":null}',
 }

@@ -10,7 +10,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
-from msgspec.structs import replace
 
 from batch.count import rows_by_hour
 from batch.distribute import serially
@@ -23,8 +22,7 @@ from tallymark.documents import publication
 from tallymark.documents.progress import Progress
 from tallymark.errors import LeaseHeld
 from tallymark.event import Event
-from tallymark.raw.table import RawTable
-from tallymark.raw.upkeep import RawUpkeep
+from tallymark.raw import RawTable
 from tallymark.settings import Settings
 from tallymark.store import Stamp, View
 from tallymark.store.lease import holding
@@ -102,7 +100,7 @@ def test_an_archive_that_commits_meanwhile_loses_nothing_and_knows_the_number_of
         while not done.is_set() and added < 20:
             late = [Event(event_id=f"late-{added}", type="view", video_id="v", occurred_at=(MIDNIGHT - 600) * 60_000)]
             files = written(settings, late, first_offset=10_000 + added)
-            archive.add([replace(file, late={str(MIDNIGHT - 600): 1}) for file in files], 100 + added)
+            archive.add(files, 100 + added, late={file.shard: {str(MIDNIGHT - 600): 1} for file in files})
             added += 1
 
     thread = threading.Thread(target=go_on)
@@ -136,7 +134,7 @@ def test_files_that_no_commit_named_yet_stay(settings: Settings, store: SqliteVi
     fill(settings, store)
     waiting = written(settings, many_events(20, seed=9), first_offset=5_000)
     maintain(store, settings)
-    RawUpkeep(settings.raw_uri).delete_old(timedelta(hours=30), dry_run=False)
+    RawTable(settings.raw_uri).delete_old(timedelta(hours=30), dry_run=False)
     commits(settings, store).add(waiting, 50)
     assert sum(rows_by_hour(pinned(settings).files).values()) == sum(file.rows for file in pinned(settings).files)
 

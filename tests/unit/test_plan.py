@@ -19,7 +19,7 @@ from tallymark.documents.attempts import as_pairs, attempt, hours_of
 from tallymark.documents.progress import Progress
 from tallymark.errors import IncompatibleStore, NothingToRecount
 from tallymark.event import Event
-from tallymark.raw.table import RawFile, RawTable
+from tallymark.raw import RawFile, RawTable
 from tests.support.raw_writer import RawRow
 from tests.support.recounts import MIDNIGHT, Crash, World, crashing_after
 from tests.support.strategies import instants, quick
@@ -183,7 +183,10 @@ def test_slices_are_bounded_and_hold_every_hour_once(days: list[list[int]], most
     for number, rows in enumerate(days):
         start = MIDNIGHT + number * 1440
         hours = [HourTask(start + 60 * hour, count, False) for hour, count in enumerate(rows)]
-        files = [RawFile(f"{hour.start}", start, 0, hour.rows, hour.start, hour.start + 59) for hour in hours]
+        files = [
+            RawFile(f"{hour.start}", start, 0, hour.rows, hour.start * 60_000, (hour.start + 59) * 60_000)
+            for hour in hours
+        ]
         tasks.append(DayTask(start, hours, files, {start + 1380: 7} if len(rows) < 24 else {}))
     found = list(slices(ShardTask(1, 0, tasks), most_rows=most))
     assert [hour for part in found for hour in part.hours] == [hour for task in tasks for hour in task.hours]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
 from tallymark.errors import LeaseHeld, RawRefused, RawUnavailable, TallymarkError
+from tallymark.raw import ROW, RawTable
 from tallymark.raw.errors import explained, explaining
-from tallymark.raw.place import raw_place
 from tallymark.raw.s3 import FORWARDED, S3
 
 URI = "s3://bucket/raw"
@@ -138,4 +139,4 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     folder = tmp_path / "file"
     folder.touch()
     with pytest.raises(RawRefused, match=f"the folder of the raw table {folder} cannot be written"):
-        raw_place(str(folder)).put("day=2026-02-01/shard=0/a.parquet", memoryview(b"rows"))
+        RawTable(str(folder)).write(pa.Table.from_pylist([{"video_id": "v", "occurred_at": 0}], schema=pa.schema(ROW)))

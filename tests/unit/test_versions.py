@@ -21,7 +21,7 @@ from tallymark.documents import publication
 from tallymark.documents.attempts import State, attempt
 from tallymark.errors import ChecksFailed, LeaseHeld, PublicationConflict, UnknownVersion
 from tallymark.event import Event
-from tallymark.raw.table import RawVersion
+from tallymark.raw import RawVersion
 from tests.support.raw_writer import RawRow
 from tests.support.recounts import MIDNIGHT, Crash, World, crashing_after
 

@@ -28,7 +28,7 @@ import polars as pl
 from batch.audit.comparison.raw_rows import judged
 from tallymark.buckets import Grain, minute_of
 from tallymark.documents.evidence import AGES, Evidence, Growth
-from tallymark.raw.table import RawFile
+from tallymark.raw import RawFile
 
 __all__ = ["CONFIDENCE", "HOURS_NEEDED", "Shown", "conformal", "gather"]
 

@@ -10,7 +10,7 @@ from batch.audit.bounds.evidence import Shown, gather
 from tallymark.documents import attempts, publication
 from tallymark.documents.evidence import Evidence, renew_evidence
 from tallymark.documents.publication import Publication
-from tallymark.raw.table import RawVersion
+from tallymark.raw import RawVersion
 from tallymark.store import ViewStore
 
 __all__ = ["in_words", "renew"]

@@ -20,7 +20,7 @@ from batch.audit.comparison.raw_rows import judged
 from tallymark.buckets import Grain
 from tallymark.cells import shard_of
 from tallymark.documents.audit_record import Causes, Difference, HourCell
-from tallymark.raw.table import RawFile
+from tallymark.raw import RawFile
 
 __all__ = ["LAGS", "Explained", "Pair", "attribute", "explain"]
 

@@ -13,9 +13,7 @@ from typing import Final
 
 import polars as pl
 
-from batch.count import scan
-from tallymark.raw.errors import explaining
-from tallymark.raw.table import RawFile
+from tallymark.raw import RawFile, scanning
 
 __all__ = ["judged"]
 
@@ -61,8 +59,8 @@ def judged(files: Sequence[RawFile], day: int, *, shards: Collection[int], laten
 
 def _newest_before(files: Sequence[RawFile]) -> pl.DataFrame:
     """For each place in the log: the newest occurred_at of the rows before it."""
-    with explaining(_table_of(files)):
-        rows = scan([file.uri for file in files]).select(*_LOG_ORDER, "occurred_at").collect()
+    with scanning([file.uri for file in files]) as stored:
+        rows = stored.select(*_LOG_ORDER, "occurred_at").collect()
     ordered = rows.sort(_LOG_ORDER).with_columns(newest=pl.col("occurred_at").cum_max().shift(1))
     return ordered.select(*_LOG_ORDER, "newest")
 
@@ -71,14 +69,9 @@ def _rows(files: Sequence[RawFile]) -> Iterable[pl.DataFrame]:
     minute = pl.col("occurred_at") // _MINUTE_MS
     for shard in {file.shard for file in files}:
         uris = [file.uri for file in files if file.shard == shard]
-        with explaining(_table_of(files)):
+        with scanning(uris) as rows:
             yield (
-                scan(uris)
-                .select("event_id", "video_id", "type", "occurred_at", *_LOG_ORDER)
+                rows.select("event_id", "video_id", "type", "occurred_at", *_LOG_ORDER)
                 .with_columns(minute=minute, hour=minute - minute % 60, shard=pl.lit(shard))
                 .collect()
             )
-
-
-def _table_of(files: Sequence[RawFile]) -> str:
-    return files[0].uri.partition("/day=")[0]

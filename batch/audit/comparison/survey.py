@@ -17,7 +17,7 @@ from tallymark.buckets import Grain, instant
 from tallymark.cells import SHARDS
 from tallymark.documents.audit_record import Causes, Difference, Figures, HourFigures, TypeFigures
 from tallymark.documents.publication import Publication
-from tallymark.raw.table import RawFile
+from tallymark.raw import RawFile
 from tallymark.store import View, ViewStore
 
 __all__ = ["Survey", "survey", "versions_table"]

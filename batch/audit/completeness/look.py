@@ -30,7 +30,7 @@ from tallymark.documents.audit_record import Completeness, Gap, Unheard
 from tallymark.documents.coverage import Hole, Known, Share, Silence, read_state, renew_known, swap_state
 from tallymark.documents.progress import ARCHIVE, read_progress
 from tallymark.errors import NothingToRecount
-from tallymark.raw.table import RawFile, RawTable
+from tallymark.raw import RawFile, RawTable
 from tallymark.store import ViewStore
 
 if TYPE_CHECKING:

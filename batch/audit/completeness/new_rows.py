@@ -14,9 +14,7 @@ from typing import Final
 
 import polars as pl
 
-from batch.count import scan
-from tallymark.raw.errors import explaining
-from tallymark.raw.table import RawFile
+from tallymark.raw import RawFile, scanning
 
 __all__ = ["new_rows"]
 
@@ -40,16 +38,12 @@ def new_rows(
         inside = [file for file in fresh if file.first < end and file.last >= start]
         if not inside:  # of an hour in parts
             continue
-        rows = (
-            scan([file.uri for file in inside])
-            .filter(
+        with scanning([file.uri for file in inside]) as rows:
+            taken = rows.filter(
                 pl.col("occurred_at").is_between(start * _MINUTE_MS, end * _MINUTE_MS, closed="left"),
                 pl.col("appended_at").is_between(since_ms, until_ms, closed="left"),
             )
-            .select(_COLUMNS)
-        )
-        with explaining(inside[0].uri.partition("/day=")[0]):
-            yield rows.collect()
+            yield taken.select(_COLUMNS).collect()
 
 
 def _portions(files: Sequence[RawFile], most_rows: int) -> Iterator[tuple[int, int]]:
