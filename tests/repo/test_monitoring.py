@@ -22,11 +22,13 @@ from stream.gateway.app import create_app as create_gateway
 from stream.log.sqlite.log import SqliteLog
 from stream.metrics import QueryMetrics
 from tallymark.cli.textfile import with_metrics
+from tallymark.documents import audits
 from tallymark.documents.canary import CanaryRound
 from tallymark.documents.coverage import DOCUMENT, Known, Share
 from tallymark.settings import Settings
 from tallymark.store.sqlite import SqliteViewStore
 from tests.support import both_views as views
+from tests.support.audit_records import an_audit
 
 MONITORING = Path(__file__).parents[2] / "infra" / "monitoring"
 DOCS = MONITORING.parents[1] / "docs"
@@ -52,7 +54,7 @@ def metrics(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     streams = CollectorRegistry()
     QueryMetrics(streams)
     record(CanaryRound(name="x", at=datetime.now(UTC), latency_ms=1, freshness_ms=1), Memory(), settings)
-    store.write_document("audits/00000001", an_audit())
+    audits.keep(store, an_audit(version=1))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TALLYMARK_METRICS", str(settings.metrics_folder))
         with_metrics("recompute", lambda: {"pairs": 1})()
@@ -65,19 +67,6 @@ def metrics(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     log.close()
     names = {name for text in texts for name in re.findall(r"^(?:# TYPE )?(tallymark_\w+)", text, re.MULTILINE)}
     return names | {f"{name}_bucket" for name in names} | {"up"}
-
-
-def an_audit() -> bytes:
-    """As much of its document as the API reads."""
-    at = views.NOW.isoformat()
-    numbers = dict.fromkeys(("number", "version", "epoch", "hours", "empty", "budget"), 1)
-    figures = dict.fromkeys(("batch", "speed", "under", "over"), 0)
-    causes = dict.fromkeys(("late", "duplicates", "lost", "unexplained"), 0)
-    words = dict.fromkeys(("verdict", "bounds", "report"), "")
-    times = dict.fromkeys(("finished_at", "start", "until"), at)
-    return json.dumps(
-        numbers | words | times | {"not_compared": [], "by_hour": [], "figures": figures, "causes": causes}
-    ).encode()
 
 
 def text_of(app: Any) -> str:
