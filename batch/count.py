@@ -1,4 +1,4 @@
-"""The counting kernel: raw files in, minute and hour cells out. A plain function; whoever calls it brings the files.
+"""The counting kernel: raw files in, minute and hour cells out (ADR 19). A plain function: its caller brings the files.
 
 A shard holds all events of its videos, and an hour all copies of an event that are the same one (`event.identity`): so
 any set of hours of one shard is counted without looking at anything else. Of copies, the first in the log counts,

@@ -1,4 +1,7 @@
-"""Who runs the shards: this process, one after the other, or Spark, a task each. No shuffle: a shard needs no other."""
+"""Who runs the shards: this process, one after the other, or Spark, a task each. No shuffle: a shard needs no other.
+
+ADR 28 says why.
+"""
 
 from __future__ import annotations
 

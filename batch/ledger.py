@@ -1,4 +1,4 @@
-"""What was counted, kept as batch cells under ids that no event can have: the ledger of each shard.
+"""What was counted, kept as batch cells under ids that no event can have: the ledger of each shard (ADR 20).
 
 The HOUR cell of a shard's ledger says how many raw rows of that hour were counted, the DAY cell how many of that day.
 Being cells, they carry the attempt's number as version: so what the published version counted is a read at that

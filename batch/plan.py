@@ -93,7 +93,7 @@ class Plan:
 
 
 def provable_until(progress: Progress, newest_ms: int, lateness: timedelta) -> datetime:
-    """Up to where hours can be sealed: both the archive and event time are `lateness` past their end.
+    """Up to where hours can be sealed: both the archive and event time are `lateness` past their end (ADR 16).
 
     The archive includes all until 12:31:10, the newest event is of 12:03, lateness is 2 min: 12:00.
     """

@@ -1,4 +1,4 @@
-"""The recount, in seven steps: pin, plan, begin, count, roll up, check, publish.
+"""The recount, in seven steps: pin, plan, begin, count, roll up, check, publish (ADR 21).
 
     raw table ──pin──▶ a raw version, and exact_until
                          │ plan: which (hour, shard) pairs are dirty      (the table's log against the ledger)

@@ -1,7 +1,7 @@
 """What all DAGs have in common: whose they are, how often and how long they try, and who is told when they fail.
 
-DAGs run `tallymark …` commands in a process of its own environment, and import nothing of it. RUN_TALLYMARK is how the
-command is called; by default `tallymark`, from the PATH.
+DAGs run `tallymark …` commands in a process of its own environment, and import nothing of it (ADR 40). RUN_TALLYMARK is
+how the command is called; by default `tallymark`, from the PATH.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Airflow's own `standalone` also starts servers that listen on every address; so its parts are started one by one: API
 server, scheduler and DAG processor, over an SQLite file, as for one machine it is enough. They live in the virtual
-environment that `make airflow` makes, and run `tallymark` in this one (docs/adr/0040).
+environment that `make airflow` makes, and run `tallymark` in this one (ADR 40).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Records of the log as columns: the one rule of `tallymark.event.decode`, applied to many records at once.
+"""Records of the log as columns: the one rule of `tallymark.event.decode`, applied to many records at once (ADR 4).
 
 Runs inside Spark's Python workers, for both logs. A record that is not an event keeps its bytes and says why, so that
 the archive can put it among the dead letters.

@@ -1,4 +1,4 @@
-"""The stream process: archive and speed in one Spark session, restartable at any moment.
+"""The stream process: archive and speed in one Spark session, restartable at any moment (ADR 25).
 
 Reads the log twice (each layer with its own checkpoint), and keeps both layers' progress current, twice a second.
 """

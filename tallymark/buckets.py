@@ -124,7 +124,7 @@ class TimeRange(NamedTuple):
         return TimeRange(self.start, middle), TimeRange(middle, self.end)
 
     def split(self, grains: Iterable[Grain]) -> list[Span]:
-        """The fewest buckets of `grains` that tile the range exactly, as runs in order of time.
+        """The fewest buckets of `grains` that tile the range exactly, as runs in order of time (ADR 5).
 
         Ten years from 2016-02-03T04:05 are at most seven runs: minutes, hours, days, months, days, hours, minutes.
         Coarse buckets are unions of whole finer ones, so taking the coarsest that fits is optimal.

@@ -1,4 +1,4 @@
-"""Cells and their row keys: (video, type, bucket) → tally, laid out so that any range is a handful of rows.
+"""Cells and their row keys: (video, type, bucket) → tally, laid out so that any range is a handful of rows (ADR 7).
 
 A row holds the adjacent buckets of one grain, each at its offset: a minute row spans an hour (60 cells), an hour row a
 day, a day row a month, a month row a year. The row key is
@@ -58,7 +58,7 @@ class Cell(NamedTuple):
 
 
 class CellSpan(NamedTuple):
-    """Adjacent cells of one video and type: what a reader asks a view for."""
+    """Adjacent cells of one video and type: what a reader asks a view for (ADR 8)."""
 
     video_id: str
     type: str

@@ -1,7 +1,7 @@
 """The event and its wire format: JSON with exactly the field names of `Event`.
 
-The rule for what is an event is written once, in `decode`. The gateway calls it at the door, and the Spark jobs call
-it on every record of the log, so that no two layers can disagree about a record.
+The rule for what is an event is written once, in `decode` (ADR 4). The gateway calls it at the door, and the Spark jobs
+call it on every record of the log, so that no two layers can disagree about a record.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def decode_array(raw: bytes, *, latest_ms: int = LATEST_MS) -> list[Event] | Non
 
 
 def identity(event: Event) -> tuple[str, str, int]:
-    """What makes two events the same one: (event_id, video_id, hour since the epoch). The first in the log counts."""
+    """What makes two events the same one: (event_id, video_id, hour since the epoch). The first copy counts (ADR 3)."""
     return event.event_id, event.video_id, event.occurred_at // HOUR_MS
 
 

@@ -1,4 +1,4 @@
-"""What a process tells those who run it: lines on standard error, each with the ids of what it was at.
+"""What a process tells those who run it: lines on standard error, each with the ids of what it was at (ADR 43).
 
 A line of a request carries `request_id`, which its answer has as X-Request-ID; one of a micro-batch `layer` and
 `micro_batch`. Who writes a line need not know: `labelled` puts ids on all that is told within it.

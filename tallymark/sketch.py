@@ -1,4 +1,4 @@
-"""Unique users, approximately: an Apache DataSketches HyperLogLog with lg_k 12.
+"""Unique users, approximately: an Apache DataSketches HyperLogLog with lg_k 12 (ADR 6).
 
 Its bytes are interchangeable with Spark's `hll_sketch_agg(user_id, 12)`. The relative standard error is about
 1.04 / sqrt(2^12) = 1.6 % (Flajolet et al. 2007); up to 384 users the sketch keeps a coupon for each of them and is all

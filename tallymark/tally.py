@@ -1,4 +1,4 @@
-"""The count, written once: what one bucket holds, and how two of them add up.
+"""The count, written once (ADR 2): what one bucket holds, and how two of them add up.
 
 Tallies are a commutative monoid: `ZERO` is the identity and `+` is associative and commutative, exact in everything
 but the sketch. So partial counts may be merged in any order and grouping: by Spark's executors, by the recount's

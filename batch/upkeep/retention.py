@@ -1,4 +1,4 @@
-"""What may still be needed, and what `maintain` may therefore remove.
+"""What may still be needed, and what `maintain` may therefore remove (ADR 38).
 
 A reader at version v (now, by `as_of`, or after a rollback) takes minutes from v's exact_until on from the speed view,
 and late rows of raw commits that v did not count from `pending/`. A recount on top of v lists all attempts after v. So

@@ -1,4 +1,4 @@
-"""Kafka, HBase and an S3 server on one machine: `tallymark infra up` (docs/adr/0029).
+"""Kafka, HBase and an S3 server on one machine: `tallymark infra up` (ADR 29).
 
     commands ─▶ cluster ─┬─▶ config, addresses    what is to run, and where it listens
                          ├─▶ servers: kafka, hbase, s3proxy    each a `Server`: files, command, probe

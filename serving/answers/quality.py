@@ -1,4 +1,7 @@
-"""How true an answer is, known before any cell is read: which part is exact, how fresh the rest is, what is lacking."""
+"""How true an answer is, known before any cell is read: which part is exact, how fresh the rest is, what is lacking.
+
+ADR 22 says why.
+"""
 
 from __future__ import annotations
 

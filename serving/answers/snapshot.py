@@ -1,4 +1,4 @@
-"""What one request sees of the store: the publication, read once, and the cells that it allows.
+"""What one request sees of the store: the publication, read once, and the cells that it allows (ADR 1, ADR 44).
 
 The order of the reads is the consistency: first the publication and how far the layers are, then cells, which hold at
 least what was promised by then. In which order the first two are read does not matter: what an epoch has told of is in

@@ -1,6 +1,6 @@
 """The executors' half of the archive: records become Parquet files; the driver then commits them all at once.
 
-What no event could be made of is buried among the dead letters on the way.
+What no event could be made of is buried among the dead letters on the way. ADR 18 says why executors write.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class EventLog(Protocol):
     """All methods raise LogUnavailable when the log does not answer. Instances may be shared by threads."""
 
     def append(self, records: Sequence[tuple[str, bytes]]) -> None:
-        """Append (key, value) records, all or none durable when it returns; copies of a key meet in one partition.
+        """Append (key, value) records, all or none durable when it returns; a key has one partition (ADR 13).
 
         When it raises, the caller does not know: it may send again, since counting removes duplicates.
         """

@@ -1,4 +1,4 @@
-"""A year of real events, late as real ones are: all flights that left New York City in 2013.
+"""A year of real events, late as real ones are: all flights that left New York City in 2013 (ADR 26).
 
 A departure is a `view` of its destination, by the plane, with the distance in miles as its value. It occurred when it
 was scheduled and is delivered when the plane left, so it comes as late as the plane; 8,255 flights never left and are

@@ -7,7 +7,7 @@ and what comes behind it in the other partitions seems late.
 
 Worked example: an hour is caught up, and partition 1 was added after 30 minutes. At the start, partition 0 is read at
 minute 0 and partition 1 at minute 30; half-way, at minutes 30 and 45. They are never more than 30 minutes apart, so
-with a watermark that stays 30 minutes further behind, nothing is late that was not late when it came.
+with a watermark that stays 30 minutes further behind, nothing is late that was not late when it came (ADR 37).
 """
 
 from __future__ import annotations

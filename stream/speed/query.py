@@ -1,4 +1,4 @@
-"""The speed layer: the stream, counted per minute within a second or so, approximately.
+"""The speed layer: the stream, counted per minute within a second or so, approximately (ADR 14).
 
 Its error is one by design, and the audit measures it: events that come later than the watermark are not counted. A
 copy of an event that was counted is either remembered, or as late as that; only a copy that names another occurred_at
@@ -60,8 +60,8 @@ def tallies(events: DataFrame, *, by: list[Column]) -> DataFrame:
 def countable(events: DataFrame) -> DataFrame:
     """What is counted of `stream.decoding.EVENTS`: `at` (start of its step), `identity` (64 bits), and what is tallied.
 
-    The identity (event_id, video_id, hour; see `tallymark.event.identity`) is hashed, which halves the state that
-    deduplication keeps; with 10^7 ids in it, two different events share a hash once in about 10^5 runs. The recount
+    The identity (event_id, video_id, hour; see `tallymark.event.identity`) is hashed (ADR 15), which halves the state
+    of deduplication; with 10^7 ids in it, two different events share a hash once in about 10^5 runs. The recount
     compares ids in full.
     """
     return events.select(

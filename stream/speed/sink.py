@@ -1,4 +1,7 @@
-"""The speed layer's sink: Spark's executors put absolute totals into the view store, none pass through the driver."""
+"""The speed layer's sink: Spark's executors put absolute totals into the view store, none pass through the driver.
+
+ADR 12 says why.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`tallymark` itself: a group of commands that are imported when they are called, not when they are listed."""
+"""`tallymark` itself: a group of commands that are imported when they are called, not when they are listed (ADR 24)."""
 
 from __future__ import annotations
 

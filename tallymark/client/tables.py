@@ -1,4 +1,4 @@
-"""Answers as tables: a row each, a column for each field, in Arrow or pandas.
+"""Answers as tables: a row each, a column for each field, in Arrow or pandas (ADR 41).
 
 A struct inside becomes columns of its own (`users`, `users_lower`, `users_upper`), what an answer lacks a list of its
 codes. Numbers that are not known are null in Arrow and NA in pandas, never zero.

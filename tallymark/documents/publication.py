@@ -1,4 +1,4 @@
-"""What readers see: one small document, moved by compare-and-set.
+"""What readers see: one small document, moved by compare-and-set (ADR 10).
 
 Everything that makes the lambda consistent hangs on `Publication`: a reader reads it once per request, takes the
 range before `exact_until` from the batch view at `version`, and the rest from the speed view at `epoch`. A recount

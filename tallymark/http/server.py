@@ -1,4 +1,4 @@
-"""How the gateway and the API are served: by uvicorn, until they are asked to end."""
+"""How the gateway and the API are served: by uvicorn, until they are asked to end (ADR 23)."""
 
 from __future__ import annotations
 

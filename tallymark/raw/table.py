@@ -1,4 +1,4 @@
-"""The raw table: every event that the log ever took, a Delta table in a folder or on S3.
+"""The raw table: every event that the log ever took, a Delta table in a folder or on S3 (ADR 17).
 
     write     rows become files, which no reader sees yet         (`write`, in the executors)
     appending the archive makes them part of the table, a micro-batch a commit  (`commits`)

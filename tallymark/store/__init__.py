@@ -24,7 +24,7 @@ class View(StrEnum):
 
 
 class Attempt(NamedTuple):
-    """Version of a batch cell: the number of the recount that wrote it, ≥ 1."""
+    """Version of a batch cell: the number of the recount that wrote it, ≥ 1 (ADR 9)."""
 
     number: int
 

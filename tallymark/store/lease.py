@@ -1,4 +1,4 @@
-"""A lease: at most one process does a kind of work at a time, and whoever comes second can say who does it.
+"""A lease: at most one process does a kind of work at a time, and whoever comes second can say who does it (ADR 35).
 
 The lease is a document of the view store, moved by compare-and-set and renewed while the work goes on. It cannot stop
 a process that sleeps for longer than its lease and then goes on. So work that must not meet another's confirms the

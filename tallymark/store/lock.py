@@ -1,4 +1,4 @@
-"""Locks: short pieces of work that must not meet, in processes that all go on running.
+"""Locks: short pieces of work that must not meet, in processes that all go on running (ADR 38).
 
 A lock is a lease that is given back at once, so whoever comes second waits instead of giving up.
 Where one is taken again and again, leave a pause of more than `PAUSE` between two, or others starve.

@@ -1,4 +1,4 @@
-"""The embedded ViewStore: one SQLite file in WAL mode, read and written by many processes at once.
+"""The embedded ViewStore: one SQLite file in WAL mode, read and written by many processes at once (ADR 11).
 
 The table has the columns of the HBase layout: row key, offset in the row, version. A batch cell keeps all versions
 (attempts); a speed cell keeps one value per epoch, the one of the highest micro-batch.

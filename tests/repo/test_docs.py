@@ -19,14 +19,12 @@ from tallymark.store.sqlite import SqliteViewStore
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
-RECORDS = sorted((DOCS / "adr").glob("[0-9]*.md"))
 CODE = [path for folder in ("tallymark", "stream", "batch", "serving") for path in (ROOT / folder).rglob("*.py")]
 GLOSSARY = """event, type, value, occurred_at, appended_at, log, raw, dead letter, view, shard, grain, bucket, tally,
 sketch, cell, span, version, attempt, epoch, micro-batch, publication, exact_until, stitch, seal, dirty, late, lateness,
 watermark, recompute, rollback, audit, sequence, hole, roster, coverage, evidence"""
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-each_record = pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.stem)
 
 
 def anchors(page: Path) -> set[str]:
@@ -118,19 +116,3 @@ def test_every_word_of_the_glossary_is_explained_once_and_used() -> None:
     assert sorted(explained) == sorted(GLOSSARY.replace("\n", " ").split(", "))
     written = "\n".join(path.read_text() for path in CODE).lower().replace("-", " ").replace("_", " ")
     assert not [word for word in explained if word.replace("-", " ").replace("_", " ") not in written]
-
-
-def test_the_index_of_decisions_is_complete() -> None:
-    index = re.findall(r"^\| \[(\d{4})\]\((.+?)\) \| (.+) \|$", (DOCS / "adr" / "README.md").read_text(), re.MULTILINE)
-    assert [number for number, _, _ in index] == [f"{n:04d}" for n in range(1, len(RECORDS) + 1)]
-    assert [name for _, name, _ in index] == [record.name for record in RECORDS]
-    for (number, _, title), record in zip(index, RECORDS, strict=True):
-        assert record.read_text().startswith(f"# {int(number)}. {title}\n")
-
-
-@each_record
-def test_every_decision_has_its_parts_and_is_short(record: Path) -> None:
-    text = record.read_text()
-    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Context", "Decision", "Consequences", "Alternatives"]
-    assert len(text.splitlines()) <= 45
-    assert all(int(number) <= len(RECORDS) for number in re.findall(r"\brecord (\d+)\b", text))

@@ -1,4 +1,4 @@
-"""Bounds from evidence: what past reads would have seen, against what is exact by now.
+"""Bounds from evidence: what past reads would have seen, against what is exact by now (ADR 39).
 
 Reads of the past are made up, with random videos, ends and lengths, and answered from the raw events as readers would
 have seen them at that instant: before the boundary of the version that was published then, what had been archived; from

@@ -10,7 +10,7 @@
     `look`       lets answers know (`coverage/current`), and says what the last audit did not know
 
 A hole counts when it has stood for the lateness: until then what it lacks may be on its way. One that late events fill
-is gone at the next look.
+is gone at the next look (ADR 42).
 """
 
 from __future__ import annotations

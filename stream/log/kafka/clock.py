@@ -1,4 +1,7 @@
-"""The brokers' clock: a record that is appended to a topic of its own comes back with the instant of its append."""
+"""The brokers' clock: a record that is appended to a topic of its own comes back with the instant of its append.
+
+ADR 32 says why.
+"""
 
 from __future__ import annotations
 

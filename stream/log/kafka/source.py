@@ -1,4 +1,4 @@
-"""How Spark reads Kafka: by its own connector, whose records are then decoded as those of every log."""
+"""How Spark reads Kafka: by its own connector, whose records are then decoded as those of every log (ADR 31)."""
 
 from __future__ import annotations
 

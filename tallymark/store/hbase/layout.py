@@ -1,7 +1,7 @@
 """How cells lie in HBase: what a column, a timestamp and a value mean. Pure: bytes in, bytes out, no server.
 
 Rows are those of `tallymark.cells`. Numbers are in the column family `c`, the sketches of users, a thousand times as
-long, under the same names in `u`: HBase keeps families in files of their own, and who asks for a count reads only one.
+long, under the same names in `u`: HBase keeps families in files of their own, and a count reads only one (ADR 36).
 
     table   column                                         timestamp        versions kept
     batch   c, u: offset (1 byte)                          attempt          64
@@ -10,8 +10,8 @@ long, under the same names in `u`: HBase keeps families in files of their own, a
 
 The first byte of a number says whether a sketch was put with it: one of an older version may lie under it.
 
-So HBase itself keeps the promises of the port: an attempt is read by its timestamp, and of two puts of one epoch the
-later micro-batch wins, whoever comes last. A stored document begins with one byte that is no part of it: to HBase's
+So HBase itself keeps what the port promises (ADR 34): an attempt is read by its timestamp, and of two puts of an epoch
+the later micro-batch wins, whoever comes last. A stored document begins with one byte that is no part of it: to HBase's
 compare-and-set an empty value and a missing one are the same.
 """
 

@@ -1,4 +1,4 @@
-"""Calls to several HBase Thrift servers that outlive the servers' troubles.
+"""Calls to several HBase Thrift servers that outlive the servers' troubles (ADR 33).
 
 A call is a function of a `Connection` that may run twice: all that a view store does is idempotent. It goes to the
 server with the fewest calls under way. A connection that died while it lay idle says nothing of its server, and is
