@@ -1,7 +1,8 @@
-"""Where benchmarks put their figures, and the table that is made of them.
+"""Where benchmarks put their figures, and the page that is made of them.
 
 `record("ingest", {"events_per_second": 61_000})` writes bench-results/ingest.json together with a description of the
-machine; `python -m tests.bench.report > docs/benchmarks.md` makes one page of all results.
+machine. `python -m tests.bench.report` keeps these results in docs/benchmarks.json, where each stays until a newer one
+of its name comes, and makes docs/benchmarks.md of them: the figures of `page`, to be read in a minute.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import quantiles
@@ -18,14 +19,11 @@ from typing import Any, Final
 
 import psutil
 
-__all__ = ["RESULTS", "machine", "percentiles", "record", "render"]
+__all__ = ["KEPT", "PAGE", "RESULTS", "collect", "machine", "percentiles", "record"]
 
 RESULTS: Final = Path("bench-results")
-_INTRODUCTION: Final = """# Benchmarks
-
-Made by `make bench` and `python -m tests.bench.report`; do not edit. Absolute figures hold for the machine they were
-taken on. Ratios beside a peer were taken in the same run and travel better.
-"""
+KEPT: Final = Path("docs/benchmarks.json")
+PAGE: Final = Path("docs/benchmarks.md")
 
 
 def record(name: str, figures: Mapping[str, Any]) -> None:
@@ -61,49 +59,14 @@ def percentiles(values: Sequence[float]) -> dict[str, float]:
     return {f"p{at}": round(cuts[at - 1], 2) for at in (50, 95, 99)}
 
 
-def render(results: Path = RESULTS) -> str:
-    """The page of all results in `results`, by name. Exits with a message when there are none."""
-    found = [json.loads(path.read_text()) for path in sorted(results.glob("*.json"))]
-    if not found:
+def collect(results: Path = RESULTS, kept: Path = KEPT) -> list[dict[str, Any]]:
+    """The newest result of each name, by name: those in `kept` and those in `results`. Exits when there are none."""
+    old = json.loads(kept.read_text()) if kept.is_file() else []
+    new = [json.loads(path.read_text()) for path in results.glob("*.json")]
+    if not old + new:
         sys.exit(f"no results in {results}; run `make bench` first")
-    return "\n".join([_INTRODUCTION, *(line for result in found for line in _section(result))])
-
-
-def _section(result: Mapping[str, Any]) -> Iterator[str]:
-    on = result["machine"]
-    yield f"## {_words(result['name'])}\n"
-    yield (
-        f"{result['taken_at']} on {on['processor']}, {on['cores']} cores, {on['memory_gib']} GiB, {on['system']}, "
-        f"Python {on['python']}.\n"
-    )
-    yield "| figure | value |"
-    yield "|---|---:|"
-    for path, value in _flat(result["figures"]):
-        yield f"| {' · '.join(map(_words, path))} | {_cell(value)} |"
-    yield ""
-
-
-def _flat(figures: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    for name, value in figures.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, (*path, name))
-        else:
-            yield (*path, name), value
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ").replace("|", "\\|")
-
-
-def _cell(value: Any) -> str:
-    """Numbers to four digits, with thin groups of three: 61 234, 0.00123, 1.57."""
-    if isinstance(value, list):
-        return ", ".join(map(_cell, value))
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return str(value).replace("|", "\\|").replace("\n", " ")
-    if isinstance(value, int) or abs(value) >= 1000:
-        return f"{round(value):,}".replace(",", "\u202f")
-    return f"{value:.4g}"
+    by_name = {result["name"]: result for result in sorted(old + new, key=lambda result: str(result["taken_at"]))}
+    return [by_name[name] for name in sorted(by_name)]
 
 
 def _processor() -> str:
@@ -115,4 +78,8 @@ def _processor() -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(render(Path(sys.argv[1]) if len(sys.argv) > 1 else RESULTS))
+    from tests.bench.page import render
+
+    all_results = collect()
+    KEPT.write_text(json.dumps(all_results, indent=2, ensure_ascii=False) + "\n")
+    PAGE.write_text(render(all_results))
