@@ -11,7 +11,7 @@ import typer
 from tallymark.settings import Settings
 
 if TYPE_CHECKING:
-    from tallymark.client.counts import Tallymark
+    from tallymark.client import Counts
 
 __all__ = ["api", "count", "stats"]
 
@@ -36,17 +36,15 @@ def api() -> None:
     Example: `curl 'localhost:8400/v1/count?video_id=ATL&type=view&last=24h'`
     """
     from serving.app import create_app
-    from tallymark.http.server import serve
-    from tallymark.logs import begin_logs
+    from tallymark.http.server import run
     from tallymark.store.open import open_store
 
-    settings = Settings.load(os.environ)
-    begin_logs(settings.logs)
-    store = open_store(settings)
-    try:
-        serve(create_app(settings, store=store), settings.api, setting="TALLYMARK_API")
-    finally:
-        store.close()
+    run(
+        open_store,
+        lambda settings, store: create_app(settings, store=store),
+        at=lambda settings: settings.api,
+        setting="TALLYMARK_API",
+    )
 
 
 def count(
@@ -91,11 +89,11 @@ def stats(
     _print(answer, stats_lines(answer), json=json)
 
 
-def _client() -> Tallymark:
-    from tallymark.client.counts import Tallymark
+def _client() -> Counts:
+    from tallymark.client import Counts
 
     # who waits at a terminal wants to know now
-    return Tallymark.of(Settings.load(os.environ), pauses=())
+    return Counts.of(Settings.load(os.environ), pauses=())
 
 
 def _range(last: str | None, start: str | None) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from serving.audits import Audit, AuditedHour, Audits
+from tallymark.client.audits import Audit, AuditedHour, Audits
 from tallymark.client.questions import Function
 from tallymark.client.wire import Answer, Answers, Coverage, GrainName, Interval, Point, Series, Stats, Versions
 from tallymark.documents.publication import Publication

@@ -13,9 +13,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidato
 
 from serving.audits import MOST
 from serving.examples import QUESTIONS
-from tallymark.client.questions import ID_PATTERN, Function, Question, checked_id, checked_type, moment, range_asked
+from tallymark.client.questions import Function, Question, checked_id, checked_type, moment, range_asked
 from tallymark.client.wire import GrainName
-from tallymark.event import MAX_ID, TYPE_PATTERN
+from tallymark.event import ID_PATTERN, MAX_ID, TYPE_PATTERN
 from tallymark.settings import parse_duration
 
 __all__ = ["MAX_QUESTIONS", "Asked", "AskedAudits", "AskedMany", "AskedOne", "AskedSeries"]

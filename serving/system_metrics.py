@@ -14,7 +14,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from serving.audits import Audit, read_audits
+from serving.audits import read_audits
+from tallymark.client.audits import Audit
 from tallymark.documents import publication
 from tallymark.documents.canary import CanaryRound, read_rounds
 from tallymark.documents.progress import ARCHIVE, SPEED, Progress

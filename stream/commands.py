@@ -43,16 +43,14 @@ def gateway() -> None:
     """
     from stream.gateway.app import create_app
     from stream.log import open_log
-    from tallymark.http.server import serve
-    from tallymark.logs import begin_logs
+    from tallymark.http.server import run
 
-    settings = Settings.load(os.environ)
-    begin_logs(settings.logs)
-    log = open_log(settings)
-    try:
-        serve(create_app(settings, log=log), settings.gateway, setting="TALLYMARK_GATEWAY")
-    finally:
-        log.close()
+    run(
+        open_log,
+        lambda settings, log: create_app(settings, log=log),
+        at=lambda settings: settings.gateway,
+        setting="TALLYMARK_GATEWAY",
+    )
 
 
 def replay(

@@ -19,6 +19,7 @@ from tallymark.errors import MalformedEvent
 __all__ = [
     "A_TIME",
     "EARLIEST_MS",
+    "ID_PATTERN",
     "LATEST_MS",
     "MAX_ID",
     "MAX_VALUE",
@@ -29,19 +30,23 @@ __all__ = [
     "encode",
     "identity",
     "parse_rfc3339",
+    "trouble_with_id",
+    "trouble_with_type",
 ]
 
 MAX_EVENT_ID: Final = 64
 MAX_ID: Final = 128
 MAX_VALUE: Final = 2**40
 A_TIME: Final = "epoch milliseconds or RFC 3339 with a zone, 2026-01-31T12:00:00Z"
+_CONTROLS: Final = r"\x00-\x1f\x7f-\x9f"
+ID_PATTERN: Final = rf"^[^{_CONTROLS}]{{1,{MAX_ID}}}$"
 TYPE_PATTERN: Final = r"[a-z][a-z0-9_]{0,31}"
 EARLIEST_MS: Final = 946_684_800_000  # 2000-01-01T00:00:00Z: the floor of every bucket
 LATEST_MS: Final = 4_102_444_800_000  # 2100-01-01T00:00:00Z: a clock that says more is broken
 HOUR_MS: Final = 3_600_000
 
 _TYPE = re.compile(TYPE_PATTERN)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(rf"[{_CONTROLS}]")
 _AT_FIELD = re.compile(r" - at `\$\.(\w+)")
 _MISSING_FIELD = re.compile(r"missing required field `(\w+)`")
 
@@ -139,13 +144,12 @@ def _decode_carefully(raw: bytes, latest_ms: int) -> Event:
         wire = _wire.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _malformed(error) from None
-    _require_id("event_id", wire.event_id, MAX_EVENT_ID)
-    _require_id("video_id", wire.video_id, MAX_ID)
-    if not _is_type(wire.type):
-        raise MalformedEvent(f"expected {TYPE_PATTERN}, for example view or watched_time", "type")
+    _require("event_id", trouble_with_id(wire.event_id, MAX_EVENT_ID))
+    _require("video_id", trouble_with_id(wire.video_id))
+    _require("type", trouble_with_type(wire.type))
     for field, text in (("user_id", wire.user_id), ("producer_id", wire.producer_id)):
         if text is not None:
-            _require_id(field, text, MAX_ID)
+            _require(field, trouble_with_id(text))
     if not -MAX_VALUE <= wire.value <= MAX_VALUE:
         raise MalformedEvent("expected an integer between -2^40 and 2^40", "value")
     if wire.seq is not None and not 0 <= wire.seq < 2**63:
@@ -167,11 +171,21 @@ def _is_type(text: str) -> bool:
     return _TYPE.fullmatch(text) is not None
 
 
-def _require_id(field: str, text: str, longest: int) -> None:
+def trouble_with_id(text: str, longest: int = MAX_ID) -> str | None:
+    """What is wrong with an id, for its maker to read; None of one that is right."""
     if not 0 < len(text) <= longest:
-        raise MalformedEvent(f"expected 1 to {longest} characters, got {len(text)}", field)
-    if _CONTROL.search(text):
-        raise MalformedEvent("control characters are not allowed", field)
+        return f"expected 1 to {longest} characters, got {len(text)}"
+    return "control characters are not allowed" if _CONTROL.search(text) else None
+
+
+def trouble_with_type(text: str) -> str | None:
+    """The same of a type."""
+    return None if _is_type(text) else f"expected {TYPE_PATTERN}, for example view or watched_time"
+
+
+def _require(field: str, trouble: str | None) -> None:
+    if trouble is not None:
+        raise MalformedEvent(trouble, field)
 
 
 def _instant_ms(given: int | str, latest_ms: int) -> int:

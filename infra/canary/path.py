@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, Final, NamedTuple, Protocol, Self
+from typing import Final, NamedTuple, Protocol, Self
 
 import httpx
 import msgspec
 
+from tallymark.client import Answer, Ask, Counts, Verdict
+from tallymark.client.wire import Code, Problem
 from tallymark.documents.canary import CANARY_TYPE
+from tallymark.errors import TallymarkError
 from tallymark.event import Event, encode
 from tallymark.settings import Settings
 
-__all__ = ["Counted", "Path", "PublicPath", "Trouble", "Window"]
+__all__ = ["Path", "PublicPath", "Trouble", "Window", "count_of", "lacks"]
 
 _ASK_SECONDS: Final = 8.0
 _SEND_SECONDS: Final = 15.0
@@ -37,24 +39,14 @@ class Window(NamedTuple):
     end: int
 
 
-class Counted(msgspec.Struct, frozen=True):
-    """What the API says of a window. `value` is None when it is not known."""
-
-    value: int | None
-    exact: bool
-    freshness_ms: int | None
-    exact_until: datetime | None
-    degraded: list[dict[str, Any]] = []
-
-    @property
-    def lacks(self) -> list[str]:
-        return [
-            str(one.get("detail")) for one in self.degraded if one.get("code") not in {"future", "nothing_published"}
-        ]
+def count_of(answer: Answer) -> int | None:
+    """None of what is not known."""
+    return None if answer.value is None else int(answer.value)
 
 
-class _Answers(msgspec.Struct):
-    answers: list[Counted]
+def lacks(answer: Answer) -> list[str]:
+    """What an answer says that it lacks, but for what a canary expects."""
+    return [lack.detail for lack in answer.degraded if lack.code not in {Code.FUTURE, Code.NOTHING_PUBLISHED}]
 
 
 class Path(Protocol):
@@ -64,7 +56,7 @@ class Path(Protocol):
         """Return when the gateway has made all of them durable."""
         ...
 
-    def ask(self, windows: Sequence[Window]) -> list[Counted]:
+    def ask(self, windows: Sequence[Window]) -> list[Answer]:
         """The counts, in order."""
         ...
 
@@ -74,38 +66,32 @@ class PublicPath:
 
     def __init__(self, settings: Settings) -> None:
         token = min(settings.tokens, default=None)
-        self._gateway, self._api = settings.gateway.url, settings.api.url
-        self._http = httpx.Client(headers={"Authorization": f"Bearer {token}"} if token else {})
+        self._gateway = settings.gateway.url
+        self._http = httpx.Client(headers={"Authorization": f"Bearer {token}"} if token else {}, timeout=_SEND_SECONDS)
+        self._counts = Counts(settings.api.url, token=token, timeout=_ASK_SECONDS)
 
     def send(self, events: Sequence[Event]) -> None:
-        body = b"\n".join(map(encode, events))
-        answer = self._post(
-            "gateway", f"{self._gateway}/v1/events", body, "application/x-ndjson", seconds=_SEND_SECONDS
-        )
-        accepted = answer.json().get("accepted") if answer.status_code in {202, 422} else None
-        if accepted != len(events):
-            raise Trouble("gateway", f"of {len(events)} events it took {accepted or 0}: {answer.text[:_SAID]}")
-
-    def ask(self, windows: Sequence[Window]) -> list[Counted]:
-        questions = [
-            {
-                "video_id": window.video_id,
-                "type": CANARY_TYPE,
-                "function": "count",
-                "start": window.start * 60_000,
-                "end": window.end * 60_000,
-            }
-            for window in windows
-        ]
-        body = msgspec.json.encode({"questions": questions})
-        answer = self._post("api", f"{self._api}/v1/query", body, "application/json", seconds=_ASK_SECONDS)
+        answer = self._post(f"{self._gateway}/v1/events", b"\n".join(map(encode, events)))
         try:
-            return msgspec.json.decode(answer.content, type=_Answers).answers
-        except msgspec.DecodeError as error:
-            raise Trouble("api", f"it answered what no API of this version would: {error}") from error
+            accepted = msgspec.json.decode(answer.content, type=Verdict).accepted
+        except msgspec.DecodeError:
+            accepted = 0
+        if accepted != len(events):
+            raise Trouble("gateway", f"of {len(events)} events it took {accepted}: {answer.text[:_SAID]}")
+
+    def ask(self, windows: Sequence[Window]) -> list[Answer]:
+        questions = [
+            Ask(video_id=each.video_id, type=CANARY_TYPE, start=each.start * 60_000, end=each.end * 60_000)
+            for each in windows
+        ]
+        try:
+            return list(self._counts.query(questions))
+        except TallymarkError as error:
+            raise Trouble("api", str(error)) from error
 
     def close(self) -> None:
         self._http.close()
+        self._counts.close()
 
     def __enter__(self) -> Self:
         return self
@@ -113,22 +99,23 @@ class PublicPath:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _post(self, part: str, url: str, body: bytes, kind: str, *, seconds: float) -> httpx.Response:
+    def _post(self, url: str, body: bytes) -> httpx.Response:
         try:
-            answer = self._http.post(url, content=body, headers={"Content-Type": kind}, timeout=seconds)
+            answer = self._http.post(url, content=body, headers={"Content-Type": "application/x-ndjson"})
         except httpx.TimeoutException as error:
-            raise Trouble(part, f"{url} did not answer within {seconds:.0f} s", unsure=True) from error
+            raise Trouble("gateway", f"{url} did not answer within {_SEND_SECONDS:.0f} s", unsure=True) from error
         except httpx.TransportError as error:
             unsure = not isinstance(error, httpx.ConnectError)
-            raise Trouble(part, f"{url} cannot be reached: {error or type(error).__name__}", unsure=unsure) from error
+            says = f"{url} cannot be reached: {error or type(error).__name__}"
+            raise Trouble("gateway", says, unsure=unsure) from error
         if answer.is_success or answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY:
             return answer
         says = f"{answer.status_code} {answer.reason_phrase}: {_detail(answer)}"
-        raise Trouble(part, says, unsure=answer.is_server_error)
+        raise Trouble("gateway", says, unsure=answer.is_server_error)
 
 
 def _detail(answer: httpx.Response) -> str:
     try:
-        return str(answer.json()["detail"])
-    except (ValueError, KeyError, TypeError):
+        return msgspec.json.decode(answer.content, type=Problem).detail
+    except msgspec.DecodeError:
         return answer.text[:_SAID]

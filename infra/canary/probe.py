@@ -9,9 +9,10 @@ from itertools import count
 from typing import Final
 
 from infra.canary.memory import Memory, Seen
-from infra.canary.path import Counted, Path, Trouble, Window
+from infra.canary.path import Path, Trouble, Window, count_of, lacks
 from tallymark.buckets import Grain, minute_of
 from tallymark.cells import SHARDS, shard_of
+from tallymark.client import Answer
 from tallymark.documents.canary import CANARY_PREFIX, CANARY_TYPE, CanaryRound
 from tallymark.event import Event
 
@@ -78,12 +79,14 @@ class _Round:
         while True:
             counts = self._path.ask(self._windows)
             took = clock() - taken
-            missing = sum(max(0, want - (one.value or 0)) for want, one in zip(wanted, counts, strict=True))
+            missing = sum(max(0, want - (count_of(one) or 0)) for want, one in zip(wanted, counts, strict=True))
             if not missing or took >= within.total_seconds():
                 break
             sleep(_PAUSE)
-        extra = sum(max(0, (one.value or 0) - want) for want, one in zip(wanted, counts, strict=True))
-        self._memory.last = Seen(self._minute, dict(zip(self._videos, (one.value or 0 for one in counts), strict=True)))
+        extra = sum(max(0, (count_of(one) or 0) - want) for want, one in zip(wanted, counts, strict=True))
+        self._memory.last = Seen(
+            self._minute, dict(zip(self._videos, (count_of(one) or 0 for one in counts), strict=True))
+        )
         duplicated += extra
         part, trouble = _judged(missing, lost, duplicated, within, counts)
         return CanaryRound(
@@ -107,19 +110,21 @@ class _Round:
         hours = [(video, *due) for video in self._videos if (due := self._memory.unjudged(video, before=self._hour))]
         asked = self._path.ask([*self._windows, *again, *(Window(video, hour, hour + 60) for video, hour, _ in hours)])
         now, then = asked[: len(self._windows)], asked[len(self._windows) : len(self._windows) + len(again)]
-        if any(one.value is None for one in now):
-            raise Trouble("api", "; ".join(now[0].lacks) or "the counts of this minute are not known")
+        if any(count_of(one) is None for one in now):
+            raise Trouble("api", "; ".join(lacks(now[0])) or "the counts of this minute are not known")
         duplicated = lost = 0
         for known, one in zip(last.counts.values() if last else (), then, strict=True):
             # the same minute may be this one, and more may have come late; it is never more than was sent
-            if last and last.minute != self._minute and one.value is not None:
-                duplicated += max(0, one.value - max(known, _EACH * -(-known // _EACH)))
+            counted = count_of(one)
+            if last and last.minute != self._minute and counted is not None:
+                duplicated += max(0, counted - max(known, _EACH * -(-known // _EACH)))
         for (video, hour, events), one in zip(hours, asked[len(self._windows) + len(again) :], strict=True):
-            if one.exact and one.value is not None:
+            counted = count_of(one)
+            if one.exact and counted is not None:
                 self._memory.judged[video] = hour
-                lost += max(0, events - one.value)
-                duplicated += max(0, one.value - events)
-        return [one.value or 0 for one in now], lost, duplicated
+                lost += max(0, events - counted)
+                duplicated += max(0, counted - events)
+        return [count_of(one) or 0 for one in now], lost, duplicated
 
     def _send(self) -> None:
         at_ms = round(self._at.timestamp() * 1000)
@@ -142,14 +147,14 @@ class _Round:
 
 
 def _judged(
-    missing: int, lost: int, duplicated: int, within: timedelta, counts: list[Counted]
+    missing: int, lost: int, duplicated: int, within: timedelta, counts: list[Answer]
 ) -> tuple[str | None, str | None]:
     """(part, trouble); None and None when all is well."""
     if missing:
-        lacks = "".join(f"; {one}" for one in counts[0].lacks)
+        lacking = "".join(f"; {one}" for one in lacks(counts[0]))
         return (
             "speed",
-            f"{missing} of {EVENTS} events are not counted {within.total_seconds():g} s after they were{lacks}",
+            f"{missing} of {EVENTS} events are not counted {within.total_seconds():g} s after they were{lacking}",
         )
     if lost:
         return "recount", f"{lost} events that were acknowledged are not in hours that were recounted"

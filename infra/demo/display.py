@@ -12,12 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from infra.demo.results import Account, Seam
-from infra.demo.runner import Sent
 from infra.demo.truth import Subject
+from tallymark.client.wire import ReplayReport
 
 __all__ = ["Display"]
 
-Arrivals = Callable[[Sent], None]
+Arrivals = Callable[[ReplayReport], None]
 
 
 class Display:
@@ -83,8 +83,8 @@ class Display:
             self._console.print(f"[bold red]✗ {problem}", highlight=False)
 
 
-def _arriving(at: Sent, counts: Mapping[Subject, int]) -> Group:
-    until = "…" if at.delivered_until is None else f"{at.delivered_until:%F %H:%M}"
+def _arriving(at: ReplayReport, counts: Mapping[Subject, int]) -> Group:
+    until = "…" if at.delivered_until is None else at.delivered_until[:16].replace("T", " ")
     table = _table("destination", "views so far")
     for subject, count in counts.items():
         _row(table, subject.video_id, count)

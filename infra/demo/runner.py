@@ -14,23 +14,14 @@ import msgspec
 
 from infra.system import child_environment, tallymark_command
 from infra.system.report import report, stored
+from tallymark.client.wire import ReplayReport
 from tallymark.errors import ProcessError, Unavailable
 from tallymark.settings import Settings
 
-__all__ = ["CommandRunner", "Sent"]
+__all__ = ["CommandRunner", "ReplayReport"]
 
 _CAUGHT_UP_WITHIN: Final = 120.0
 _PAUSE: Final = 0.5
-
-
-class Sent(msgspec.Struct, frozen=True):
-    """How far a replay has come."""
-
-    sent: int = 0
-    accepted: int = 0
-    resent: int = 0
-    events_per_s: int = 0
-    delivered_until: datetime | None = None
 
 
 class CommandRunner:
@@ -46,12 +37,12 @@ class CommandRunner:
             said = output.read()
         return msgspec.json.decode(said)
 
-    def replay(self, *arguments: str, each: Callable[[Sent], object]) -> Sent:
+    def replay(self, *arguments: str, each: Callable[[ReplayReport], object]) -> ReplayReport:
         """Replay flights to the end; `each` is told how far it has come, about twice a second."""
-        at = Sent()
+        at = ReplayReport()
         with self._run("replay", "nycflights13", *arguments) as output:
             for line in output:
-                at = msgspec.json.decode(line, type=Sent)
+                at = msgspec.json.decode(line, type=ReplayReport)
                 each(at)
         return at
 

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from infra.demo.ask import Answer, Api
+from infra.demo.ask import Api
 from infra.demo.display import Display
 from infra.demo.results import Account, Comparison, Recount, Replay, Seam
 from infra.demo.runner import CommandRunner
 from infra.demo.truth import Subject, Truth
+from tallymark.client import Answer
 from tallymark.settings import Settings
 
 __all__ = ["BEGIN", "Scenario"]
@@ -120,7 +121,7 @@ class Scenario:
                 video_id=subject.video_id,
                 exact_part=exact[subject],
                 fresh_part=fresh[subject],
-                stitched=answer.value or 0,
+                stitched=int(answer.value or 0),
                 truth_so_far=truth[subject],
                 late_pending=answer.late_pending,
             )
@@ -203,7 +204,7 @@ class _Looks:
 
 
 def _values(answers: Mapping[Subject, Answer]) -> dict[Subject, int]:
-    return {subject: answer.value or 0 for subject, answer in answers.items()}
+    return {subject: int(answer.value or 0) for subject, answer in answers.items()}
 
 
 def _seconds(at: datetime) -> int:

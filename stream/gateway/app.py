@@ -22,7 +22,7 @@ from stream.gateway.group_commit import GroupCommit
 from stream.gateway.metrics import GatewayMetrics
 from stream.gateway.openapi import GATEWAY_DESCRIPTION, POST_EVENTS, add_schemas
 from stream.log import EventLog
-from tallymark.client.verdict import Rejection, Verdict
+from tallymark.client.wire import Rejection, Verdict
 from tallymark.errors import LogUnavailable, MalformedEvent
 from tallymark.event import EARLIEST_MS, LATEST_MS
 from tallymark.http.problems import (

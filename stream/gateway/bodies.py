@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import msgspec
 from starlette.exceptions import HTTPException
 
-from tallymark.client.verdict import Rejection
+from tallymark.client.wire import Rejection
 from tallymark.errors import MalformedEvent
 from tallymark.event import Event, decode, decode_array, encode, identity
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from tallymark.client.verdict import Rejection
+from tallymark.client.wire import Rejection
 
 __all__ = ["GatewayMetrics"]
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from stream.gateway.bodies import JSON_TYPES, NDJSON_TYPES
-from tallymark.client.verdict import Rejection, Verdict
+from tallymark.client.wire import Rejection, Verdict
 from tallymark.event import LATEST_MS, TYPE_PATTERN, Event
 from tallymark.http.problems import PROBLEM_JSON, problems
 

@@ -1,6 +1,6 @@
 """The client for those who ask: services, notebooks, and the `tallymark` command.
 
-with Tallymark("http://127.0.0.1:8400") as counts:
+with Counts("http://127.0.0.1:8400") as counts:
     counts.count("ATL", last="24h").value
     counts.series("ATL", grain="hour", last="7d").to_pandas()
 """
@@ -16,13 +16,13 @@ from typing import Any, Final, Required, Self, TypedDict, TypeVar, Unpack
 import httpx
 import msgspec
 
-from serving.audits import Audits
-from tallymark.client.wire import Answer, Answers, Series, Stats, Versions
+from tallymark.client.audits import Audits
+from tallymark.client.wire import Answer, Answers, Problem, Series, Stats, Versions
 from tallymark.documents.publication import Publication
 from tallymark.errors import InvalidQuestion, TallymarkError, Unavailable
 from tallymark.settings import Settings
 
-__all__ = ["Ask", "Tallymark", "When", "Within"]
+__all__ = ["Ask", "Counts", "When", "Within"]
 
 _PAUSES: Final = (0.1, 0.4, 1.6)
 _UNPROCESSABLE: Final = 422
@@ -53,12 +53,7 @@ class Ask(Within, total=False):
     function: str
 
 
-class _Problem(msgspec.Struct):
-    detail: str
-    errors: list[dict[str, str]] = []
-
-
-class Tallymark:
+class Counts:
     """Asks the API at `url`. Times are aware datetimes, epoch milliseconds or RFC 3339 text.
 
     Answers are values, and tables by `to_pandas()` and `to_arrow()`.
@@ -193,9 +188,9 @@ def _decoded(response: httpx.Response, shape: type[Shape]) -> Shape:
 
 def _refusal(response: httpx.Response) -> TallymarkError:
     try:
-        said = msgspec.json.decode(response.content, type=_Problem)
+        said = msgspec.json.decode(response.content, type=Problem)
     except msgspec.DecodeError:
-        said = _Problem(_foreign(response))
+        said = Problem(_foreign(response))
     if response.status_code == _UNAVAILABLE:
         return Unavailable(said.detail)
     if response.status_code == _UNPROCESSABLE and said.errors:

@@ -1,6 +1,6 @@
 """The client for those who produce events: never waits for the network, never loses an event without saying so.
 
-with TallymarkClient("http://127.0.0.1:8401") as tally:
+with Producer("http://127.0.0.1:8401") as tally:
     tally.count_view_event("ATL", user_id="u-17")
     tally.count_event("ATL", "like")
     tally.process_event("ATL", "watched_time", value=30_000)
@@ -16,15 +16,15 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final, Self
+from uuid import UUID
 
 from tallymark.client.courier import Courier, Retry
 from tallymark.client.outbox import Outbox
-from tallymark.client.uuid7 import uuid7
-from tallymark.client.verdict import Rejection, Verdict
+from tallymark.client.wire import Rejection, Verdict
 from tallymark.errors import MalformedEvent, Unavailable
 from tallymark.event import Event, decode, encode
 
-__all__ = ["TallymarkClient"]
+__all__ = ["Producer", "uuid7"]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FOREVER: Final = Retry(patience=timedelta.max)
@@ -34,7 +34,7 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class TallymarkClient:
+class Producer:
     """Sends events to the gateway at `url` from a thread of its own, `batch` at a time or after `linger` seconds.
 
     What the gateway does not take is sent again, with the same ids, for as long as the client is open; meanwhile up to
@@ -157,3 +157,15 @@ class TallymarkClient:
     def _keep_first(self, event: Event, rejection: Rejection) -> None:
         reason = f"{rejection.reason} (event {event.event_id} of video {event.video_id})"
         self._first_rejected = self._first_rejected or MalformedEvent(reason, rejection.field)
+
+
+def uuid7(unix_ms: int, entropy: int | None = None) -> str:
+    """A new UUID that sorts by time (RFC 9562, version 7), of something made at `unix_ms`.
+
+    `entropy`: 74 bits, random when not given.
+
+    48 bits of time | 0111 | 12 bits | 10 | 62 bits.
+    """
+    bits = secrets.randbits(74) if entropy is None else entropy
+    high, low = bits >> 62, bits & (1 << 62) - 1
+    return str(UUID(int=unix_ms << 80 | 0x7 << 76 | high << 64 | 0b10 << 62 | low))

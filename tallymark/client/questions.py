@@ -12,11 +12,10 @@ from typing import Final, NamedTuple
 
 from tallymark.buckets import TimeRange
 from tallymark.errors import InvalidQuestion
-from tallymark.event import A_TIME, EARLIEST_MS, LATEST_MS, MAX_ID, TYPE_PATTERN, parse_rfc3339
+from tallymark.event import A_TIME, EARLIEST_MS, LATEST_MS, MAX_ID, parse_rfc3339, trouble_with_id, trouble_with_type
 
 __all__ = [
     "EARLIEST",
-    "ID_PATTERN",
     "LATEST",
     "Function",
     "Question",
@@ -28,11 +27,8 @@ __all__ = [
 
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
-ID_PATTERN: Final = rf"^[^\x00-\x1f\x7f-\x9f]{{1,{MAX_ID}}}$"
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_TYPE: Final = re.compile(TYPE_PATTERN)
 _MS: Final = re.compile(r"-?\d{1,15}")
 _EATEN_PLUS: Final = re.compile(r".*\d \d\d:\d\d")
 
@@ -59,17 +55,15 @@ class Question(NamedTuple):
 
 def checked_id(text: str) -> str:
     """A video id that an event may carry. Raises ValueError."""
-    if not 0 < len(text) <= MAX_ID:
-        raise ValueError(f"expected 1 to {MAX_ID} characters, got {len(text)}")
-    if _CONTROL.search(text):
-        raise ValueError("control characters are not allowed; check that the id is URL-encoded once")
+    if trouble := trouble_with_id(text):
+        raise ValueError(f"{trouble}; check that the id is URL-encoded once" if 0 < len(text) <= MAX_ID else trouble)
     return text
 
 
 def checked_type(text: str) -> str:
     """A type that an event may have. Raises ValueError."""
-    if not _TYPE.fullmatch(text):
-        raise ValueError(f"expected {TYPE_PATTERN}, for example view or watched_time")
+    if trouble := trouble_with_type(text):
+        raise ValueError(trouble)
     return text
 
 

@@ -1,4 +1,4 @@
-"""What the API answers, as it goes over the wire. Server and client share these; OpenAPI is generated from them.
+"""What the gateway and the API answer, as it goes over the wire. Servers and clients share it; OpenAPI is made of it.
 
 Times are UTC. `null` is never zero: it stands for what is not known, and `degraded` then says why.
 """
@@ -31,12 +31,49 @@ __all__ = [
     "Interval",
     "Number",
     "Point",
+    "Problem",
+    "Rejection",
+    "ReplayReport",
     "Series",
     "Stats",
+    "Verdict",
     "Versions",
 ]
 
 Number = int | float | None
+
+
+class Rejection(msgspec.Struct, frozen=True):
+    """`index` counts the events of the post from 0; `field` is None when the record as a whole is not an event."""
+
+    index: int
+    field: str | None
+    reason: str
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """`accepted` events are durable in the log; each of the others has a rejection, in the order of the post."""
+
+    accepted: int
+    rejected: tuple[Rejection, ...] = ()
+
+
+class ReplayReport(msgspec.Struct, frozen=True):
+    """How far `tallymark replay --json` has come. `delivered_until`: RFC 3339; null before the first event."""
+
+    sent: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    resent: int = 0
+    events_per_s: int = 0
+    delivered_until: str | None = None
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """A refusal, as far as clients read it (RFC 9457): `detail` says what to send instead; `errors`, of which field."""
+
+    detail: str
+    errors: list[dict[str, str]] = []
 
 
 class GrainName(StrEnum):

@@ -3,20 +3,45 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import socket
-from typing import Final
+from collections.abc import Callable
+from contextlib import closing
+from typing import Final, Protocol, TypeVar
 
 import uvicorn
 from fastapi import FastAPI
 
 from tallymark.errors import ProcessError
-from tallymark.settings import Address
+from tallymark.logs import begin_logs
+from tallymark.settings import Address, Settings
 
-__all__ = ["serve"]
+__all__ = ["run", "serve"]
+
+
+class _Closes(Protocol):
+    def close(self) -> None: ...
+
+
+_Opened = TypeVar("_Opened", bound=_Closes)
 
 _GRACE_SECONDS: Final = 5
 _KEEP_ALIVE_SECONDS: Final = 75  # longer than clients and proxies keep theirs, so that they never meet a closing one
+
+
+def run(
+    opens: Callable[[Settings], _Opened],
+    creates: Callable[[Settings, _Opened], FastAPI],
+    *,
+    at: Callable[[Settings], Address],
+    setting: str,
+) -> None:
+    """A server as a process: settings from the environment, logs, what it stands on, and `serve` until SIGTERM."""
+    settings = Settings.load(os.environ)
+    begin_logs(settings.logs)
+    with closing(opens(settings)) as opened:
+        serve(creates(settings, opened), at(settings), setting=setting)
 
 
 def serve(app: FastAPI, at: Address, *, setting: str) -> None:

@@ -19,8 +19,8 @@ import psutil
 from stream.log.sqlite.log import SqliteLog
 from stream.replay.nycflights import flights
 from stream.replay.sender import Pace, batches, replay
+from tallymark.client import Producer
 from tallymark.client.courier import Courier
-from tallymark.client.producer import TallymarkClient
 from tallymark.event import encode
 from tallymark.settings import Settings
 from tests.bench.gateway_load import Load, Spread, gateway, load, shown
@@ -92,7 +92,7 @@ def _append(posts: int) -> float:
 
 def _client(settings: Settings) -> float:
     """Events a second from the calls that make them to the gateway's answers."""
-    with TallymarkClient(settings.gateway.url, buffer=MADE) as client:
+    with Producer(settings.gateway.url, buffer=MADE) as client:
         began = time.perf_counter()
         for number in range(MADE):
             client.process_event(f"video-{number % 1000}", "watched_time", value=number, user_id=f"user-{number % 777}")

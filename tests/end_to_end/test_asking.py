@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tallymark.client.counts import Tallymark
+from tallymark.client import Counts
 from tallymark.errors import InvalidQuestion, TallymarkError, Unavailable
 from tallymark.settings import Settings
 from tests.support.apis import Api, client, filled_api
@@ -78,7 +78,7 @@ def test_the_command_prints_the_answer_and_how_true_it_is(api: Api) -> None:
 
 def test_without_an_api_the_client_and_the_command_say_how_to_start_it(tmp_path: Path) -> None:
     settings = settings_in(tmp_path / "home")
-    with Tallymark(settings.api.url, pauses=(0.01, 0.01)) as counts, pytest.raises(Unavailable, match="`tallymark up`"):
+    with Counts(settings.api.url, pauses=(0.01, 0.01)) as counts, pytest.raises(Unavailable, match="`tallymark up`"):
         counts.count("ab", last="1h")
     shown = tallymark(settings, "count", "ab")
     assert shown.returncode == 1

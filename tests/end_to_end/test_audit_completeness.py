@@ -16,7 +16,7 @@ from serving.app import create_app
 from stream.archive.files import events_among
 from stream.decoding import decode_records
 from stream.log import Record
-from tallymark.client.producer import TallymarkClient
+from tallymark.client import Producer
 from tallymark.documents.progress import ARCHIVE, Progress
 from tallymark.event import Event, encode
 from tallymark.raw import RawTable
@@ -71,7 +71,7 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, list[Event
     """What a real producer sent through the real gateway, out of the log; every event is of the ten hours in turn."""
     settings = settings_in(tmp_path_factory.mktemp("sent") / "home")
     options = {"producer": "player-eu", "batch": 2000, "buffer": 2 * EVENTS}
-    with gateway_process(settings), TallymarkClient(settings.gateway.url, **options) as client:
+    with gateway_process(settings), Producer(settings.gateway.url, **options) as client:
         for n in range(EVENTS):
             at = START + timedelta(hours=HOURS) * n / EVENTS
             client.process_event(f"v{n % 7}", "view", occurred_at=at)

@@ -11,7 +11,7 @@ from uuid import uuid4
 import psutil
 import pytest
 
-from tallymark.client.producer import TallymarkClient
+from tallymark.client import Producer
 from tallymark.event import Event, encode
 from tallymark.settings import Settings
 from tests.support.gateways import (
@@ -176,6 +176,6 @@ def test_with_tokens_only_those_who_bring_one_may_send(tmp_path: Path) -> None:
         assert send(settings, events, Authorization="Bearer wrong").status == 401
         assert send(settings, events, Authorization="Bearer secret").status == 202
         assert ask(settings, "GET", "/readyz").status == 200
-        with TallymarkClient(settings.gateway.url, token="other") as client:
+        with Producer(settings.gateway.url, token="other") as client:
             client.count_view_event("v")
     assert len(logged(settings)) == 4

@@ -12,7 +12,7 @@ import pytest
 
 from stream.replay.deliveries import between
 from stream.replay.nycflights import flights
-from tallymark.client.producer import TallymarkClient
+from tallymark.client import Producer
 from tallymark.event import encode
 from tallymark.settings import Settings
 from tests.support.gateways import gateway_process, logged, views
@@ -31,7 +31,7 @@ def replayed(settings: Settings, *arguments: str) -> Any:
 
 def test_the_client_delivers_through_a_restart(new_settings: Callable[..., Settings], tmp_path: Path) -> None:
     settings = new_settings(tmp_path / "home")
-    with TallymarkClient(settings.gateway.url) as client:
+    with Producer(settings.gateway.url) as client:
         ids = [client.count_view_event("v") for _ in range(50)]
         with gateway_process(settings):
             client.flush()

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import httpx
 
 from tallymark.buckets import Grain, minute_of
-from tallymark.client.counts import Tallymark
+from tallymark.client import Counts
 from tallymark.event import Event
 from tallymark.settings import Settings
 from tallymark.store.open import open_store
@@ -60,8 +60,8 @@ def is_ready(settings: Settings) -> bool:
         return False
 
 
-def client(settings: Settings) -> Tallymark:
-    return Tallymark.of(settings)
+def client(settings: Settings) -> Counts:
+    return Counts.of(settings)
 
 
 def fill(settings: Settings) -> tuple[list[Event], datetime]:

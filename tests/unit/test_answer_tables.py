@@ -9,8 +9,8 @@ import msgspec
 import pandas as pd
 import pytest
 
-from serving.audits import Audits
 from serving.examples import EXAMPLES
+from tallymark.client.audits import Audits
 from tallymark.client.questions import Function
 from tallymark.client.wire import Answer, Answers, Code, Degraded, Series, Stats, Versions
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 
 from stream.gateway.bodies import inflate, judge, split
-from tallymark.client.verdict import Rejection
+from tallymark.client.wire import Rejection
 from tallymark.errors import MalformedEvent
 from tallymark.event import EARLIEST_MS, LATEST_MS, Event, decode, encode, identity
 from tests.support.strategies import events, quick

@@ -13,9 +13,12 @@ import pytest
 from infra.canary.command import _EVERY, _WITHIN, DETECTED_WITHIN
 from infra.canary.memory import Memory
 from infra.canary.notify import alert_on_change, metrics_file, record
-from infra.canary.path import _ASK_SECONDS, _SEND_SECONDS, Counted, Trouble, Window
+from infra.canary.path import _ASK_SECONDS, _SEND_SECONDS, Trouble, Window
 from infra.canary.probe import EVENTS, run_round, videos_of
+from tallymark.buckets import instant
 from tallymark.cells import SHARDS, shard_of
+from tallymark.client.questions import Function
+from tallymark.client.wire import Answer, Coverage
 from tallymark.documents.canary import CANARY_PREFIX, CanaryRound, read_rounds
 from tallymark.event import Event, decode, encode
 from tallymark.settings import Settings
@@ -42,14 +45,31 @@ class ScriptedPath:
             assert decode(encode(event)) == event
             self.counts[event.video_id, event.occurred_at // 60_000] += self.copies
 
-    def ask(self, windows: Sequence[Window]) -> list[Counted]:
+    def ask(self, windows: Sequence[Window]) -> list[Answer]:
         if self.broken and self.broken.part == "api":
             raise self.broken
         return [self._counted(window) for window in windows]
 
-    def _counted(self, window: Window) -> Counted:
+    def _counted(self, window: Window) -> Answer:
         value = sum(self.counts[window.video_id, minute] for minute in range(window.start, window.end))
-        return Counted(value, window.end <= self.exact_before, 300, START)
+        return Answer(
+            video_id=window.video_id,
+            type="canary",
+            function=Function.COUNT,
+            start=instant(window.start),
+            end=instant(window.end),
+            value=value,
+            lower=value,
+            upper=value,
+            exact=window.end <= self.exact_before,
+            exact_until=START,
+            version=1,
+            epoch=1,
+            freshness_ms=300,
+            late_pending=0,
+            degraded=(),
+            coverage=Coverage(),
+        )
 
 
 class Clock:

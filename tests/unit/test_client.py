@@ -10,10 +10,10 @@ from uuid import UUID
 
 import pytest
 
+from tallymark.client import Producer
 from tallymark.client.outbox import Outbox
-from tallymark.client.producer import TallymarkClient
-from tallymark.client.uuid7 import uuid7
-from tallymark.client.verdict import Rejection
+from tallymark.client.producer import uuid7
+from tallymark.client.wire import Rejection
 from tallymark.errors import MalformedEvent, TallymarkError, Unavailable
 from tallymark.event import Event
 from tests.support.scripted import Reply, scripted_gateway
@@ -28,7 +28,7 @@ def nobody() -> str:
 
 def test_events_are_sent_in_order_and_together() -> None:
     with scripted_gateway() as gateway:
-        with TallymarkClient(gateway.url, batch=10, linger=60) as client:
+        with Producer(gateway.url, batch=10, linger=60) as client:
             made = [client.count_view_event("v") for _ in range(10)]
             made += [client.count_event("v", "like", user_id="u") for _ in range(10)]
             made += [client.process_event("v", "watched_time", value=3) for _ in range(5)]
@@ -36,13 +36,13 @@ def test_events_are_sent_in_order_and_together() -> None:
 
 
 def test_an_event_does_not_wait_long_for_others() -> None:
-    with scripted_gateway() as gateway, TallymarkClient(gateway.url, linger=0.01) as client:
+    with scripted_gateway() as gateway, Producer(gateway.url, linger=0.01) as client:
         made = client.count_view_event("v")
         eventually(lambda: [seen.event_ids for seen in gateway.seen] == [[made]], within=10)
 
 
 def test_making_events_waits_for_nobody() -> None:
-    client = TallymarkClient(nobody())
+    client = Producer(nobody())
     began = time.monotonic()
     for _ in range(1000):
         client.count_view_event("v")
@@ -53,13 +53,13 @@ def test_making_events_waits_for_nobody() -> None:
 
 def test_what_the_gateway_does_not_take_is_sent_again_with_the_same_ids() -> None:
     with scripted_gateway(Reply(503, {"detail": "down"}), Reply(0)) as gateway:
-        with TallymarkClient(gateway.url, batch=3, linger=60) as client:
+        with Producer(gateway.url, batch=3, linger=60) as client:
             made = [client.count_view_event("v") for _ in range(3)]
         assert [seen.event_ids for seen in gateway.seen] == [made] * 3
 
 
 def test_a_full_buffer_is_said() -> None:
-    client = TallymarkClient(nobody(), buffer=5)
+    client = Producer(nobody(), buffer=5)
     for _ in range(5):
         client.count_view_event("v")
     with pytest.raises(Unavailable, match="5 events wait"):
@@ -83,7 +83,7 @@ def test_a_buffer_has_room_again_once_events_are_settled() -> None:
 
 
 def test_what_breaks_the_rule_for_events_is_found_where_it_is_made() -> None:
-    client = TallymarkClient(nobody())
+    client = Producer(nobody())
     with pytest.raises(MalformedEvent) as refused:
         client.count_event("v", "Like")
     assert refused.value.field == "type"
@@ -96,7 +96,7 @@ def test_what_the_gateway_refuses_is_told() -> None:
     told: list[tuple[Event, Rejection]] = []
     with (
         scripted_gateway(Reply(422, REJECTED)) as gateway,
-        TallymarkClient(gateway.url, on_rejected=lambda event, why: told.append((event, why))) as client,
+        Producer(gateway.url, on_rejected=lambda event, why: told.append((event, why))) as client,
     ):
         made = client.count_view_event("v")
         client.flush()
@@ -104,7 +104,7 @@ def test_what_the_gateway_refuses_is_told() -> None:
 
 
 def test_without_anybody_to_tell_a_refusal_is_raised_once_by_flush() -> None:
-    with scripted_gateway(Reply(422, REJECTED)) as gateway, TallymarkClient(gateway.url) as client:
+    with scripted_gateway(Reply(422, REJECTED)) as gateway, Producer(gateway.url) as client:
         made = client.count_view_event("v")
         with pytest.raises(MalformedEvent, match=f"too old.*{made}") as refused:
             client.flush()
@@ -115,7 +115,7 @@ def test_without_anybody_to_tell_a_refusal_is_raised_once_by_flush() -> None:
 
 def test_a_refusal_that_time_does_not_mend_ends_the_client() -> None:
     with scripted_gateway(Reply(401, {"detail": "send a token"})) as gateway:
-        client = TallymarkClient(gateway.url)
+        client = Producer(gateway.url)
         client.count_view_event("v")
         with pytest.raises(TallymarkError, match="send a token"):
             client.flush()
@@ -127,7 +127,7 @@ def test_a_refusal_that_time_does_not_mend_ends_the_client() -> None:
 
 def test_a_closed_client_says_so() -> None:
     with scripted_gateway() as gateway:
-        client = TallymarkClient(gateway.url)
+        client = Producer(gateway.url)
         client.close()
         client.close()
         with pytest.raises(Unavailable, match="closed"):
@@ -136,7 +136,7 @@ def test_a_closed_client_says_so() -> None:
 
 def test_closing_ends_the_thread_also_while_the_gateway_is_away() -> None:
     before = set(threading.enumerate())
-    client = TallymarkClient(nobody())
+    client = Producer(nobody())
     client.count_view_event("v")
     with pytest.raises(Unavailable):
         client.close(timeout=0.05)
@@ -148,7 +148,7 @@ def test_producer_and_number_are_given_in_the_order_of_making() -> None:
     rejected = [{"index": n, "field": None, "reason": "x"} for n in range(20)]
     with (
         scripted_gateway(Reply(422, {"accepted": 0, "rejected": rejected})) as gateway,
-        TallymarkClient(gateway.url, linger=60, on_rejected=lambda event, _: told.append(event)) as client,
+        Producer(gateway.url, linger=60, on_rejected=lambda event, _: told.append(event)) as client,
     ):
         for _ in range(20):
             client.count_view_event("v")
@@ -158,7 +158,7 @@ def test_producer_and_number_are_given_in_the_order_of_making() -> None:
 
 def test_threads_may_share_a_client() -> None:
     with scripted_gateway() as gateway:
-        with TallymarkClient(gateway.url) as client:
+        with Producer(gateway.url) as client:
             threads = [
                 threading.Thread(target=lambda: [client.count_view_event("v") for _ in range(500)]) for _ in range(4)
             ]
@@ -175,7 +175,7 @@ def test_an_event_occurred_when_it_is_said_to_have_or_now() -> None:
     rejected = [{"index": n, "field": None, "reason": "x"} for n in range(2)]
     with scripted_gateway(Reply(422, {"accepted": 0, "rejected": rejected})) as gateway:
         now_ms = 1_769_860_800_123
-        with TallymarkClient(
+        with Producer(
             gateway.url, linger=60, now_ms=lambda: now_ms, on_rejected=lambda event, _: told.append(event)
         ) as client:
             client.count_view_event("v")
@@ -198,7 +198,7 @@ def test_an_id_holds_the_time_and_the_entropy() -> None:
 def test_the_number_of_a_refused_event_goes_to_the_next_one() -> None:
     refused = Reply(202, {"accepted": 2, "rejected": [{"index": 1, "field": None, "reason": "x"}]})
     with scripted_gateway(refused) as gateway:
-        with TallymarkClient(gateway.url, linger=60, on_rejected=lambda *_: None) as client:
+        with Producer(gateway.url, linger=60, on_rejected=lambda *_: None) as client:
             for _ in range(3):
                 client.count_view_event("v")
             client.flush()
@@ -209,7 +209,7 @@ def test_the_number_of_a_refused_event_goes_to_the_next_one() -> None:
 
 
 def test_each_life_of_a_producer_has_an_id_of_its_own_under_its_name() -> None:
-    lives = [TallymarkClient(nobody(), producer="player-eu") for _ in range(2)]
+    lives = [Producer(nobody(), producer="player-eu") for _ in range(2)]
     for life in lives:
         life.close()
     assert len({life.producer_id for life in lives}) == 2

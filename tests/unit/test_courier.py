@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tallymark.client.courier import Courier, Retry
-from tallymark.client.verdict import Rejection, Verdict
+from tallymark.client.wire import Rejection, Verdict
 from tallymark.errors import TallymarkError, Unavailable
 from tallymark.event import Event
 from tests.support.scripted import Reply, ScriptedGateway, scripted_gateway

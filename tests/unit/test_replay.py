@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import asdict
 
 from stream.replay.deliveries import Delivery, between, lines_of, parse
-from stream.replay.report import as_json
+from stream.replay.report import report_of
 from stream.replay.sender import Pace, Replayed, batches, replay, resend_every
 from tallymark.client.courier import Courier
 from tallymark.errors import TallymarkError
@@ -138,7 +139,7 @@ def test_deliveries_of_a_file_never_go_back_in_time(sent: list[Event]) -> None:
 
 
 def test_progress_is_told_in_the_words_of_the_contract() -> None:
-    assert as_json(Replayed(200, 199, 1, 0, START), seconds=0.5) == {
+    assert asdict(report_of(Replayed(200, 199, 1, 0, START), seconds=0.5)) == {
         "sent": 200,
         "accepted": 199,
         "rejected": 1,
@@ -146,4 +147,4 @@ def test_progress_is_told_in_the_words_of_the_contract() -> None:
         "events_per_s": 400,
         "delivered_until": "2026-01-31T12:00:00+00:00",
     }
-    assert as_json(Replayed(), seconds=0)["delivered_until"] is None
+    assert report_of(Replayed(), seconds=0).delivered_until is None
