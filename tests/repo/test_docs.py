@@ -19,10 +19,12 @@ from tallymark.store.sqlite import SqliteViewStore
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
-CODE = [path for folder in ("tallymark", "stream", "batch", "serving") for path in (ROOT / folder).rglob("*.py")]
+PACKAGES = ("tallymark", "stream", "batch", "serving", "infra")
+CODE = [path for folder in PACKAGES for path in (ROOT / folder).rglob("*.py")]
 GLOSSARY = """event, type, value, occurred_at, appended_at, log, raw, dead letter, view, shard, grain, bucket, tally,
 sketch, cell, span, version, attempt, epoch, micro-batch, publication, exact_until, stitch, seal, dirty, late, lateness,
-watermark, recompute, rollback, audit, sequence, hole, roster, coverage, evidence"""
+watermark, recompute, rollback, audit, sequence, hole, roster, coverage, evidence, canary, snapshot, row, slice,
+lease, lock, ledger, pending"""
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -45,8 +47,35 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
 @each_page
 def test_every_path_that_is_named_exists(page: Path) -> None:
     for path in re.findall(r"`((?:\w+/)+(?:\w+\.(?:py|toml|sh))?)`", page.read_text()):
-        if path.partition("/")[0] in {"tallymark", "stream", "batch", "serving", "tests", "docs", "infra"}:
+        if path.partition("/")[0] in {*PACKAGES, "tests", "docs", "dags", "notebooks"}:
             assert (ROOT / path).exists(), f"{page.name} names {path}"
+
+
+def test_every_package_is_on_the_map() -> None:
+    the_map = (DOCS / "architecture.md").read_text().split("## The map")[1].split("## ")[0]
+    packages = {f"{path.parent.relative_to(ROOT)}/" for path in CODE if path.name == "__init__.py"}
+    on_the_map = set(re.findall(r"^\| `((?:\w+/)+)` \| ", the_map, re.MULTILINE))
+    assert packages - on_the_map == set(), "packages that docs/architecture.md does not name"
+    assert {folder for folder in on_the_map if not (ROOT / folder).is_dir()} == set()
+
+
+def test_every_path_on_the_map_exists() -> None:
+    """Both walks and the map name files, each by its whole path."""
+    text = (DOCS / "architecture.md").read_text()
+    named = set(re.findall(r"`((?:\w+/)+\w+\.py)`", text))
+    assert {path for path in named if not (ROOT / path).is_file()} == set()
+    for walk in ("One event in", "One question out"):
+        steps = re.findall(
+            r"^\| (\d+) \| `([\w/]+\.py)` \|", text.split(f"## {walk}")[1].split("\n## ")[0], re.MULTILINE
+        )
+        assert [int(number) for number, _ in steps] == list(range(1, len(steps) + 1))
+        assert steps
+
+
+def test_the_picture_shows_what_stands_beside_the_counting() -> None:
+    for page in (ROOT / "README.md", DOCS / "architecture.md"):
+        text = page.read_text()
+        assert [word for word in ("audit", "bounds", "lease", "upkeep", "canary", "DAGs") if word not in text] == []
 
 
 @each_page
