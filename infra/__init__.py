@@ -9,3 +9,7 @@
 
 The layers know nothing of this package: what it starts is pointed at by settings.
 """
+
+from __future__ import annotations
+
+__all__ = ["airflow", "canary", "cluster", "demo", "system"]

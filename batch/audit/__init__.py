@@ -16,3 +16,7 @@
 
 `audit.run.audit` does all of it. Nothing that readers see changes but bounds and coverage.
 """
+
+from __future__ import annotations
+
+__all__ = ["command", "completeness"]

@@ -1,0 +1,5 @@
+"""The archive: log → raw table, and dead letters."""
+
+from __future__ import annotations
+
+__all__ = ["dead_letters_report", "query"]

@@ -4,3 +4,7 @@
 Here is no command. They live in the `commands` of the layers and in `infra`; the table names them as text, and they are
 imported when somebody calls one.
 """
+
+from __future__ import annotations
+
+__all__ = ["lifeline", "root", "terminal", "textfile"]

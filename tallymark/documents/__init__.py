@@ -13,3 +13,19 @@
 
 A document of one version of Tallymark is read by the next: fields are added with a default, and never change.
 """
+
+from __future__ import annotations
+
+__all__ = [
+    "attempts",
+    "audit_record",
+    "audits",
+    "canary",
+    "checkpoints",
+    "coverage",
+    "dead_letters",
+    "evidence",
+    "late",
+    "progress",
+    "publication",
+]

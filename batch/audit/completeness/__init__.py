@@ -1,0 +1,5 @@
+"""Numbered events that never arrived, and producers that fell silent."""
+
+from __future__ import annotations
+
+__all__ = ["look", "section"]

@@ -1,0 +1,5 @@
+"""The view store on HBase. `layout` says how cells lie there; `store` is the port's implementation."""
+
+from __future__ import annotations
+
+__all__ = ["address", "breaker", "endpoint", "layout", "store"]
