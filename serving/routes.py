@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from functools import partial
 from typing import Annotated, Any
 from urllib.parse import unquote_to_bytes
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from serving.answers import stitch
-from serving.answers.quality import Patience
-from serving.answers.series import series
-from serving.answers.snapshot import Snapshots
+from serving.answers import Answers
 from serving.audits import read_audits
 from serving.metrics import AnswerMetrics
 from serving.parameters import Asked, AskedAudits, AskedMany, AskedSeries
+from tallymark.client import wire
 from tallymark.client.questions import Function
-from tallymark.client.wire import Answers, Versions
 from tallymark.documents import publication
+from tallymark.documents.progress import Staleness
 from tallymark.errors import InvalidQuestion
 from tallymark.http.problems import problems
 from tallymark.settings import Settings
@@ -34,41 +31,35 @@ def query_routes(
 ) -> APIRouter:
     """Endpoints are plain functions, which FastAPI runs in threads: a store may block. They return finished JSON."""
     router = APIRouter(prefix="/v1", tags=["answers"], dependencies=[Depends(_plain)])
-    patience = Patience.of(settings)
-    snapshots = Snapshots(store)
-
-    def answered(asked: Asked, function: Function, answer: Callable[..., Any]) -> Response:
-        with metrics.store_watched():
-            instant = now()
-            question = asked.question(function, now=instant)
-            at = snapshots.take(asked.as_of)
-            found = answer(question, at=at, store=store, now=instant, patience=patience)
-        return _json(metrics.noted(found))
+    answers = Answers(store, now=now, staleness=Staleness.of(settings))
 
     @router.get("/count", summary="How many events?", responses=_says("Answer", 404, 422, 503))
     def count(asked: Annotated[Asked, Query()]) -> Response:
         """The number of events of one video and type in a range of time."""
-        return answered(asked, Function.COUNT, stitch.answer)
+        with metrics.store_watched():
+            answer = answers.count(asked.question(Function.COUNT, now=now()), as_of=asked.as_of)
+        return _json(metrics.noted(answer))
 
     @router.get("/stats", summary="All functions at once", responses=_says("Stats", 404, 422, 503))
     def stats(asked: Annotated[Asked, Query()]) -> Response:
         """Count, sum, min, max and mean of the events' values, and how many different users there were."""
-        return answered(asked, Function.COUNT, stitch.stats)
+        with metrics.store_watched():
+            answer = answers.stats(asked.question(Function.COUNT, now=now()), as_of=asked.as_of)
+        return _json(metrics.noted(answer))
 
     @router.get("/series", summary="Bucket by bucket", responses=_says("Series", 404, 422, 503))
     def series_(asked: Annotated[AskedSeries, Query()]) -> Response:
         """One function per minute, hour, day or month; at most 10,000 points."""
-        return answered(asked, asked.function, partial(series, name=asked.grain))
+        with metrics.store_watched():
+            answer = answers.series(asked.question(asked.function, now=now()), asked.grain, as_of=asked.as_of)
+        return _json(metrics.noted(answer))
 
     @router.post("/query", summary="Many questions at once", responses=_says("Answers", 400, 404, 413, 422, 503))
     def query(asked: AskedMany) -> Response:
         """Answers in the order of the questions, all of them from one publication."""
         with metrics.store_watched():
-            instant = now()
-            questions = asked.asked(now=instant)
-            at = snapshots.take(asked.as_of)
-            found = [stitch.answer(q, at=at, store=store, now=instant, patience=patience) for q in questions]
-        return _json(Answers(tuple(map(metrics.noted, found))))
+            given = answers.query(asked.asked(now=now()), as_of=asked.as_of)
+        return _json(wire.Answers(tuple(map(metrics.noted, given))))
 
     @router.get("/publication", summary="What readers see now", responses=_says("Publication", 422, 503))
     def publication_() -> Response:
@@ -80,7 +71,7 @@ def query_routes(
     def versions() -> Response:
         """All publications in the order in which readers saw them; any of their versions can be `as_of`."""
         with metrics.store_watched():
-            return _json(Versions(tuple(publication.history(store))))
+            return _json(wire.Versions(tuple(publication.history(store))))
 
     @router.get("/audits", summary="What the audits found", responses=_says("Audits", 422, 503))
     def audits(asked: Annotated[AskedAudits, Query()]) -> Response:

@@ -118,6 +118,11 @@ class TimeRange(NamedTuple):
         last = minute_of(end)
         return cls(minute_of(start), last if instant(last) == end else last + 1)
 
+    @property
+    def empty(self) -> bool:
+        """Whether it holds no minute."""
+        return self.start >= self.end
+
     def cut(self, at: int) -> tuple[TimeRange, TimeRange]:
         """What lies before minute `at` and what lies at or after it; either may be empty."""
         middle = min(max(at, self.start), self.end)

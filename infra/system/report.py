@@ -19,7 +19,7 @@ from tallymark.cli.terminal import ago
 from tallymark.documents import attempts, publication
 from tallymark.documents.canary import CanaryRound, read_rounds
 from tallymark.documents.coverage import Known, known
-from tallymark.documents.progress import ARCHIVE, SPEED, read_progress
+from tallymark.documents.progress import ARCHIVE, SPEED, Staleness, read_progress
 from tallymark.documents.publication import Publication
 from tallymark.errors import TallymarkError
 from tallymark.settings import Address, Settings
@@ -28,8 +28,6 @@ from tallymark.store.open import open_store
 
 __all__ = ["LayerReport", "ProcessReport", "StoreReport", "SystemReport", "report", "stored"]
 
-_LEAST_PATIENCE: Final = timedelta(seconds=5)
-_TRIGGERS: Final = 5
 _SILENT: Final = timedelta(minutes=3)  # without a round, a canary that runs is not well
 
 
@@ -181,12 +179,12 @@ def _layer(store: ViewStore, document: str) -> LayerReport | None:
 
 
 def _lags(kept: StoreReport, settings: Settings) -> list[str]:
-    """A layer is behind when it has missed five of its triggers (and at least five seconds)."""
-    layers = (("archive", kept.archive, settings.archive_trigger), ("speed layer", kept.speed, settings.trigger))
+    staleness = Staleness.of(settings)
+    layers = (("archive", kept.archive, staleness.archive), ("speed layer", kept.speed, staleness.speed))
     return [
         f"the {name} is {ago(layer.lag_s)} behind; see the stream's log"
-        for name, layer, trigger in layers
-        if layer is not None and layer.lag_s > max(_LEAST_PATIENCE, _TRIGGERS * trigger).total_seconds()
+        for name, layer, longest in layers
+        if layer is not None and layer.lag_s > longest.total_seconds()
     ]
 
 

@@ -9,38 +9,25 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
-from serving.answers.snapshot import Snapshot
+from serving.answers.snapshot import Cut, Snapshot
 from tallymark.buckets import TimeRange, instant
 from tallymark.client.questions import Question
 from tallymark.client.wire import Code, Degraded
-from tallymark.settings import Settings
+from tallymark.documents.progress import Staleness
 
-__all__ = ["Patience", "Standing", "standing"]
+__all__ = ["Quality", "quality_of"]
 
 _MS: Final = timedelta(milliseconds=1)
-_LEAST: Final = timedelta(seconds=5)
 
 
-class Patience(NamedTuple):
-    """How far a layer may be behind before answers say so: five triggers, at least five seconds."""
-
-    speed: timedelta
-    archive: timedelta
-
-    @classmethod
-    def of(cls, settings: Settings) -> Patience:
-        return cls(max(_LEAST, 5 * settings.trigger), max(_LEAST, 5 * settings.archive_trigger))
-
-
-class Standing(NamedTuple):
-    """`counted`, what the batch view answers for, and `fresh`, what the speed view does, tile the range.
+class Quality(NamedTuple):
+    """Of an answer to the range that `cut` tiles.
 
     Nothing is known from epoch minute `known_until` on: a value for what begins there would be a guess. `complete` says
     whether there is a view for every part of the range.
     """
 
-    counted: TimeRange
-    fresh: TimeRange
+    cut: Cut
     known_until: int
     complete: bool
     exact: bool
@@ -51,38 +38,37 @@ class Standing(NamedTuple):
     @property
     def known(self) -> bool:
         """Whether anything at all of the range is."""
-        return self.counted.start < self.known_until
+        return self.cut.counted.start < self.known_until
 
 
-def standing(question: Question, within: TimeRange, *, at: Snapshot, now: datetime, patience: Patience) -> Standing:
-    """The standing of an answer to `question` over `within`, which is its range or the whole buckets around it."""
-    counted, fresh = within.cut(at.publication.boundary)
-    complete = _empty(fresh) or at.speed_until is not None
+def quality_of(question: Question, cut: Cut, *, at: Snapshot, now: datetime, staleness: Staleness) -> Quality:
+    """The quality of an answer to `question` over `cut`, which is of its range or of the whole buckets around it."""
+    counted, fresh = cut
+    complete = cut.all_counted or at.speed_until is not None
     late = sum(rows for _, rows in at.late_hours(question.video_id, counted))
     lacks = [
-        *_of_counted(counted, at=at, now=now, patience=patience),
-        *_of_fresh(fresh, at=at, now=now, patience=patience),
+        *_lacks_of_counted(counted, at=at, now=now, longest=staleness.archive),
+        *_lacks_of_fresh(fresh, at=at, now=now, longest=staleness.speed),
     ]
-    if not _empty(fresh) and question.range.end > _next_minute(now):
+    if not fresh.empty and question.range.end > _next_minute(now):
         lacks.append(Degraded(Code.FUTURE, f"the range ends after now, {_shown(now)}, and can still grow"))
-    return Standing(
-        counted=counted,
-        fresh=fresh,
+    return Quality(
+        cut=cut,
         known_until=max(counted.end, _next_minute(now)) if complete else counted.end,
         complete=complete,
-        exact=_empty(fresh) and not late,
-        freshness_ms=0 if _empty(fresh) else _behind(at.speed_until, now),
+        exact=cut.all_counted and not late,
+        freshness_ms=0 if fresh.empty else _behind(at.speed_until, now),
         late_pending=late,
         degraded=tuple(lacks),
     )
 
 
-def _of_counted(counted: TimeRange, *, at: Snapshot, now: datetime, patience: Patience) -> Iterator[Degraded]:
+def _lacks_of_counted(counted: TimeRange, *, at: Snapshot, now: datetime, longest: timedelta) -> Iterator[Degraded]:
     if not at.publication.version:
         yield Degraded(
             Code.NOTHING_PUBLISHED, "nothing was recounted yet, so nothing is exact; run `tallymark recompute`"
         )
-    elif not _empty(counted) and (at.archive_until is None or now - at.archive_until > patience.archive):
+    elif not counted.empty and (at.archive_until is None or now - at.archive_until > longest):
         since = "the start" if at.archive_until is None else _shown(at.archive_until)
         yield Degraded(
             Code.ARCHIVE_STALE,
@@ -91,8 +77,8 @@ def _of_counted(counted: TimeRange, *, at: Snapshot, now: datetime, patience: Pa
         )
 
 
-def _of_fresh(fresh: TimeRange, *, at: Snapshot, now: datetime, patience: Patience) -> Iterator[Degraded]:
-    if _empty(fresh):
+def _lacks_of_fresh(fresh: TimeRange, *, at: Snapshot, now: datetime, longest: timedelta) -> Iterator[Degraded]:
+    if fresh.empty:
         return
     if at.speed_until is None:
         yield Degraded(
@@ -100,7 +86,7 @@ def _of_fresh(fresh: TimeRange, *, at: Snapshot, now: datetime, patience: Patien
             f"there is no speed view, so nothing from {_shown(instant(fresh.start))} on is in value; "
             f"start it with `tallymark up`",
         )
-    elif now - at.speed_until > patience.speed:
+    elif now - at.speed_until > longest:
         yield Degraded(
             Code.SPEED_STALE,
             f"what the log took since {_shown(at.speed_until)} is not in value; see `tallymark status`",
@@ -110,10 +96,6 @@ def _of_fresh(fresh: TimeRange, *, at: Snapshot, now: datetime, patience: Patien
 def _behind(until: datetime | None, now: datetime) -> int | None:
     # Upward: what is a little older is known. `until` is by the log's clock, which may be a little ahead of ours.
     return None if until is None else max(0, -((until - now) // _MS))
-
-
-def _empty(within: TimeRange) -> bool:
-    return within.start >= within.end
 
 
 def _next_minute(now: datetime) -> int:

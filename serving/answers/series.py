@@ -7,13 +7,14 @@ from datetime import datetime
 from itertools import chain, islice
 from typing import Final
 
-from serving.answers.bounds import value_of
-from serving.answers.quality import Patience, standing
+from serving.answers.estimate import value_of
+from serving.answers.quality import quality_of
 from serving.answers.snapshot import Cells, Snapshot, read
 from serving.answers.stitch import envelope
 from tallymark.buckets import Bucket, Grain, Span, TimeRange, instant
 from tallymark.client.questions import Function, Question
 from tallymark.client.wire import GrainName, Point, Series
+from tallymark.documents.progress import Staleness
 from tallymark.errors import InvalidQuestion
 from tallymark.store import ViewStore
 from tallymark.tally import Tally
@@ -24,30 +25,31 @@ MAX_POINTS: Final = 10_000
 
 
 def series(
-    question: Question, name: GrainName, *, at: Snapshot, store: ViewStore, now: datetime, patience: Patience
+    question: Question, name: GrainName, *, at: Snapshot, store: ViewStore, now: datetime, staleness: Staleness
 ) -> Series:
     """One point per bucket of the range, which is aligned outward to whole buckets. Raises InvalidQuestion."""
     grain = name.grain
     covered = TimeRange(grain.floor(question.range.start), grain.ceil(question.range.end))
     buckets = _buckets(covered, name)
-    stands = standing(question, covered, at=at, now=now, patience=patience)
+    cut = at.cut(covered)
+    quality = quality_of(question, cut, at=at, now=now, staleness=staleness)
     users = question.function is Function.USERS
-    exact = stands.exact and not users
-    cells = read(question, covered, at=at, store=store, grains=[g for g in Grain if g <= grain], users=users)
+    exact = quality.exact and not users
+    cells = read(question, cut, at=at, store=store, grains=[g for g in Grain if g <= grain], users=users)
     tallies = _by_bucket(cells, grain)
-    late = _late_buckets(at.late_hours(question.video_id, stands.counted), grain)
-    exact_until = covered.start if users else stands.counted.end
+    late = _late_buckets(at.late_hours(question.video_id, cut.counted), grain)
+    exact_until = covered.start if users else cut.counted.end
 
     def point(bucket: Bucket) -> Point:
         tally = Tally.total(tallies.get(bucket.start, ()))
         return Point(
             start=instant(bucket.start),
-            value=value_of(question.function, tally) if bucket.start < stands.known_until else None,
+            value=value_of(question.function, tally) if bucket.start < quality.known_until else None,
             exact=bucket.end <= exact_until and bucket.start not in late,
         )
 
     return Series(
-        **envelope(question, covered, at=at, stands=stands, exact=exact),
+        **envelope(question, covered, at=at, quality=quality, exact=exact),
         function=question.function,
         grain=name,
         points=tuple(map(point, buckets)),

@@ -26,11 +26,11 @@ from tallymark.documents.publication import CURRENT, NOTHING_PUBLISHED, Publicat
 from tallymark.store import View, ViewStore
 from tallymark.tally import Tally
 
-__all__ = ["Cells", "Snapshot", "Snapshots", "read"]
+__all__ = ["Cells", "Cut", "Snapshot", "Snapshots", "read"]
 
 _HOUR: Final = 60
 _DOCUMENTS: Final = (CURRENT, SPEED, ARCHIVE, EVIDENCE, COVERAGE)
-_Told = Mapping[str, bytes | None]  # document → its body
+_Bodies = Mapping[str, bytes | None]  # document → its body
 
 
 class Snapshot(NamedTuple):
@@ -49,9 +49,12 @@ class Snapshot(NamedTuple):
     evidence: Evidence | None = None
     coverage: Coverage | None = None
 
+    def cut(self, within: TimeRange) -> Cut:
+        return Cut(*within.cut(self.publication.boundary))
+
     def late_hours(self, video_id: str, within: TimeRange) -> list[tuple[int, int]]:
         """(hour start in epoch minutes, rows) that came late to the hours of `within`, in the shard of the video."""
-        if not self.pending or within.start >= within.end:
+        if not self.pending or within.empty:
             return []
         shard = shard_of(video_id)
         first, end = within.start - within.start % _HOUR, within.end
@@ -61,6 +64,17 @@ class Snapshot(NamedTuple):
             for hour, rows in commit.get(shard, {}).items()
             if first <= hour < end
         ]
+
+
+class Cut(NamedTuple):
+    """A range at the boundary of a snapshot: what the batch view answers for, and what the speed view does."""
+
+    counted: TimeRange
+    fresh: TimeRange
+
+    @property
+    def all_counted(self) -> bool:
+        return self.fresh.empty
 
 
 class _Listed(NamedTuple):
@@ -87,24 +101,24 @@ class Snapshots:
 
     def take(self, as_of: int | None = None) -> Snapshot:
         """By the current publication, or that of version `as_of`. Raises UnknownVersion."""
-        told = self._read()
-        speed, archive = Progress.found(told[SPEED]), Progress.found(told[ARCHIVE])
+        stored = self._read()
+        speed, archive = Progress.found(stored[SPEED]), Progress.found(stored[ARCHIVE])
         if as_of is not None:
             seen = publication.version(self._store, as_of)
         else:
-            seen = Publication.found(told[CURRENT]) or NOTHING_PUBLISHED
+            seen = Publication.found(stored[CURRENT]) or NOTHING_PUBLISHED
             if speed is not None and speed.epoch > seen.epoch:  # it was published within the read
                 seen = publication.current(self._store)
         return Snapshot(
             publication=seen,
             speed_until=speed.included_until if speed and seen.epoch else None,
             archive_until=archive.included_until if archive else None,
-            pending=self._pending(seen, told[ARCHIVE]) if seen.version else [],
-            evidence=_evidence(told[EVIDENCE]) if as_of is None else None,
-            coverage=_coverage(told[COVERAGE]),
+            pending=self._pending(seen, stored[ARCHIVE]) if seen.version else [],
+            evidence=_evidence(stored[EVIDENCE]) if as_of is None else None,
+            coverage=_coverage(stored[COVERAGE]),
         )
 
-    def _read(self) -> _Told:
+    def _read(self) -> _Bodies:
         return dict(zip(_DOCUMENTS, self._store.read_documents(_DOCUMENTS), strict=True))
 
     def _pending(self, seen: Publication, archive: bytes | None) -> Pending:
@@ -116,19 +130,16 @@ class Snapshots:
         return listed.pending
 
 
-def read(
-    question: Question, within: TimeRange, *, at: Snapshot, store: ViewStore, grains: list[Grain], users: bool
-) -> Cells:
-    """The cells that tile `within`: before exact_until in the fewest buckets of `grains`, from there on in minutes.
+def read(question: Question, cut: Cut, *, at: Snapshot, store: ViewStore, grains: list[Grain], users: bool) -> Cells:
+    """The cells that tile the range: before exact_until in the fewest buckets of `grains`, from there on in minutes.
 
     `users`: whether their sketches matter.
     """
-    exact, fresh = within.cut(at.publication.boundary)
-    spans = CellSpan.all(question.video_id, question.type, exact.split(grains))
+    spans = CellSpan.all(question.video_id, question.type, cut.counted.split(grains))
     batch = store.get(View.BATCH, spans, version=at.publication.version, users=users) if spans else {}
     if at.speed_until is None:
         return Cells(batch, None)
-    spans = CellSpan.all(question.video_id, question.type, fresh.split([Grain.MINUTE]))
+    spans = CellSpan.all(question.video_id, question.type, cut.fresh.split([Grain.MINUTE]))
     speed = store.get(View.SPEED, spans, version=at.publication.epoch, users=users) if spans else {}
     return Cells(batch, speed)
 

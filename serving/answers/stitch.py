@@ -1,8 +1,9 @@
 """The answer to a question: what was recounted before exact_until, what the speed view saw from there on, added up.
 
-    snapshot = snapshots.take()                     # the publication, once: two versions never mix
-    cells    = read(question, …, at=snapshot)       # each bucket from one view
-    value    = Tally.total(batch cells + speed cells)
+    at    = snapshots.take()                     # the publication, once: two versions never mix
+    cut   = at.cut(question.range)               # the boundary, once: each bucket is one view's
+    cells = read(question, cut, at=at)           # both multi-gets
+    value = Tally.total(batch cells + speed cells)
 
 The boundary is invisible: with both views complete, the answer is the same wherever exact_until lies.
 """
@@ -14,12 +15,13 @@ from itertools import chain
 from math import floor
 from typing import Any
 
-from serving.answers.bounds import outlook, reading, users_of
-from serving.answers.quality import Patience, Standing, standing
+from serving.answers.estimate import estimate, forecast, users_of
+from serving.answers.quality import Quality, quality_of
 from serving.answers.snapshot import Cells, Snapshot, read
 from tallymark.buckets import Grain, TimeRange, instant
 from tallymark.client.questions import Function, Question
 from tallymark.client.wire import Answer, Coverage, Stats
+from tallymark.documents.progress import Staleness
 from tallymark.store import ViewStore
 from tallymark.tally import Tally
 
@@ -28,46 +30,47 @@ __all__ = ["answer", "envelope", "stats"]
 _ALL_GRAINS = list(Grain)
 
 
-def answer(question: Question, *, at: Snapshot, store: ViewStore, now: datetime, patience: Patience) -> Answer:
-    stands = standing(question, question.range, at=at, now=now, patience=patience)
-    cells = read(
-        question, question.range, at=at, store=store, grains=_ALL_GRAINS, users=question.function is Function.USERS
-    )
+def answer(question: Question, *, at: Snapshot, store: ViewStore, now: datetime, staleness: Staleness) -> Answer:
+    cut = at.cut(question.range)
+    quality = quality_of(question, cut, at=at, now=now, staleness=staleness)
+    users = question.function is Function.USERS
+    cells = read(question, cut, at=at, store=store, grains=_ALL_GRAINS, users=users)
     counted, total = _tallies(cells)
-    comes_to = outlook(question.type, cells, evidence=at.evidence, standing=stands, now=now)
-    found = reading(question.function, counted=counted, total=total, standing=stands, outlook=comes_to)
+    to_come = forecast(question.type, cells, evidence=at.evidence, quality=quality, now=now)
+    known = estimate(question.function, counted=counted, total=total, quality=quality, forecast=to_come)
     return Answer(
-        **envelope(question, question.range, at=at, stands=stands, exact=_is_exact(question.function, stands)),
+        **envelope(question, question.range, at=at, quality=quality, exact=quality.exact and not users),
         function=question.function,
-        value=found.value,
-        lower=found.lower,
-        upper=found.upper,
-        confidence=found.confidence,
+        value=known.value,
+        lower=known.lower,
+        upper=known.upper,
+        confidence=known.confidence,
     )
 
 
-def stats(question: Question, *, at: Snapshot, store: ViewStore, now: datetime, patience: Patience) -> Stats:
+def stats(question: Question, *, at: Snapshot, store: ViewStore, now: datetime, staleness: Staleness) -> Stats:
     """All functions at once, whatever the question's is."""
-    stands = standing(question, question.range, at=at, now=now, patience=patience)
-    cells = read(question, question.range, at=at, store=store, grains=_ALL_GRAINS, users=True)
+    cut = at.cut(question.range)
+    quality = quality_of(question, cut, at=at, now=now, staleness=staleness)
+    cells = read(question, cut, at=at, store=store, grains=_ALL_GRAINS, users=True)
     counted, total = _tallies(cells)
-    comes_to = outlook(question.type, cells, evidence=at.evidence, standing=stands, now=now)
-    count = reading(Function.COUNT, counted=counted, total=total, standing=stands, outlook=comes_to)
+    to_come = forecast(question.type, cells, evidence=at.evidence, quality=quality, now=now)
+    count = estimate(Function.COUNT, counted=counted, total=total, quality=quality, forecast=to_come)
     known: dict[str, Any] = dict.fromkeys(("count", "sum", "min", "max", "mean"))
-    if stands.known:
+    if quality.known:
         known = {"count": total.count, "sum": total.sum, "min": total.min, "max": total.max, "mean": total.mean}
     return Stats(
-        **envelope(question, question.range, at=at, stands=stands, exact=stands.exact),
+        **envelope(question, question.range, at=at, quality=quality, exact=quality.exact),
         **known,
-        users=users_of(total, stands),
+        users=users_of(total, quality),
         lower=count.lower,
         upper=count.upper,
         confidence=count.confidence,
     )
 
 
-def envelope(question: Question, covered: TimeRange, *, at: Snapshot, stands: Standing, exact: bool) -> dict[str, Any]:
-    """The fields of `models.Envelope`."""
+def envelope(question: Question, covered: TimeRange, *, at: Snapshot, quality: Quality, exact: bool) -> dict[str, Any]:
+    """The fields of `wire.Envelope`."""
     return {
         "video_id": question.video_id,
         "type": question.type,
@@ -77,9 +80,9 @@ def envelope(question: Question, covered: TimeRange, *, at: Snapshot, stands: St
         "exact_until": at.publication.exact_until,
         "version": at.publication.version,
         "epoch": at.publication.epoch,
-        "freshness_ms": stands.freshness_ms,
-        "late_pending": stands.late_pending,
-        "degraded": stands.degraded,
+        "freshness_ms": quality.freshness_ms,
+        "late_pending": quality.late_pending,
+        "degraded": quality.degraded,
         "coverage": _coverage(covered, at),
     }
 
@@ -91,10 +94,6 @@ def _coverage(covered: TimeRange, at: Snapshot) -> Coverage:
     # downward: 1.0 is all of it
     share = None if numbered is None else floor(numbered * 10_000) / 10_000
     return Coverage(missing, silent, share, at.coverage.checked_until)
-
-
-def _is_exact(function: Function, stands: Standing) -> bool:
-    return stands.exact and function is not Function.USERS
 
 
 def _tallies(cells: Cells) -> tuple[Tally, Tally]:

@@ -119,7 +119,7 @@ class _Sums:
         self._ends, self._over = _running((end, amount) for _, end, amount in given)
 
     def overlapping(self, within: TimeRange) -> int:
-        if within.start >= within.end:
+        if within.empty:
             return 0
         begun = self._begun[bisect_left(self._starts, within.end)]
         return begun - self._over[bisect_right(self._ends, within.start)]

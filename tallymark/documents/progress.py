@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
 
 from tallymark.documents.document import Document
+from tallymark.settings import Settings
 from tallymark.store import ViewStore
 
-__all__ = ["ARCHIVE", "SPEED", "Progress", "read_progress"]
+__all__ = ["ARCHIVE", "SPEED", "Progress", "Staleness", "read_progress"]
 
 ARCHIVE: Final = "progress/archive"
 SPEED: Final = "progress/speed"
+_LEAST: Final = timedelta(seconds=5)
 
 
 class Progress(Document, frozen=True, kw_only=True, omit_defaults=True):
@@ -24,6 +26,17 @@ class Progress(Document, frozen=True, kw_only=True, omit_defaults=True):
     positions: dict[int, int]
     included_until: datetime
     epoch: int = 0
+
+
+class Staleness(NamedTuple):
+    """How far a layer may be behind before answers and `tallymark status` say so: five triggers, at least 5 seconds."""
+
+    speed: timedelta
+    archive: timedelta
+
+    @classmethod
+    def of(cls, settings: Settings) -> Staleness:
+        return cls(max(_LEAST, 5 * settings.trigger), max(_LEAST, 5 * settings.archive_trigger))
 
 
 def read_progress(store: ViewStore, layer: str) -> Progress | None:

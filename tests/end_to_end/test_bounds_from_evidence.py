@@ -20,14 +20,13 @@ from batch.audit.bounds.renew import renew
 from batch.distribute import serially
 from batch.recompute import recompute
 from serving.answers import stitch
-from serving.answers.quality import Patience
 from serving.answers.snapshot import Snapshots
 from stream.replay.deliveries import Delivery
 from stream.replay.nycflights import flights
 from tallymark.buckets import TimeRange, minute_of
 from tallymark.client.questions import Function, Question
 from tallymark.client.wire import Answer
-from tallymark.documents.progress import Progress
+from tallymark.documents.progress import Progress, Staleness
 from tallymark.documents.publication import publish_epoch
 from tallymark.raw import RawTable
 from tallymark.settings import Settings
@@ -43,7 +42,7 @@ DAYS = 41
 READS_A_DAY = 320
 MORNING = timedelta(hours=6)
 DAY = timedelta(days=1)
-PATIENCE = Patience.of(Settings())
+STALENESS = Staleness.of(Settings())
 
 
 class Read(NamedTuple):
@@ -81,7 +80,7 @@ class Replay:
     def ask(self, video: str, within: TimeRange, now: datetime) -> Answer:
         self._speed.put()
         question = Question(video, "view", Function.COUNT, within)
-        return stitch.answer(question, at=Snapshots(self.store).take(), store=self.store, now=now, patience=PATIENCE)
+        return stitch.answer(question, at=Snapshots(self.store).take(), store=self.store, now=now, staleness=STALENESS)
 
 
 def reads(folder: Path) -> list[Read]:

@@ -8,14 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from serving.answers import stitch
-from serving.answers.quality import Patience
 from serving.answers.series import series
 from serving.answers.snapshot import Snapshots
 from tallymark.buckets import Grain, TimeRange, instant, minute_of
 from tallymark.cells import Cell
 from tallymark.client.questions import Function, Question
 from tallymark.client.wire import Answer, Envelope, GrainName, Series, Stats
-from tallymark.documents.progress import Progress
+from tallymark.documents.progress import Progress, Staleness
 from tallymark.documents.publication import Publication
 from tallymark.event import Event
 from tallymark.settings import Settings
@@ -28,7 +27,7 @@ HOURS = 10
 END = START + HOURS * 60
 NOW = instant(END + 120)
 EVERYTHING = TimeRange(START, END)
-PATIENCE = Patience.of(Settings())
+STALENESS = Staleness.of(Settings())
 VIDEO = "ab"
 
 
@@ -46,7 +45,7 @@ def ask(
     now: datetime = NOW,
 ) -> Answer:
     question = Question(VIDEO, "view", function, within)
-    return stitch.answer(question, at=Snapshots(store).take(as_of), store=store, now=now, patience=PATIENCE)
+    return stitch.answer(question, at=Snapshots(store).take(as_of), store=store, now=now, staleness=STALENESS)
 
 
 def both_complete(store: ViewStore, log: list[Event], boundary: int) -> None:
@@ -70,12 +69,12 @@ def ask_series(
     now: datetime = NOW,
 ) -> Series:
     question = Question(VIDEO, "view", function, within)
-    return series(question, grain, at=Snapshots(store).take(), store=store, now=now, patience=PATIENCE)
+    return series(question, grain, at=Snapshots(store).take(), store=store, now=now, staleness=STALENESS)
 
 
 def ask_stats(store: ViewStore, within: TimeRange = EVERYTHING) -> Stats:
     question = Question(VIDEO, "view", Function.COUNT, within)
-    return stitch.stats(question, at=Snapshots(store).take(), store=store, now=NOW, patience=PATIENCE)
+    return stitch.stats(question, at=Snapshots(store).take(), store=store, now=NOW, staleness=STALENESS)
 
 
 def fill_batch(store: ViewStore, events: Iterable[Event], *, version: int = 1) -> None:

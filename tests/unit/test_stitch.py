@@ -28,7 +28,7 @@ from tests.support.both_views import (
     END,
     HOURS,
     NOW,
-    PATIENCE,
+    STALENESS,
     START,
     VIDEO,
     codes,
@@ -80,8 +80,10 @@ def test_with_both_views_complete_every_function_is_the_oracles_wherever_exact_u
     for at in wherever_exact_until_lies():
         for function in Function:
             question = Question(video, "view", function, within)
-            assert stitch.answer(question, at=at, store=shared, now=NOW, patience=PATIENCE).value == expected[function]
-        stats = stitch.stats(question, at=at, store=shared, now=NOW, patience=PATIENCE)
+            assert (
+                stitch.answer(question, at=at, store=shared, now=NOW, staleness=STALENESS).value == expected[function]
+            )
+        stats = stitch.stats(question, at=at, store=shared, now=NOW, staleness=STALENESS)
         shown = {function: getattr(stats, function) for function in Function}
         assert shown | {Function.USERS: stats.users.value} == expected
 
@@ -101,7 +103,7 @@ def test_with_both_views_complete_every_point_is_the_oracles_wherever_exact_unti
         if key[:2] == (video, "view")
     }
     for at in wherever_exact_until_lies():
-        found = series(question, name, at=at, store=shared, now=NOW, patience=PATIENCE)
+        found = series(question, name, at=at, store=shared, now=NOW, staleness=STALENESS)
         assert minute_of(found.start) == name.grain.floor(question.range.start)
         assert minute_of(found.end) == name.grain.ceil(question.range.end)
         for start, point in ((minute_of(point.start), point) for point in found.points):
@@ -137,7 +139,7 @@ def test_whatever_is_missing_the_truth_lies_within_the_bounds_and_exact_is_true(
     true = views.truth(log, video, "view", within)
     for function in (f for f in Function if f is not Function.USERS):
         question = Question(video, "view", function, within)
-        found = stitch.answer(question, at=at, store=shared, now=NOW, patience=PATIENCE)
+        found = stitch.answer(question, at=at, store=shared, now=NOW, staleness=STALENESS)
         truth = getattr(true, function)
         if found.exact:
             assert found.lower == found.value == found.upper == truth

@@ -12,7 +12,7 @@ from datetime import datetime
 from math import ceil, floor
 from typing import NamedTuple
 
-from serving.answers.quality import Standing
+from serving.answers.quality import Quality
 from serving.answers.snapshot import Cells
 from tallymark.buckets import minute_of
 from tallymark.client.questions import Function
@@ -20,10 +20,10 @@ from tallymark.client.wire import Interval, Number
 from tallymark.documents.evidence import Evidence, Growth
 from tallymark.tally import Tally
 
-__all__ = ["Outlook", "Reading", "outlook", "reading", "users_of", "value_of"]
+__all__ = ["Estimate", "Forecast", "estimate", "forecast", "users_of", "value_of"]
 
 
-class Reading(NamedTuple):
+class Estimate(NamedTuple):
     """lower ≤ truth ≤ upper; None on a side where nothing can be said. `confidence`: None when it is certain."""
 
     value: Number
@@ -32,7 +32,7 @@ class Reading(NamedTuple):
     confidence: float | None = None
 
 
-class Outlook(NamedTuple):
+class Forecast(NamedTuple):
     """By evidence, `expected` is what the count will come to; `growth` says how far off that may be."""
 
     growth: Growth
@@ -40,47 +40,47 @@ class Outlook(NamedTuple):
     confidence: float
 
 
-def outlook(type: str, cells: Cells, *, evidence: Evidence | None, standing: Standing, now: datetime) -> Outlook | None:
+def forecast(type: str, cells: Cells, *, evidence: Evidence | None, quality: Quality, now: datetime) -> Forecast | None:
     """What the cells of an answer will come to; None where evidence says nothing of it.
 
     It speaks of answers as readers usually get them: from both views, of what has happened, with nothing lacking.
     """
     growth = evidence and evidence.of(type, now)
-    if not evidence or not growth or standing.fresh.start >= standing.fresh.end or standing.degraded:
+    if not evidence or not growth or quality.cut.all_counted or quality.degraded:
         return None
     minute = minute_of(now)
     expected = growth.expected(
         batch=[(minute - key.bucket.end, tally.count) for key, tally in cells.batch.items()],
         speed=[(minute - key.bucket.start - 1, tally.count) for key, tally in (cells.speed or {}).items()],
     )
-    return None if expected is None else Outlook(growth, expected, evidence.confidence)
+    return None if expected is None else Forecast(growth, expected, evidence.confidence)
 
 
-def reading(
-    function: Function, *, counted: Tally, total: Tally, standing: Standing, outlook: Outlook | None = None
-) -> Reading:
+def estimate(
+    function: Function, *, counted: Tally, total: Tally, quality: Quality, forecast: Forecast | None = None
+) -> Estimate:
     """`counted`: the tally of what was recounted; `total`: that and the speed view's part."""
     if function is Function.USERS:
-        users = users_of(total, standing)
-        return Reading(users.value, users.lower, users.upper)
-    if not standing.known:
-        return Reading(None, None, None)
+        users = users_of(total, quality)
+        return Estimate(users.value, users.lower, users.upper)
+    if not quality.known:
+        return Estimate(None, None, None)
     value = value_of(function, total)
-    if standing.exact:
-        return Reading(value, value, value)
-    if function is Function.COUNT and outlook:
-        lower, upper = outlook.growth.interval(total.count, outlook.expected)
-        return Reading(value, max(lower, counted.count), upper, outlook.confidence)
-    return Reading(value, *_bounds(function, counted, standing))
+    if quality.exact:
+        return Estimate(value, value, value)
+    if function is Function.COUNT and forecast:
+        lower, upper = forecast.growth.interval(total.count, forecast.expected)
+        return Estimate(value, max(lower, counted.count), upper, forecast.confidence)
+    return Estimate(value, *_bounds(function, counted, quality))
 
 
-def users_of(total: Tally, standing: Standing) -> Interval:
+def users_of(total: Tally, quality: Quality) -> Interval:
     """The interval of the sketch, in whole users; each event that waits may bring one more."""
-    if not standing.known:
+    if not quality.known:
         return Interval(None, None, None)
-    estimate = total.uniques()
-    upper = ceil(estimate.upper) + standing.late_pending if standing.complete else None
-    return Interval(round(estimate.value), floor(estimate.lower), upper)
+    uniques = total.uniques()
+    upper = ceil(uniques.upper) + quality.late_pending if quality.complete else None
+    return Interval(round(uniques.value), floor(uniques.lower), upper)
 
 
 def value_of(function: Function, tally: Tally) -> Number:
@@ -97,10 +97,9 @@ def value_of(function: Function, tally: Tally) -> Number:
     return round(tally.uniques().value)
 
 
-def _bounds(function: Function, counted: Tally, standing: Standing) -> tuple[Number, Number]:
+def _bounds(function: Function, counted: Tally, quality: Quality) -> tuple[Number, Number]:
     if function is Function.COUNT:
-        all_recounted = standing.fresh.start >= standing.fresh.end
-        return counted.count, counted.count + standing.late_pending if all_recounted else None
+        return counted.count, counted.count + quality.late_pending if quality.cut.all_counted else None
     if function is Function.MIN:
         return None, counted.min
     if function is Function.MAX:
