@@ -13,12 +13,9 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from prometheus_client import CollectorRegistry
 
-from serving.coverage_metrics import watch_coverage
 from serving.examples import EXAMPLES
-from serving.metrics import AnswerMetrics
+from serving.metrics import AnswerMetrics, watch_coverage, watch_servers, watch_system
 from serving.routes import query_routes
-from serving.store_metrics import watch_servers
-from serving.system_metrics import watch_system
 from tallymark.client.audits import Audits
 from tallymark.client.wire import Answer, Answers, Series, Stats, Versions
 from tallymark.documents import publication

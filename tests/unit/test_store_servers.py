@@ -13,7 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from infra.system.store_servers import servers_of_the_store
-from serving.store_metrics import watch_servers
+from serving.metrics import watch_servers
 from tallymark.settings import Address, Settings
 from tallymark.store.hbase.address import HBaseAddress
 from tallymark.store.hbase.pool import Pool
