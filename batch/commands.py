@@ -45,9 +45,8 @@ def recompute(
     Example: tallymark recompute --json
     """
     from batch import recompute as recount
-    from batch.audit.completeness.look import look
-    from batch.distribute import by_size, on_spark, serially
-    from batch.session import session
+    from batch.audit.completeness.check import check_arrivals
+    from batch.distribute import by_size, on_spark, serially, session
     from batch.show import progress, show_recount, show_recount_json
     from tallymark.raw import RawTable
     from tallymark.store.open import open_store
@@ -57,7 +56,9 @@ def recompute(
     store = open_store(settings)
     try:
         table = RawTable(settings.raw_uri)
-        look(store, table, lateness=settings.lateness)  # first, so that the boundary passes no hole in silence
+        check_arrivals(
+            store, table, lateness=settings.lateness
+        )  # first, so that the boundary passes no hole in silence
         with session(settings) as start, progress(quiet=json) as watch:
             here, there = serially(store), on_spark(start, settings)
             distribute = by_size(here, there) if spark is None else there if spark else here

@@ -9,14 +9,15 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from batch.plan import ShardTask
-from batch.slices import ROWS
-from batch.steps import Step, Watch
+from batch.shard import ROWS
+from batch.start import Step, Watch
 from tallymark.errors import TallymarkError, Unavailable
 from tallymark.settings import Settings
 from tallymark.store import ViewStore
@@ -27,10 +28,33 @@ if TYPE_CHECKING:
 
     from batch.shard import ShardCount
 
-__all__ = ["Distribute", "by_size", "on_spark", "serially"]
+__all__ = ["Distribute", "by_size", "on_spark", "serially", "session"]
 
 Distribute = Callable[[Sequence[ShardTask], Watch], "list[ShardCount]"]
 """Run all tasks and tell the watcher as shards are done. What goes wrong in a task is raised."""
+
+# the JVM only hands out tasks and collects their reports; Spark does not start with less than 450 MB
+_OPTIONS: Final = {"spark.driver.memory": "512m"}
+
+
+@contextmanager
+def session(settings: Settings) -> Iterator[Callable[[], SparkSession]]:
+    """Yields what starts the session, or returns the one that it started before."""
+    started: list[SparkSession] = []
+
+    def start() -> SparkSession:
+        if not started:
+            from tallymark.spark.session import start_spark
+
+            started.append(start_spark(settings, "recompute", options=_OPTIONS))
+        return started[0]
+
+    try:
+        yield start
+    finally:
+        for running in started:
+            running.stop()
+
 
 _POLL_SECONDS: Final = 0.2
 # on two cores both take as long for two million rows, one process with a quarter of the memory

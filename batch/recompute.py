@@ -25,8 +25,7 @@ from batch.checks import check
 from batch.distribute import Distribute
 from batch.publish import publish_version
 from batch.shard import ShardCount
-from batch.start import Begun, begin
-from batch.steps import Step, Watch, unwatched
+from batch.start import Started, Step, Watch, start, unwatched
 from tallymark.documents import attempts
 from tallymark.documents.attempts import AttemptRecord, State
 from tallymark.documents.publication import Publication
@@ -87,24 +86,24 @@ def recompute(
     laps = _Laps(watch)
     # a courtesy, so that none works for nothing: attempts are ordered, and the later one covers the earlier one's cells
     with holding(store, "recompute", now=now):
-        begun = begin(store, table, lateness=lateness, now=now, done=laps.done, again=again)
-        if begun.record is None:
-            return Recount(published=False, publication=begun.published, seconds=laps.seconds)
-        counts = distribute(begun.plan.tasks, watch) if begun.plan.tasks else []
+        started = start(store, table, lateness=lateness, now=now, done=laps.done, again=again)
+        if started.record is None:
+            return Recount(published=False, publication=started.published, seconds=laps.seconds)
+        counts = distribute(started.plan.tasks, watch) if started.plan.tasks else []
         laps.split(counts)
-        record = _save(store, begun.record, state=State.COUNTED)
-        record = _checked(store, begun, record, counts, now)
+        record = _save(store, started.record, state=State.COUNTED)
+        record = _checked(store, started, record, counts, now)
         laps.done(Step.CHECK)
-        new = _publish(store, begun, record, now)
+        new = _publish(store, started, record, now)
         laps.done(Step.PUBLISH)
         _save(store, record, state=State.PUBLISHED, finished_at=now())
-    return _recount(begun, counts, new, laps.seconds)
+    return _recount(started, counts, new, laps.seconds)
 
 
 def _checked(
-    store: ViewStore, begun: Begun, record: AttemptRecord, counts: Sequence[ShardCount], now: Callable[[], datetime]
+    store: ViewStore, started: Started, record: AttemptRecord, counts: Sequence[ShardCount], now: Callable[[], datetime]
 ) -> AttemptRecord:
-    checks = check(store, begun.plan, counts, raw=begun.raw, published=begun.published, number=record.number)
+    checks = check(store, started.plan, counts, raw=started.raw, published=started.published, number=record.number)
     failed = [f"{one.name}: {one.says}" for one in checks if not one.holds]
     if failed:
         _save(store, record, state=State.KEPT, checks=checks, why="; ".join(failed), finished_at=now())
@@ -112,14 +111,14 @@ def _checked(
     return _save(store, record, state=State.CHECKED, checks=checks)
 
 
-def _publish(store: ViewStore, begun: Begun, record: AttemptRecord, now: Callable[[], datetime]) -> Publication:
+def _publish(store: ViewStore, started: Started, record: AttemptRecord, now: Callable[[], datetime]) -> Publication:
     try:
         return publish_version(
             store,
             version=record.number,
             exact_until=record.exact_until,
             raw_version=record.raw_version,
-            replacing=begun.published,
+            replacing=started.published,
             now=now,
         )
     except PublicationConflict as conflict:
@@ -133,13 +132,13 @@ def _save(store: ViewStore, record: AttemptRecord, **changes: object) -> Attempt
     return changed
 
 
-def _recount(begun: Begun, counts: Sequence[ShardCount], new: Publication, seconds: dict[str, float]) -> Recount:
+def _recount(started: Started, counts: Sequence[ShardCount], new: Publication, seconds: dict[str, float]) -> Recount:
     rows, events = sum(count.rows for count in counts), sum(count.events for count in counts)
     return Recount(
         published=True,
         publication=new,
-        pairs=len(begun.plan.hours),
-        days=len({day.start for task in begun.plan.tasks for day in task.days}),
+        pairs=len(started.plan.hours),
+        days=len({day.start for task in started.plan.tasks for day in task.days}),
         rows=rows,
         events=events,
         duplicates=rows - events,

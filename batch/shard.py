@@ -8,23 +8,104 @@ published: so a task may die anywhere, and may run twice.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import chain
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from batch.count import count
 from batch.ledger import ledger_cells
-from batch.plan import ShardTask
+from batch.plan import DayTask, HourTask, ShardTask
 from batch.rollup import day_cells, in_chunks, month_cells
-from batch.slices import ROWS, Slice, slices
-from batch.tombstones import stored_keys, vanished_hours, vanished_minutes
-from tallymark.buckets import Grain
-from tallymark.cells import Cell
+from tallymark.buckets import Bucket, Grain, Span
+from tallymark.cells import RESERVED, Cell, CellKey, CellSpan
 from tallymark.store import Attempt, View, ViewStore
+from tallymark.tally import ZERO
 
-__all__ = ["ShardCount", "recount_shard"]
+__all__ = [
+    "ROWS",
+    "ShardCount",
+    "Slice",
+    "recount_shard",
+    "slices",
+    "stored_keys",
+    "vanished_hours",
+    "vanished_minutes",
+]
+
+
+def stored_keys(store: ViewStore, shard: int, hours: Collection[int], *, version: int) -> dict[int, list[CellKey]]:
+    """By hour, the keys of the hour cells in `shard` that start at one of `hours`."""
+    keys: dict[int, list[CellKey]] = defaultdict(list)
+    if not hours:
+        return keys
+    for cell in store.scan(View.BATCH, shard, Grain.HOUR, version=version):
+        if cell.bucket.start in hours and not cell.video_id.startswith(RESERVED):
+            keys[cell.bucket.start].append(cell.key)
+    return keys
+
+
+def vanished_hours(stored: Collection[CellKey], counted: Collection[CellKey]) -> Iterator[Cell]:
+    """ZERO for each hour cell that is stored but was not counted."""
+    return (Cell(*key, ZERO) for key in stored if key not in counted)
+
+
+def vanished_minutes(
+    store: ViewStore, stored: Collection[CellKey], counted: Collection[CellKey], *, version: int
+) -> Iterator[Cell]:
+    """ZERO for each minute cell within the `stored` hours that was not counted."""
+    spans = [CellSpan(key.video_id, key.type, _minutes(key.bucket)) for key in stored]
+    found = store.get(View.BATCH, spans, version=version, users=False) if spans else {}
+    return (Cell(*key, ZERO) for key in found if key not in counted)
+
+
+def _minutes(hour: Bucket) -> Span:
+    return Span(Grain.MINUTE, hour.start, hour.end)
+
+
+ROWS: Final = 250_000
+
+
+class Slice(NamedTuple):
+    """Hours that are counted together, and the files that hold them.
+
+    `others`: by day, the hours that have rows but are not in this slice, whose cells a day needs as well.
+    """
+
+    hours: list[HourTask]
+    files: list[str]
+    others: dict[int, list[int]]
+
+
+def slices(task: ShardTask, *, most_rows: int = ROWS) -> Iterator[Slice]:
+    """The task in slices of at most `most_rows` raw rows, or of one hour, in order of time."""
+    taken: list[tuple[DayTask, HourTask]] = []
+    rows = 0
+    for day in task.days:
+        for hour in day.hours:
+            if taken and rows + hour.rows > most_rows:
+                yield _slice(taken)
+                taken, rows = [], 0
+            taken.append((day, hour))
+            rows += hour.rows
+    if taken:
+        yield _slice(taken)
+
+
+def _slice(taken: list[tuple[DayTask, HourTask]]) -> Slice:
+    hours = [hour for _, hour in taken]
+    inside = {hour.start for hour in hours}
+    full = [hour.start for hour in hours if hour.rows]
+    days = {day.start: day for day, _ in taken}.values()
+    files = [file.uri for day in days for file in day.files if any(map(file.overlaps, full))]
+    others = {
+        day.start: [*day.kept, *(hour.start for hour in day.hours if hour.rows and hour.start not in inside)]
+        for day in days
+    }
+    return Slice(hours, files, others)
+
 
 _CELLS_AT_ONCE: Final = 10_000  # other writers of an embedded store wait for one such put, some 50 ms
 Month = tuple[str, str, int]  # video_id, type, start of the month

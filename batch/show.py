@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from batch.recompute import Recount
-from batch.steps import Step, Watch, unwatched
+from batch.start import Step, Watch, unwatched
 from tallymark.documents.attempts import AttemptRecord
 from tallymark.documents.publication import Publication
 

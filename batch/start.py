@@ -7,18 +7,18 @@ Each read here comes before the next for a reason, and a lost race starts over f
                   whatever an earlier one may still write, this one counts as well and, having the higher number, covers
     progress      read before raw is pinned: every record appended before `included_until` is in the pinned version
     raw version
-    begin         succeeds only if no other attempt was begun since they were listed
+    begin         succeeds only if no other attempt was started since they were listed
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import NamedTuple
 
 from batch.count import rows_by_hour
 from batch.plan import Plan, make_plan, provable_until
-from batch.steps import Step
 from tallymark.documents import attempts, publication
 from tallymark.documents.attempts import AttemptRecord, State
 from tallymark.documents.progress import ARCHIVE, Progress, read_progress
@@ -27,10 +27,28 @@ from tallymark.errors import NothingToRecount
 from tallymark.raw import RawTable, RawVersion
 from tallymark.store import ViewStore
 
-__all__ = ["Begun", "begin"]
+__all__ = ["Started", "Step", "Watch", "start", "unwatched"]
 
 
-class Begun(NamedTuple):
+class Step(StrEnum):
+    PIN = "pin"  # which raw version, exact until when
+    PLAN = "plan"  # which (hour, shard) pairs are dirty
+    BEGIN = "begin"  # the attempt and its pairs are on record
+    COUNT = "count"  # minute and hour cells
+    ROLL_UP = "roll up"  # day and month cells
+    CHECK = "check"  # what must hold before anybody may read it
+    PUBLISH = "publish"  # readers see it
+
+
+Watch = Callable[[Step, int, int], None]
+"""Called as `watch(step, done, of)` whenever a step, or one of its `of` shards, is done and durable."""
+
+
+def unwatched(step: Step, done: int, of: int) -> None:
+    """Nobody watches."""
+
+
+class Started(NamedTuple):
     """An attempt on record, on top of `published`; None when nothing is dirty and no further hour can be sealed."""
 
     published: Publication
@@ -39,7 +57,7 @@ class Begun(NamedTuple):
     record: AttemptRecord | None
 
 
-def begin(
+def start(
     store: ViewStore,
     table: RawTable,
     *,
@@ -47,7 +65,7 @@ def begin(
     now: Callable[[], datetime],
     done: Callable[[Step], None],
     again: Collection[int] = (),
-) -> Begun:
+) -> Started:
     """Begin the next attempt. Raises NothingToRecount while there is no event that could be counted."""
     while True:
         published = publication.current(store)
@@ -70,7 +88,7 @@ def begin(
         )
         done(Step.PLAN)
         if not plan.tasks and exact_until == published.exact_until:
-            return Begun(published, raw, plan, None)
+            return Started(published, raw, plan, None)
         record = AttemptRecord(
             number=number,
             state=State.PLANNED,
@@ -81,9 +99,9 @@ def begin(
             shrunk=attempts.as_pairs(plan.shrunk),
             days=plan.days,
         )
-        if attempts.begin(store, record):
+        if attempts.put_on_record(store, record):
             done(Step.BEGIN)
-            return Begun(published, raw, plan, record)
+            return Started(published, raw, plan, record)
 
 
 def _exact_until(

@@ -37,28 +37,33 @@ def query_routes(
     def count(asked: Annotated[Asked, Query()]) -> Response:
         """The number of events of one video and type in a range of time."""
         with metrics.store_watched():
-            answer = answers.count(asked.question(Function.COUNT, now=now()), as_of=asked.as_of)
+            instant = now()
+            answer = answers.count(asked.question(Function.COUNT, now=instant), as_of=asked.as_of, now=instant)
         return _json(metrics.noted(answer))
 
     @router.get("/stats", summary="All functions at once", responses=_says("Stats", 404, 422, 503))
     def stats(asked: Annotated[Asked, Query()]) -> Response:
         """Count, sum, min, max and mean of the events' values, and how many different users there were."""
         with metrics.store_watched():
-            answer = answers.stats(asked.question(Function.COUNT, now=now()), as_of=asked.as_of)
+            instant = now()
+            answer = answers.stats(asked.question(Function.COUNT, now=instant), as_of=asked.as_of, now=instant)
         return _json(metrics.noted(answer))
 
     @router.get("/series", summary="Bucket by bucket", responses=_says("Series", 404, 422, 503))
     def series_(asked: Annotated[AskedSeries, Query()]) -> Response:
         """One function per minute, hour, day or month; at most 10,000 points."""
         with metrics.store_watched():
-            answer = answers.series(asked.question(asked.function, now=now()), asked.grain, as_of=asked.as_of)
+            instant = now()
+            question = asked.question(asked.function, now=instant)
+            answer = answers.series(question, asked.grain, as_of=asked.as_of, now=instant)
         return _json(metrics.noted(answer))
 
     @router.post("/query", summary="Many questions at once", responses=_says("Answers", 400, 404, 413, 422, 503))
     def query(asked: AskedMany) -> Response:
         """Answers in the order of the questions, all of them from one publication."""
         with metrics.store_watched():
-            given = answers.query(asked.asked(now=now()), as_of=asked.as_of)
+            instant = now()
+            given = answers.query(asked.asked(now=instant), as_of=asked.as_of, now=instant)
         return _json(wire.Answers(tuple(map(metrics.noted, given))))
 
     @router.get("/publication", summary="What readers see now", responses=_says("Publication", 422, 503))

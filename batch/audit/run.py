@@ -12,10 +12,10 @@ import msgspec
 from batch.audit.bounds.renew import in_words, renew
 from batch.audit.comparison.scope import Scope, scope
 from batch.audit.comparison.survey import Survey, survey, versions_table
-from batch.audit.completeness.look import look
+from batch.audit.completeness.check import check_arrivals
 from batch.audit.expectations import decide
-from batch.audit.place import put, reports_uri
 from batch.audit.report import page
+from batch.audit.storage import put, reports_uri
 from tallymark.buckets import instant
 from tallymark.documents import audits as records
 from tallymark.documents import publication
@@ -52,7 +52,7 @@ def audit(
     started = now()
     last = records.last_audit(store)
     within = scope(store, last, start=start, until=until)
-    arrived = look(store, RawTable(settings.raw_uri), lateness=settings.lateness)
+    arrived = check_arrivals(store, RawTable(settings.raw_uri), lateness=settings.lateness)
     raw = _pinned(settings)
     evidence = renew(store, raw, lateness=settings.lateness, now=now())
     found = survey(store, within, raw.files, lateness=settings.lateness)

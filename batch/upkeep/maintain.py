@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from batch.upkeep.retention import Kept, raw_age, what_is_kept
+from batch.upkeep.retention import Retention, raw_age, retention_of
 from tallymark.buckets import Grain, minute_of
 from tallymark.cells import SHARDS
 from tallymark.documents import attempts, late, publication
@@ -38,7 +38,7 @@ class Maintenance(msgspec.Struct, frozen=True, kw_only=True):
     """What was done, or with `dry_run` would be. `speed_rows`: hours of a video and type; None when not counted."""
 
     dry_run: bool
-    kept: Kept
+    kept: Retention
     attempts: int
     pending: int
     speed_rows: int | None
@@ -80,7 +80,7 @@ def maintain(
     began = time.perf_counter()
     upkeep = RawTable(settings.raw_uri)
     with holding(store, "maintain", now=now):
-        kept = what_is_kept(store, most=settings.keep_versions, keep=settings.keep)
+        kept = retention_of(store, most=settings.keep_versions, keep=settings.keep)
         say(f"forgetting {len(kept.forgotten)} versions")
         attempts, pending = _forget(store, kept, dry_run=dry_run)
         say("removing old minutes of the speed view")
@@ -106,7 +106,7 @@ def maintain(
     )
 
 
-def _forget(store: ViewStore, kept: Kept, *, dry_run: bool) -> tuple[int, int]:
+def _forget(store: ViewStore, kept: Retention, *, dry_run: bool) -> tuple[int, int]:
     """Versions first: whoever reads meanwhile finds all that a version needs, or no such version."""
     old_attempts = attempts.names_before(store, kept.attempts_from)
     old_pending = late.names_until(store, kept.pending_after)
@@ -116,7 +116,7 @@ def _forget(store: ViewStore, kept: Kept, *, dry_run: bool) -> tuple[int, int]:
     return len(old_attempts), len(old_pending)
 
 
-def _remove_speed(store: ViewStore, kept: Kept) -> int:
+def _remove_speed(store: ViewStore, kept: Retention) -> int:
     if kept.speed_from is None:
         return 0
     before = minute_of(kept.speed_from)

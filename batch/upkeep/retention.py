@@ -21,14 +21,14 @@ from tallymark.documents import attempts, publication
 from tallymark.store import ViewStore
 from tallymark.store.lease import held_since
 
-__all__ = ["Kept", "raw_age", "what_is_kept"]
+__all__ = ["Retention", "raw_age", "retention_of"]
 
 # HBase keeps 64 versions of a cell. An attempt writes a cell at most once, so those of the last 64 attempts are there.
 _READABLE_ATTEMPTS: Final = 64
 _CLOCKS: Final = timedelta(minutes=10)  # by which those of two machines may differ
 
 
-class Kept(msgspec.Struct, frozen=True, kw_only=True):
+class Retention(msgspec.Struct, frozen=True, kw_only=True):
     """`versions` stay, newest first; `forgotten` go. Speed minutes stay from `speed_from`, None: all of them."""
 
     versions: list[int]
@@ -38,17 +38,17 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     attempts_from: int
 
 
-def what_is_kept(store: ViewStore, *, most: int, keep: timedelta) -> Kept:
+def retention_of(store: ViewStore, *, most: int, keep: timedelta) -> Retention:
     """What the last `most` versions that readers saw need, the current one first; and `keep` more of speed minutes."""
     history = publication.history(store)
     if not history:
-        return Kept(versions=[], forgotten=[], speed_from=None, pending_after=-1, attempts_from=0)
+        return Retention(versions=[], forgotten=[], speed_from=None, pending_after=-1, attempts_from=0)
     newest = max([record.number for record in attempts.newer_than(store, history[-1].version)], default=0)
     newest = max(newest, *(each.version for each in history))
     seen = list(dict.fromkeys(each.version for each in reversed(history)))
     chosen = [version for version in seen[:most] if version > newest - _READABLE_ATTEMPTS or version == seen[0]]
     kept = {each.version: each for each in history if each.version in chosen}
-    return Kept(
+    return Retention(
         versions=chosen,
         forgotten=sorted(set(seen) - set(chosen)),
         speed_from=_hour_of(min(each.exact_until for each in kept.values()) - keep),

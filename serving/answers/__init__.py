@@ -26,7 +26,8 @@ __all__ = ["Answers"]
 class Answers:
     """Answers questions from the views in `store`, at the instants that `now` gives. Threads may share it.
 
-    Each call reads the publication once, or, with `as_of`, that of this version. All raise StoreUnavailable, and
+    Each call reads the publication once, or, with `as_of`, that of this version; and the clock once, or goes by `now`,
+    the instant at which the question was asked. All raise StoreUnavailable, and
     UnknownVersion for a version that nobody can read any more.
     """
 
@@ -36,24 +37,28 @@ class Answers:
         self._staleness = staleness
         self._snapshots = Snapshots(store)
 
-    def count(self, question: Question, *, as_of: int | None = None) -> Answer:
+    def count(self, question: Question, *, as_of: int | None = None, now: datetime | None = None) -> Answer:
         """The question's function of the events in its range, which for most people is how many there were."""
-        (answer,) = self.query([question], as_of=as_of)
+        (answer,) = self.query([question], as_of=as_of, now=now)
         return answer
 
-    def stats(self, question: Question, *, as_of: int | None = None) -> Stats:
+    def stats(self, question: Question, *, as_of: int | None = None, now: datetime | None = None) -> Stats:
         """All functions at once, whatever the question's is."""
-        now, at = self._now(), self._snapshots.take(as_of)
+        now, at = now or self._now(), self._snapshots.take(as_of)
         return stitch.stats(question, at=at, store=self._store, now=now, staleness=self._staleness)
 
-    def series(self, question: Question, grain: GrainName, *, as_of: int | None = None) -> Series:
+    def series(
+        self, question: Question, grain: GrainName, *, as_of: int | None = None, now: datetime | None = None
+    ) -> Series:
         """The question's function of each bucket. Raises InvalidQuestion for more than 10,000 of them."""
-        now, at = self._now(), self._snapshots.take(as_of)
+        now, at = now or self._now(), self._snapshots.take(as_of)
         return series(question, grain, at=at, store=self._store, now=now, staleness=self._staleness)
 
-    def query(self, questions: Sequence[Question], *, as_of: int | None = None) -> list[Answer]:
+    def query(
+        self, questions: Sequence[Question], *, as_of: int | None = None, now: datetime | None = None
+    ) -> list[Answer]:
         """An answer to each, in order, all of them by one publication."""
-        now, at = self._now(), self._snapshots.take(as_of)
+        now, at = now or self._now(), self._snapshots.take(as_of)
         return [
             stitch.answer(question, at=at, store=self._store, now=now, staleness=self._staleness)
             for question in questions

@@ -2,8 +2,8 @@
 
 Attempts are numbered 1, 2, 3 … and the number is the version of the cells that the attempt writes. A reader of
 version 7 sees cells of attempts up to 7, also of those that crashed; therefore the plan of an attempt contains the
-pairs of every unpublished attempt before it, back to the published version. `begin` makes sure that none is missed: it
-succeeds only if no other attempt was begun since the attempts were listed.
+pairs of every unpublished attempt before it, back to the published version. `put_on_record` sees to it that none is
+missed: it succeeds only if no other attempt was begun since the attempts were listed.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ __all__ = [
     "State",
     "as_pairs",
     "attempt",
-    "begin",
     "hours_of",
     "names_before",
     "newer_than",
     "newest",
+    "put_on_record",
     "save",
 ]
 
@@ -117,7 +117,7 @@ def names_before(store: ViewStore, number: int) -> list[str]:
     return [name for name, _ in store.list_documents(_PREFIX) if name < _name(number)]
 
 
-def begin(store: ViewStore, record: AttemptRecord) -> bool:
+def put_on_record(store: ViewStore, record: AttemptRecord) -> bool:
     """Put a new attempt on record; False, and no change, when its number is taken."""
     return store.swap_document(_name(record.number), None, msgspec.json.encode(record))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from batch.ledger import rows_counted
-from batch.steps import Step
+from batch.start import Step
 from tallymark.buckets import Grain
 from tallymark.cells import SHARDS
 from tallymark.settings import Settings

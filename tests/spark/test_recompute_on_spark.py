@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 
 from batch.distribute import on_spark, serially
 from batch.recompute import recompute
-from batch.steps import Step
+from batch.start import Step
 from tallymark.buckets import Grain
 from tallymark.cells import SHARDS
 from tallymark.errors import Unavailable

@@ -10,7 +10,7 @@ import numpy as np
 
 from batch.distribute import serially
 from batch.recompute import Recount, recompute
-from batch.steps import Step, Watch, unwatched
+from batch.start import Step, Watch, unwatched
 from tallymark.buckets import Grain, instant
 from tallymark.cells import RESERVED, SHARDS, CellKey
 from tallymark.documents import publication

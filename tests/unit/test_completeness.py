@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from batch.audit.completeness import arrivals as arrivals_of
 from batch.audit.completeness.arrivals import Arrivals
-from batch.audit.completeness.look import Findings, look
+from batch.audit.completeness.check import Findings, check_arrivals
 from batch.audit.completeness.new_rows import new_rows
 from tallymark.buckets import TimeRange, instant
 from tallymark.documents.audit_record import Completeness
@@ -60,7 +60,7 @@ def looked(world: World, minute: float, *rows: RawRow) -> Findings:
         world.commit(list(rows))
     progress = Progress(positions={0: 1}, included_until=instant(MIDNIGHT) + timedelta(minutes=minute))
     world.store.write_document(ARCHIVE, progress.to_json())
-    found = look(world.store, world.table, lateness=LATENESS)
+    found = check_arrivals(world.store, world.table, lateness=LATENESS)
     assert found is not None
     return found
 
@@ -205,7 +205,7 @@ def test_compaction_and_old_files_change_nothing(world: World) -> None:
 
 
 def test_while_the_archive_has_told_nothing_nothing_is_known(world: World) -> None:
-    assert look(world.store, world.table, lateness=LATENESS) is None
+    assert check_arrivals(world.store, world.table, lateness=LATENESS) is None
     assert known(world.store) is None
 
 

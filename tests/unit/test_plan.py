@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from batch.ledger import rows_counted, runs
 from batch.plan import DayTask, HourTask, ShardTask, provable_until
-from batch.slices import slices
-from batch.steps import Step
+from batch.shard import slices
+from batch.start import Step
 from tallymark.buckets import Grain, Span, instant
 from tallymark.cells import SHARDS, shard_of
 from tallymark.documents.attempts import as_pairs, attempt, hours_of

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batch.steps import Step
+from batch.start import Step
 from tallymark.buckets import Grain
 from tallymark.documents import publication
 from tallymark.documents.attempts import State, attempt

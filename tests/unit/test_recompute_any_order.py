@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from batch.publish import rollback
-from batch.steps import Step
+from batch.start import Step
 from tallymark.buckets import Grain, TimeRange
 from tallymark.cells import CellSpan
 from tallymark.documents import publication

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from batch.publish import rollback
-from batch.steps import Step, Watch
+from batch.start import Step, Watch
 from tallymark.cells import shard_of
 from tallymark.documents import publication
 from tallymark.documents.attempts import State, attempt

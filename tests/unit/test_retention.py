@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from batch.publish import publish_version, rollback
-from batch.upkeep.retention import raw_age, what_is_kept
+from batch.upkeep.retention import raw_age, retention_of
 from tallymark.documents import attempts, publication
 from tallymark.documents.attempts import AttemptRecord, State
 from tallymark.errors import PublicationConflict, UnknownVersion
@@ -42,18 +42,18 @@ def crashed(store: SqliteViewStore, number: int) -> None:
     record = AttemptRecord(
         number=number, state=State.PLANNED, started_at=START, raw_version=0, exact_until=START, pairs={}
     )
-    assert attempts.begin(store, record)
+    assert attempts.put_on_record(store, record)
 
 
 def test_before_anything_is_published_everything_is_kept(store: SqliteViewStore) -> None:
-    kept = what_is_kept(store, most=1, keep=timedelta())
+    kept = retention_of(store, most=1, keep=timedelta())
     assert (kept.versions, kept.forgotten, kept.speed_from) == ([], [], None)
     assert (kept.pending_after, kept.attempts_from) == (-1, 0)
 
 
 def test_the_last_versions_stay_with_all_that_the_oldest_of_them_needs(store: SqliteViewStore) -> None:
     publish(store, *range(1, 8))
-    kept = what_is_kept(store, most=3, keep=DAY)
+    kept = retention_of(store, most=3, keep=DAY)
     assert (kept.versions, kept.forgotten) == ([7, 6, 5], [1, 2, 3, 4])
     assert kept.speed_from == START + 5 * HOUR - DAY
     assert (kept.pending_after, kept.attempts_from) == (50, 5)
@@ -62,7 +62,7 @@ def test_the_last_versions_stay_with_all_that_the_oldest_of_them_needs(store: Sq
 def test_after_a_rollback_the_versions_that_readers_saw_last_stay(store: SqliteViewStore) -> None:
     publish(store, 1, 2, 3, 4)
     rollback(store, 2, now=lambda: START + DAY)
-    kept = what_is_kept(store, most=2, keep=timedelta())
+    kept = retention_of(store, most=2, keep=timedelta())
     assert (kept.versions, kept.forgotten) == ([2, 4], [1, 3])
     assert kept.speed_from == START + 2 * HOUR
     assert (kept.pending_after, kept.attempts_from) == (20, 2)
@@ -72,9 +72,9 @@ def test_versions_that_hbase_may_no_longer_hold_are_forgotten_except_the_current
     publish(store, 1, 30, 60)
     for number in range(61, 100):
         crashed(store, number)
-    assert what_is_kept(store, most=60, keep=DAY).versions == [60]
+    assert retention_of(store, most=60, keep=DAY).versions == [60]
     crashed(store, 200)
-    assert what_is_kept(store, most=60, keep=DAY).versions == [60]
+    assert retention_of(store, most=60, keep=DAY).versions == [60]
 
 
 def test_a_forgotten_version_can_neither_be_read_nor_published(store: SqliteViewStore) -> None:

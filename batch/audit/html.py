@@ -6,11 +6,24 @@ Drawn on 480 × 240 with letters of 15, so that they can be read at the width of
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from html import escape
 from math import ceil, log10
 from typing import Final
 
-__all__ = ["bars", "line"]
+__all__ = ["bars", "line", "table", "time"]
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]], style: str = "") -> str:
+    """Cells are HTML; `style` is a class of the page."""
+    top = "".join(f"<th>{one}</th>" for one in head)
+    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    return f'<div class="scroll"><table class="{style}"><tr>{top}</tr>{body}</table></div>'
+
+
+def time(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M}"
+
 
 _WIDTH: Final = 480
 _HEIGHT: Final = 240

@@ -7,7 +7,7 @@
       │
     arrivals     both, carried on from look to look
       │
-    `look`       lets answers know (`coverage/current`), and says what the last audit did not know
+    `check_arrivals`       lets answers know (`coverage/current`), and says what the last audit did not know
 
 A hole counts when it has stood for the lateness: until then what it lacks may be on its way. One that late events fill
 is gone at the next look (ADR 42).
@@ -36,7 +36,7 @@ from tallymark.store import ViewStore
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Findings", "look"]
+__all__ = ["Findings", "check_arrivals"]
 
 _SHOWN: Final = 20
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -110,7 +110,7 @@ class Findings:
         return pd.DataFrame(rows, columns=["producer", "missing", "silent", "chaotic"])
 
 
-def look(store: ViewStore, table: RawTable, *, lateness: timedelta) -> Findings | None:
+def check_arrivals(store: ViewStore, table: RawTable, *, lateness: timedelta) -> Findings | None:
     """Look through what the log took since the last look; None while the archive has not told how far it has come.
 
     May be called at any time, by several at once. Raises StoreUnavailable, RawRefused or RawUnavailable.
