@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-__all__ = ["look", "section"]
+__all__ = ["check", "section"]
