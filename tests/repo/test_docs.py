@@ -22,9 +22,9 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *s
 PACKAGES = ("tallymark", "stream", "batch", "serving", "infra")
 CODE = [path for folder in PACKAGES for path in (ROOT / folder).rglob("*.py")]
 GLOSSARY = """event, type, value, occurred_at, appended_at, log, raw, dead letter, view, shard, grain, bucket, tally,
-sketch, cell, span, version, attempt, epoch, micro-batch, quality, staleness, publication, exact_until, stitch, seal, dirty, late, lateness,
+sketch, cell, span, version, attempt, epoch, micro-batch, publication, exact_until, stitch, seal, dirty, late, lateness,
 watermark, recompute, rollback, audit, sequence, hole, roster, coverage, evidence, canary, snapshot, row, slice,
-lease, lock, ledger, pending"""
+lease, lock, ledger, pending, quality, staleness"""
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
