@@ -8,15 +8,14 @@ from collections.abc import Iterable, Sequence
 from batch.ledger import rows_counted
 from batch.plan import Plan
 from batch.shard import ShardCount
-from tallymark.buckets import Grain, instant, minute_of
+from tallymark.buckets import Grain
 from tallymark.documents.attempts import Check
 from tallymark.documents.publication import Publication
+from tallymark.instants import DAY, instant, minute_of
 from tallymark.raw import RawVersion
 from tallymark.store import ViewStore
 
 __all__ = ["check"]
-
-_DAY = 1440
 
 
 def check(
@@ -76,7 +75,7 @@ def _not_backwards(plan: Plan, published: Publication) -> Check:
 def _sealed_days_complete(store: ViewStore, plan: Plan, raw: RawVersion, number: int) -> Check:
     """The days that this attempt touched and that are wholly sealed: the ledger against the table's log."""
     until = minute_of(plan.exact_until)
-    days = {(day.start, task.shard) for task in plan.tasks for day in task.days if day.start + _DAY <= until}
+    days = {(day.start, task.shard) for task in plan.tasks for day in task.days if day.start + DAY <= until}
     told: Counter[tuple[int, int]] = Counter()
     for file in raw.files:
         if (file.day, file.shard) in days:

@@ -17,7 +17,7 @@ _Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 def _day(text: str) -> int:
     """A day's first epoch minute."""
-    from tallymark.buckets import minute_of
+    from tallymark.instants import minute_of
 
     try:
         return minute_of(datetime.combine(date.fromisoformat(text), time(), UTC))
@@ -103,8 +103,8 @@ def rollback(
     Example: tallymark rollback 41
     """
     from batch.publish import rollback as publish_again
-    from batch.recompute import utc_now
     from batch.show import show_publication, show_publication_json
+    from tallymark.instants import utc_now
     from tallymark.store.open import open_store
 
     store = open_store(Settings.load(os.environ))

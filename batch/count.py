@@ -16,6 +16,7 @@ import polars as pl
 
 from tallymark.buckets import Bucket, Grain
 from tallymark.cells import Cell, shard_of
+from tallymark.instants import MINUTE_MS
 from tallymark.raw import RawFile, scanning
 from tallymark.sketch import Sketch
 from tallymark.tally import ZERO, Tally
@@ -28,7 +29,6 @@ _ROW: Final = {
 }
 _LOG_ORDER: Final = ["appended_at", "log_partition", "log_offset"]
 _IDENTITY: Final = ["event_id", "video_id", "hour"]
-_MINUTE_MS: Final = 60_000
 _ROWS_AT_ONCE: Final = 4_000_000  # of one column: 32 MB
 
 
@@ -93,8 +93,8 @@ def count(files: Sequence[str], hours: Sequence[int]) -> Counted:
 
 
 def _read(files: Sequence[str], hours: Sequence[int]) -> pl.DataFrame:
-    start_ms, end_ms = min(hours) * _MINUTE_MS, (max(hours) + 60) * _MINUTE_MS
-    minute = pl.col("occurred_at") // _MINUTE_MS
+    start_ms, end_ms = min(hours) * MINUTE_MS, (max(hours) + 60) * MINUTE_MS
+    minute = pl.col("occurred_at") // MINUTE_MS
     with scanning(files) as rows:
         return (
             rows.filter(pl.col("occurred_at").is_between(start_ms, end_ms, closed="left"))  # skips row groups
@@ -128,7 +128,7 @@ def rows_by_hour(files: Sequence[RawFile]) -> Counter[tuple[int, int]]:
 
 def _rows_of(uris: list[str]) -> pl.DataFrame:
     """(file, hour start, rows)."""
-    hour = pl.col("occurred_at") // (60 * _MINUTE_MS) * 60
+    hour = pl.col("occurred_at") // (60 * MINUTE_MS) * 60
     with scanning(uris, include_file_paths="uri") as rows:
         return rows.group_by("uri", hour).len().collect()
 

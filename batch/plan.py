@@ -15,24 +15,22 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Final
+from datetime import datetime, timedelta
 
 import msgspec
 
 from batch.ledger import rows_counted
-from tallymark.buckets import Grain, minute_of
+from tallymark.buckets import Grain
 from tallymark.cells import SHARDS
 from tallymark.documents.attempts import AttemptRecord, Days, hours_of
 from tallymark.documents.progress import Progress
 from tallymark.documents.publication import Publication
+from tallymark.instants import DAY, instant_of, minute_of
 from tallymark.raw import RawFile, RawVersion
 from tallymark.store import ViewStore
 
 __all__ = ["DayTask", "HourTask", "Plan", "ShardTask", "make_plan", "provable_until"]
 
-_DAY: Final = 1440
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 Pair = tuple[int, int]  # (start in epoch minutes, shard)
 RowsByHour = Callable[[Sequence[RawFile]], Mapping[Pair, int]]
 
@@ -97,7 +95,7 @@ def provable_until(progress: Progress, newest_ms: int, lateness: timedelta) -> d
 
     The archive includes all until 12:31:10, the newest event is of 12:03, lateness is 2 min: 12:00.
     """
-    newest = _EPOCH + timedelta(milliseconds=newest_ms)
+    newest = instant_of(newest_ms)
     proven = min(progress.included_until, newest) - lateness
     return proven.replace(minute=0, second=0, microsecond=0)
 
@@ -162,7 +160,7 @@ class _SecondLook:
     def day_task(self, day: int, shard: int, files: list[RawFile]) -> DayTask:
         todo: list[HourTask] = []
         kept: dict[int, int] = {}
-        for hour in range(day, day + _DAY, 60):
+        for hour in range(day, day + DAY, 60):
             pair = (hour, shard)
             rows = self.found.get(pair, 0) if hour < self.until else 0
             asked_for = rows > 0 and day in self.again
@@ -183,7 +181,7 @@ def _changed_days(store: ViewStore, raw: RawVersion, until: int, days: Days | No
     known = {day for day, _ in found} | ({days.first, days.last} if days else set())
     if not known:
         return set()
-    asked = range(min(known), max(known) + 1, _DAY)
+    asked = range(min(known), max(known) + 1, DAY)
     counted = rows_counted(store, Grain.DAY, dict.fromkeys(range(SHARDS), asked), version=version)
     return {pair for pair in found.keys() | counted.keys() if found[pair] != counted.get(pair, 0)}
 
@@ -206,7 +204,7 @@ def _files_by_day(raw: RawVersion, wanted: set[Pair]) -> dict[Pair, list[RawFile
 
 
 def _hours_by_shard(days: Iterable[Pair]) -> dict[int, list[int]]:
-    return _by_shard((hour, shard) for day, shard in days for hour in range(day, day + _DAY, 60))
+    return _by_shard((hour, shard) for day, shard in days for hour in range(day, day + DAY, 60))
 
 
 def _by_shard(hours: Iterable[Pair]) -> dict[int, list[int]]:
@@ -217,4 +215,4 @@ def _by_shard(hours: Iterable[Pair]) -> dict[int, list[int]]:
 
 
 def _day_of(hour: int) -> int:
-    return hour - hour % _DAY
+    return hour - hour % DAY

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -30,11 +30,12 @@ from tallymark.documents import attempts
 from tallymark.documents.attempts import AttemptRecord, State
 from tallymark.documents.publication import Publication
 from tallymark.errors import ChecksFailed, PublicationConflict
+from tallymark.instants import utc_now
 from tallymark.raw import RawTable
 from tallymark.store import ViewStore
 from tallymark.store.lease import holding
 
-__all__ = ["Recount", "recompute", "utc_now"]
+__all__ = ["Recount", "recompute"]
 
 
 class Recount(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,10 +63,6 @@ class Recount(msgspec.Struct, frozen=True, kw_only=True):
         return {name: getattr(self, name) for name in counts} | {
             f"{step.replace(' ', '_')}_seconds": seconds for step, seconds in self.seconds.items()
         }
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 def recompute(

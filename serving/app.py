@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +29,7 @@ from tallymark.http.problems import (
     observe_requests,
     require_token,
 )
+from tallymark.instants import utc_now
 from tallymark.settings import Settings
 from tallymark.store import ViewStore
 
@@ -51,11 +52,7 @@ _PAGE_POLICY: Final = (
 _SHAPES: Final = (Answer, Answers, Stats, Series, Publication, Versions, Audits)
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
-def create_app(settings: Settings, *, store: ViewStore, now: Callable[[], datetime] = _utc_now) -> FastAPI:
+def create_app(settings: Settings, *, store: ViewStore, now: Callable[[], datetime] = utc_now) -> FastAPI:
     """The API over `store`, which stays the caller's to close. `now` is the clock that answers go by."""
     registry = CollectorRegistry()
     app = FastAPI(title="Tallymark queries", version=_version(), description=_DESCRIPTION, redoc_url=None)

@@ -6,10 +6,10 @@ from typing import Final
 
 import msgspec
 
-from tallymark.buckets import instant
 from tallymark.client.audits import Audit, AuditedHour, Audits
 from tallymark.documents import audits
 from tallymark.documents.audit_record import AuditRecord, HourFigures
+from tallymark.instants import instant
 from tallymark.store import ViewStore
 
 __all__ = ["MOST", "read_audits"]

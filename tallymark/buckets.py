@@ -6,17 +6,16 @@ Worked number: 2026-01-01T00:00Z is epoch minute 29 453 760 (20 454 days × 1 44
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import IntEnum
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-__all__ = ["Bucket", "Grain", "Span", "TimeRange", "instant", "minute_of"]
+from tallymark.instants import DAY, EPOCH, HOUR, instant, minute_of
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
-_HOUR: Final = 60
-_DAY: Final = 1440
+__all__ = ["Bucket", "Grain", "Span", "TimeRange"]
+
+_EPOCH_ORDINAL: Final = EPOCH.toordinal()
 
 
 class Grain(IntEnum):
@@ -32,16 +31,16 @@ class Grain(IntEnum):
         if self is Grain.MINUTE:
             return minute
         if self is Grain.HOUR:
-            return minute - minute % _HOUR
+            return minute - minute % HOUR
         if self is Grain.DAY:
-            return minute - minute % _DAY
-        return _month_bounds(minute // _DAY)[0]
+            return minute - minute % DAY
+        return _month_bounds(minute // DAY)[0]
 
     def next(self, minute: int) -> int:
         """The end of the bucket that holds `minute`: the start of the one after it."""
         if self is Grain.MONTH:
-            return _month_bounds(minute // _DAY)[1]
-        return self.floor(minute) + (1, _HOUR, _DAY)[self]
+            return _month_bounds(minute // DAY)[1]
+        return self.floor(minute) + (1, HOUR, DAY)[self]
 
     def ceil(self, minute: int) -> int:
         """The first bucket start at or after `minute`."""
@@ -54,19 +53,7 @@ def _month_bounds(day: int) -> tuple[int, int]:
     """Epoch minutes (start, end) of the month that holds epoch day `day`; leap days come from the calendar."""
     first = date.fromordinal(day + _EPOCH_ORDINAL).replace(day=1)
     after = (first + timedelta(days=31)).replace(day=1)
-    return (first.toordinal() - _EPOCH_ORDINAL) * _DAY, (after.toordinal() - _EPOCH_ORDINAL) * _DAY
-
-
-def minute_of(at: datetime) -> int:
-    """Epoch minute that holds `at`. Raises ValueError for a naive datetime."""
-    if at.tzinfo is None:
-        raise ValueError(f"{at.isoformat()} has no time zone; Tallymark counts in UTC")
-    return (at - _EPOCH) // timedelta(minutes=1)
-
-
-def instant(minute: int) -> datetime:
-    """The first instant of an epoch minute, aware, UTC."""
-    return _EPOCH + timedelta(minutes=minute)
+    return (first.toordinal() - _EPOCH_ORDINAL) * DAY, (after.toordinal() - _EPOCH_ORDINAL) * DAY
 
 
 class Bucket(NamedTuple):

@@ -18,7 +18,8 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from tallymark.buckets import Bucket, Grain, Span, instant, minute_of
+from tallymark.buckets import Bucket, Grain, Span
+from tallymark.instants import DAY, HOUR, instant, minute_of
 from tallymark.tally import Tally
 
 __all__ = [
@@ -101,12 +102,12 @@ def place(bucket: Bucket) -> tuple[int, int]:
     """
     grain, start = bucket
     if grain is Grain.MINUTE:
-        return start - start % 60, start % 60
+        return start - start % HOUR, start % HOUR
     if grain is Grain.HOUR:
-        return start - start % 1440, start % 1440 // 60
+        return start - start % DAY, start % DAY // HOUR
     if grain is Grain.DAY:
         month = Grain.MONTH.floor(start)
-        return month, (start - month) // 1440
+        return month, (start - month) // DAY
     at = instant(start)
     return minute_of(at.replace(month=1)), at.month - 1
 
@@ -115,7 +116,7 @@ def bucket_at(grain: Grain, row_start: int, offset: int) -> Bucket:
     """The inverse of `place`."""
     if grain is Grain.MONTH:
         return _month_at(row_start, offset)
-    return Bucket(grain, row_start + offset * (1, 60, 1440)[grain])
+    return Bucket(grain, row_start + offset * (1, HOUR, DAY)[grain])
 
 
 @lru_cache(maxsize=2048)
@@ -146,4 +147,4 @@ def _next_row(grain: Grain, row_start: int) -> int:
         return Grain.MONTH.next(row_start)
     if grain is Grain.MONTH:
         return bucket_at(Grain.MONTH, row_start, 12).start
-    return row_start + (60, 1440)[grain]
+    return row_start + (HOUR, DAY)[grain]

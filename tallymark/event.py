@@ -7,7 +7,7 @@ call it on every record of the log, so that no two layers can disagree about a r
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from typing import Annotated, Final
 
@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from tallymark.errors import MalformedEvent
+from tallymark.instants import HOUR_MS, millis_of
 
 __all__ = [
     "A_TIME",
@@ -43,7 +44,6 @@ ID_PATTERN: Final = rf"^[^{_CONTROLS}]{{1,{MAX_ID}}}$"
 TYPE_PATTERN: Final = r"[a-z][a-z0-9_]{0,31}"
 EARLIEST_MS: Final = 946_684_800_000  # 2000-01-01T00:00:00Z: the floor of every bucket
 LATEST_MS: Final = 4_102_444_800_000  # 2100-01-01T00:00:00Z: a clock that says more is broken
-HOUR_MS: Final = 3_600_000
 
 _TYPE = re.compile(TYPE_PATTERN)
 _CONTROL = re.compile(rf"[{_CONTROLS}]")
@@ -202,7 +202,7 @@ def _rfc3339_ms(text: str) -> int:
     if at is None:
         raise MalformedEvent(f"expected {A_TIME}", "occurred_at")
     # exact integer arithmetic; timestamp() would go through a float
-    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    return millis_of(at)
 
 
 def _malformed(error: Exception) -> MalformedEvent:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from tallymark import notation
 from tallymark.errors import SettingsError
+from tallymark.instants import length_ms
 from tallymark.notation import Address, parse_duration
 
 __all__ = ["Address", "Settings", "describe", "parse_duration"]
@@ -157,7 +158,7 @@ def _as_text(value: Any) -> str:
     if isinstance(value, Address):
         return f"{value.host}:{value.port}"
     if isinstance(value, timedelta):
-        return f"{value // timedelta(milliseconds=1)}ms"
+        return f"{length_ms(value)}ms"
     if isinstance(value, (frozenset, list)):
         return ",".join(sorted(map(str, value)))
     return "none" if value is None else str(value)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from batch.audit.html import bars, line, table, time
-from tallymark.buckets import instant
 from tallymark.documents.audit_record import AuditRecord, Completeness, Difference, Gap, HourFigures, Unheard
+from tallymark.instants import instant
 
 __all__ = ["missing", "page"]
 

@@ -16,13 +16,13 @@ from batch.audit.completeness.check import check_arrivals
 from batch.audit.expectations import decide
 from batch.audit.report import page
 from batch.audit.storage import put, reports_uri
-from tallymark.buckets import instant
 from tallymark.documents import audits as records
 from tallymark.documents import publication
 from tallymark.documents.audit_record import AuditRecord, Expected
 from tallymark.documents.audits import Last
 from tallymark.documents.evidence import Evidence
 from tallymark.errors import NothingToRecount
+from tallymark.instants import instant
 from tallymark.raw import RawTable, RawVersion
 from tallymark.settings import Settings
 from tallymark.store import ViewStore

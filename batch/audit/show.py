@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 from rich.console import Console
 
-from tallymark.buckets import instant
 from tallymark.documents.audit_record import AuditRecord, Completeness
+from tallymark.instants import instant
 
 __all__ = ["show_audit", "show_audit_json"]
 

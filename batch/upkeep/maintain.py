@@ -12,16 +12,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
 
 from batch.upkeep.retention import Retention, raw_age, retention_of
-from tallymark.buckets import Grain, minute_of
+from tallymark.buckets import Grain
 from tallymark.cells import SHARDS
 from tallymark.documents import attempts, late, publication
 from tallymark.errors import NothingToRecount
+from tallymark.instants import minute_of, utc_now
 from tallymark.raw import Partition, RawTable
 from tallymark.settings import Settings
 from tallymark.store import View, ViewStore
@@ -60,16 +61,12 @@ class Maintenance(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 def maintain(
     store: ViewStore,
     settings: Settings,
     *,
     dry_run: bool = False,
-    now: Callable[[], datetime] = _utc_now,
+    now: Callable[[], datetime] = utc_now,
     say: Say = lambda _: None,
 ) -> Maintenance:
     """Do the upkeep. `say` is told of each part before it begins.

@@ -13,6 +13,7 @@ from tallymark.client.wire import Code, Problem
 from tallymark.documents.canary import CANARY_TYPE
 from tallymark.errors import TallymarkError
 from tallymark.event import Event, encode
+from tallymark.instants import MINUTE_MS
 from tallymark.settings import Settings
 
 __all__ = ["Path", "PublicPath", "Trouble", "Window", "count_of", "lacks"]
@@ -81,7 +82,7 @@ class PublicPath:
 
     def ask(self, windows: Sequence[Window]) -> list[Answer]:
         questions = [
-            Ask(video_id=each.video_id, type=CANARY_TYPE, start=each.start * 60_000, end=each.end * 60_000)
+            Ask(video_id=each.video_id, type=CANARY_TYPE, start=each.start * MINUTE_MS, end=each.end * MINUTE_MS)
             for each in windows
         ]
         try:

@@ -10,11 +10,12 @@ from typing import Final
 
 from infra.canary.memory import Memory, Seen
 from infra.canary.path import Path, Trouble, Window, count_of, lacks
-from tallymark.buckets import Grain, minute_of
+from tallymark.buckets import Grain
 from tallymark.cells import SHARDS, shard_of
 from tallymark.client import Answer
 from tallymark.documents.canary import CANARY_PREFIX, CANARY_TYPE, CanaryRound
 from tallymark.event import Event
+from tallymark.instants import minute_of
 
 __all__ = ["EVENTS", "run_round", "videos_of"]
 

@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 from serving.answers.quality import Quality
 from serving.answers.snapshot import Cells
-from tallymark.buckets import minute_of
 from tallymark.client.questions import Function
 from tallymark.client.wire import Interval, Number
 from tallymark.documents.evidence import Evidence, Growth
+from tallymark.instants import minute_of
 from tallymark.tally import Tally
 
 __all__ = ["Estimate", "Forecast", "estimate", "forecast", "users_of", "value_of"]

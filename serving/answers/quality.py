@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from serving.answers.snapshot import Cut, Snapshot
-from tallymark.buckets import TimeRange, instant
+from tallymark.buckets import TimeRange
 from tallymark.client.questions import Question
 from tallymark.client.wire import Code, Degraded
 from tallymark.documents.progress import Staleness
+from tallymark.instants import instant, length_ms
 
 __all__ = ["Quality", "quality_of"]
-
-_MS: Final = timedelta(milliseconds=1)
 
 
 class Quality(NamedTuple):
@@ -95,7 +94,7 @@ def _lacks_of_fresh(fresh: TimeRange, *, at: Snapshot, now: datetime, longest: t
 
 def _behind(until: datetime | None, now: datetime) -> int | None:
     # Upward: what is a little older is known. `until` is by the log's clock, which may be a little ahead of ours.
-    return None if until is None else max(0, -((until - now) // _MS))
+    return None if until is None else max(0, -length_ms(until - now))
 
 
 def _next_minute(now: datetime) -> int:

@@ -11,11 +11,12 @@ from serving.answers.estimate import value_of
 from serving.answers.quality import quality_of
 from serving.answers.snapshot import Cells, Snapshot, read
 from serving.answers.stitch import envelope
-from tallymark.buckets import Bucket, Grain, Span, TimeRange, instant
+from tallymark.buckets import Bucket, Grain, Span, TimeRange
 from tallymark.client.questions import Function, Question
 from tallymark.client.wire import GrainName, Point, Series
 from tallymark.documents.progress import Staleness
 from tallymark.errors import InvalidQuestion
+from tallymark.instants import instant
 from tallymark.store import ViewStore
 from tallymark.tally import Tally
 

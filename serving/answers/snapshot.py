@@ -23,12 +23,12 @@ from tallymark.documents.evidence import Evidence
 from tallymark.documents.late import Pending, pending_since
 from tallymark.documents.progress import ARCHIVE, SPEED, Progress
 from tallymark.documents.publication import CURRENT, NOTHING_PUBLISHED, Publication
+from tallymark.instants import HOUR
 from tallymark.store import View, ViewStore
 from tallymark.tally import Tally
 
 __all__ = ["Cells", "Cut", "Snapshot", "Snapshots", "read"]
 
-_HOUR: Final = 60
 _DOCUMENTS: Final = (CURRENT, SPEED, ARCHIVE, EVIDENCE, COVERAGE)
 _Bodies = Mapping[str, bytes | None]  # document → its body
 
@@ -57,7 +57,7 @@ class Snapshot(NamedTuple):
         if not self.pending or within.empty:
             return []
         shard = shard_of(video_id)
-        first, end = within.start - within.start % _HOUR, within.end
+        first, end = within.start - within.start % HOUR, within.end
         return [
             (hour, rows)
             for commit in self.pending

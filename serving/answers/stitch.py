@@ -18,10 +18,11 @@ from typing import Any
 from serving.answers.estimate import estimate, forecast, users_of
 from serving.answers.quality import Quality, quality_of
 from serving.answers.snapshot import Cells, Snapshot, read
-from tallymark.buckets import Grain, TimeRange, instant
+from tallymark.buckets import Grain, TimeRange
 from tallymark.client.questions import Function, Question
 from tallymark.client.wire import Answer, Coverage, Stats
 from tallymark.documents.progress import Staleness
+from tallymark.instants import instant
 from tallymark.store import ViewStore
 from tallymark.tally import Tally
 

@@ -18,6 +18,7 @@ from stream.log.spark_source import decoding
 from tallymark.cells import shard_of
 from tallymark.documents.dead_letters import DeadLetter, bury
 from tallymark.errors import TallymarkError
+from tallymark.instants import HOUR_MS
 from tallymark.raw import ROW, RawFile, RawTable
 from tallymark.settings import Settings
 from tallymark.store.open import open_store
@@ -25,7 +26,6 @@ from tallymark.store.open import open_store
 __all__ = ["WRITTEN", "Written", "events_among", "writing"]
 
 WRITTEN: Final = "report string"  # a row a task: one Written, as JSON
-_HOUR_MS: Final = 3_600_000
 _ROWS_AT_ONCE: Final = 250_000  # bounds a worker's memory, where a task brings more
 
 
@@ -106,5 +106,5 @@ def events_among(records: pa.Table) -> pa.Table:
 def _late(events: pa.Table, before_ms: int) -> Counter[tuple[int, int]]:
     """Rows by (shard, hour start in epoch minutes) that occurred before `before_ms`."""
     late = events.filter(pc.less(events["occurred_at"], before_ms))
-    hours = (late["occurred_at"].to_numpy() // _HOUR_MS * 60).tolist()
+    hours = (late["occurred_at"].to_numpy() // HOUR_MS * 60).tolist()
     return Counter(zip(map(shard_of, late["video_id"].to_pylist()), hours, strict=True))

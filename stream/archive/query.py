@@ -12,7 +12,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
 from itertools import chain, repeat
 from typing import Final
 
@@ -26,6 +25,7 @@ from stream.log import EventLog, Positions
 from stream.log.spark_source import undecoded_stream
 from tallymark.documents.progress import ARCHIVE, read_progress
 from tallymark.errors import RawRefused, TallymarkError, Unavailable
+from tallymark.instants import EPOCH, length_ms
 from tallymark.logs import labelled
 from tallymark.raw import RawTable
 from tallymark.settings import Settings
@@ -35,7 +35,7 @@ from tallymark.store.lease import Lease
 __all__ = ["Archive", "begin_archive", "start_archive"]
 
 _MAX_ROWS: Final = 2_000_000
-_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_BEGINNING: Final = EPOCH
 _LONGEST_PAUSE: Final = 15.0
 _log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def start_archive(spark: SparkSession, settings: Settings, archive: Archive, che
     return (
         undecoded_stream(spark, settings, start=checkpoint.start, max_rows=_MAX_ROWS)
         .writeStream.queryName("archive")
-        .trigger(processingTime=f"{settings.archive_trigger // timedelta(milliseconds=1)} milliseconds")
+        .trigger(processingTime=f"{length_ms(settings.archive_trigger)} milliseconds")
         .option("checkpointLocation", str(checkpoint.folder))
         .foreachBatch(archive.commit)
         .start()

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from importlib.metadata import version
-from typing import Final
 
 import msgspec
 from fastapi import FastAPI, Request, Response
@@ -34,19 +33,13 @@ from tallymark.http.problems import (
     problem,
     require_token,
 )
+from tallymark.instants import length_ms, millis_of, utc_now
 from tallymark.settings import Settings
 
 __all__ = ["create_app"]
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MS: Final = timedelta(milliseconds=1)
 
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
-def create_app(settings: Settings, *, log: EventLog, now: Callable[[], datetime] = _utc_now) -> FastAPI:
+def create_app(settings: Settings, *, log: EventLog, now: Callable[[], datetime] = utc_now) -> FastAPI:
     """The gateway to `log`, which stays the caller's to close. `now` is the clock that events are held against."""
     registry = CollectorRegistry()
     metrics = GatewayMetrics(registry)
@@ -110,13 +103,13 @@ def _judge(body: bytes, request: Request, settings: Settings, now: datetime) -> 
     """Raises HTTPException and MalformedEvent for a body that cannot be split into events."""
     encoding = request.headers.get("content-encoding", "").strip().lower()
     text = inflate(body, encoding, most=settings.max_body)
-    now_ms = (now - _EPOCH) // _MS
+    now_ms = millis_of(now)
     return admit(
         text,
         request.headers.get("content-type", ""),
         most=settings.max_batch,
-        earliest_ms=now_ms - settings.max_age // _MS if settings.max_age else EARLIEST_MS,
-        latest_ms=min(LATEST_MS, now_ms + settings.max_ahead // _MS),
+        earliest_ms=now_ms - length_ms(settings.max_age) if settings.max_age else EARLIEST_MS,
+        latest_ms=min(LATEST_MS, now_ms + length_ms(settings.max_ahead)),
     )
 
 

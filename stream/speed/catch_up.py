@@ -24,6 +24,7 @@ from stream.log import EventLog, Positions, Record
 from stream.progress import has_passed
 from tallymark.errors import MalformedEvent
 from tallymark.event import decode
+from tallymark.instants import length_ms
 
 __all__ = ["CatchUp", "apart"]
 
@@ -84,7 +85,7 @@ def apart(log: EventLog, start: Positions, end: Positions, *, max_ahead: timedel
         before = dict(newest)
         at = {each: first + (stop - first) * place // _PLACES for each, (first, stop) in backlogs.items()}
         behind = {each: offset + _records(*backlogs[each]) for each, offset in at.items()}
-        for partition, occurred_at in _occurred(log.read(at, behind), max_ahead // _MS):
+        for partition, occurred_at in _occurred(log.read(at, behind), length_ms(max_ahead)):
             newest[partition] = max(occurred_at, newest.get(partition, occurred_at))
         most = max(most, _spread(newest))
         longest_step = max([longest_step, *(newest[each] - known for each, known in before.items())])

@@ -19,6 +19,7 @@ from stream.log import EventLog, Positions
 from stream.log.spark_source import event_stream
 from stream.speed.sink import PUT, putting
 from tallymark.documents import publication
+from tallymark.instants import length_ms
 from tallymark.settings import Settings
 from tallymark.sketch import LG_K
 from tallymark.store import Stamp, ViewStore
@@ -65,7 +66,7 @@ def countable(events: DataFrame) -> DataFrame:
     compares ids in full.
     """
     return events.select(
-        f.expr(f"timestamp_millis(occurred_at - pmod(occurred_at, {_STEP // timedelta(milliseconds=1)}))").alias("at"),
+        f.expr(f"timestamp_millis(occurred_at - pmod(occurred_at, {length_ms(_STEP)}))").alias("at"),
         f.expr("xxhash64(event_id, video_id, occurred_at div 3600000)").alias("identity"),
         "video_id",
         "type",
@@ -118,4 +119,4 @@ def start_speed(
 
 
 def _interval(duration: timedelta) -> str:
-    return f"{duration // timedelta(milliseconds=1)} milliseconds"
+    return f"{length_ms(duration)} milliseconds"

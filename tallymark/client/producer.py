@@ -12,9 +12,8 @@ import os
 import secrets
 import socket
 import threading
-import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final, Self
 from uuid import UUID
 
@@ -23,15 +22,11 @@ from tallymark.client.outbox import Outbox
 from tallymark.client.wire import Rejection, Verdict
 from tallymark.errors import MalformedEvent, Unavailable
 from tallymark.event import Event, decode, encode
+from tallymark.instants import millis_of, now_ms
 
 __all__ = ["Producer", "uuid7"]
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FOREVER: Final = Retry(patience=timedelta.max)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class Producer:
@@ -56,7 +51,7 @@ class Producer:
         buffer: int = 100_000,
         compress: bool = False,
         on_rejected: Callable[[Event, Rejection], None] | None = None,
-        now_ms: Callable[[], int] = _now_ms,
+        now_ms: Callable[[], int] = now_ms,
     ) -> None:
         # each life of a producer numbers its events from 0, and needs an id of its own
         self.producer_id = f"{producer or socket.gethostname()[:64]}/{os.getpid()}-{secrets.token_hex(4)}"
@@ -100,7 +95,7 @@ class Producer:
             event_id=uuid7(now_ms),
             type=type,
             video_id=video_id,
-            occurred_at=now_ms if occurred_at is None else (occurred_at - _EPOCH) // timedelta(milliseconds=1),
+            occurred_at=now_ms if occurred_at is None else millis_of(occurred_at),
             value=value,
             user_id=user_id,
             producer_id=self.producer_id,

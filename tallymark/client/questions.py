@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from tallymark.buckets import TimeRange
 from tallymark.errors import InvalidQuestion
 from tallymark.event import A_TIME, EARLIEST_MS, LATEST_MS, MAX_ID, parse_rfc3339, trouble_with_id, trouble_with_type
+from tallymark.instants import instant_of
 
 __all__ = [
     "EARLIEST",
@@ -28,8 +29,7 @@ __all__ = [
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MS: Final = re.compile(r"-?\d{1,15}")
+_DIGITS: Final = re.compile(r"-?\d{1,15}")
 _EATEN_PLUS: Final = re.compile(r".*\d \d\d:\d\d")
 
 
@@ -70,7 +70,7 @@ def checked_type(text: str) -> str:
 def moment(given: object) -> datetime:
     """An instant from epoch milliseconds (a number, or its digits) or RFC 3339 text with a zone. Raises ValueError."""
     if isinstance(given, str):
-        at = _from_ms(int(given)) if _MS.fullmatch(given) else _from_rfc3339(given)
+        at = _from_ms(int(given)) if _DIGITS.fullmatch(given) else _from_rfc3339(given)
     elif isinstance(given, int) and not isinstance(given, bool) and abs(given) < 10**15:
         at = _from_ms(given)
     else:
@@ -104,7 +104,7 @@ def range_asked(
 def _from_ms(given: int) -> datetime:
     """What lies beyond the calendar becomes its end, which is out of bounds too."""
     bounded = min(max(given, EARLIEST_MS - 1), LATEST_MS + 1)
-    return _EPOCH + timedelta(milliseconds=bounded)
+    return instant_of(bounded)
 
 
 def _from_rfc3339(text: str) -> datetime:

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from tallymark.buckets import instant, minute_of
+from tallymark.instants import DAY, instant, minute_of
 from tallymark.store import ViewStore
 
 __all__ = [
@@ -33,7 +33,6 @@ __all__ = [
 ]
 
 _PREFIX: Final = "attempts/"
-_DAY: Final = 1440
 Pairs = dict[str, dict[int, list[int]]]
 """{day: {shard: [hours of the day]}}, days as 2026-01-31: how (hour, shard) pairs are put on record."""
 
@@ -92,7 +91,7 @@ def as_pairs(hours: set[tuple[int, int]]) -> Pairs:
     pairs: Pairs = {}
     for hour, shard in sorted(hours):
         day = pairs.setdefault(instant(hour).date().isoformat(), {})
-        day.setdefault(shard, []).append(hour % _DAY // 60)
+        day.setdefault(shard, []).append(hour % DAY // 60)
     return pairs
 
 

@@ -18,8 +18,9 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from tallymark.buckets import TimeRange, minute_of
+from tallymark.buckets import TimeRange
 from tallymark.documents.document import Document, write_newer
+from tallymark.instants import minute_of
 from tallymark.store import ViewStore
 
 __all__ = [

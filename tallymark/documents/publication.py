@@ -13,9 +13,9 @@ from typing import Final
 
 import msgspec
 
-from tallymark.buckets import minute_of
 from tallymark.documents.document import Document
 from tallymark.errors import PublicationConflict, UnknownVersion
+from tallymark.instants import minute_of
 from tallymark.store import ViewStore
 
 __all__ = [

@@ -12,7 +12,6 @@ import os
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,6 +19,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.transaction import AddAction
 
 from tallymark.documents.late import note_late
+from tallymark.instants import HOUR_MS, length_ms
 from tallymark.raw.errors import explaining
 from tallymark.raw.s3 import S3, is_s3
 from tallymark.raw.schema import PARTITIONS, RAW, RawFile, day_name
@@ -28,8 +28,6 @@ from tallymark.store.lease import Lease
 from tallymark.store.lock import RAW_COMMIT, locking
 
 __all__ = ["LateRows", "RawCommits"]
-
-_HOUR_MS: Final = 3_600_000
 
 
 LateRows = Mapping[int, Mapping[str, int]]
@@ -48,7 +46,7 @@ class RawCommits:
         self._uri = uri
         self._store = store
         self._application = application
-        self._lateness_ms = lateness // timedelta(milliseconds=1)
+        self._lateness_ms = length_ms(lateness)
         self._lease = lease
         self._table: DeltaTable | None = None
         self._newest_ms = 0
@@ -70,7 +68,7 @@ class RawCommits:
     @property
     def sealable_before_ms(self) -> int:
         """No publication that does not contain the next commit can have an exact_until after this instant."""
-        return (self._newest_ms - self._lateness_ms) // _HOUR_MS * _HOUR_MS
+        return (self._newest_ms - self._lateness_ms) // HOUR_MS * HOUR_MS
 
     def add(self, files: Sequence[RawFile], micro_batch: int, *, late: LateRows | None = None) -> None:
         """Commit `files`, which need not be any; nothing when the micro-batch is committed by now. `late`: how many of

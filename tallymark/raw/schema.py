@@ -11,6 +11,8 @@ from uuid import uuid4
 
 import pyarrow as pa
 
+from tallymark.instants import DAY, MINUTE_MS
+
 __all__ = ["EVENT", "PARTITIONS", "RAW", "ROW", "RawFile", "day_name", "day_start", "new_path", "table_of"]
 
 EVENT: Final = (
@@ -35,8 +37,6 @@ PARTITIONS: Final = ("day", "shard")
 RAW: Final = pa.schema([*ROW, pa.field("day", pa.string()), pa.field("shard", pa.int32())])
 """The columns of the table, of which the last two are in the paths of the files."""
 
-_DAY: Final = 1440
-_MINUTE_MS: Final = 60_000
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 
 
@@ -59,11 +59,11 @@ class RawFile(NamedTuple):
     @property
     def first(self) -> int:
         """The epoch minute of the first row."""
-        return self.first_ms // _MINUTE_MS
+        return self.first_ms // MINUTE_MS
 
     @property
     def last(self) -> int:
-        return self.last_ms // _MINUTE_MS
+        return self.last_ms // MINUTE_MS
 
     @property
     def path(self) -> str:
@@ -87,9 +87,9 @@ def table_of(uri: str) -> str:
 
 def day_name(day: int) -> str:
     """The day that starts at epoch minute `day`, as the table names it: 2026-01-31."""
-    return date.fromordinal(day // _DAY + _EPOCH_DAY).isoformat()
+    return date.fromordinal(day // DAY + _EPOCH_DAY).isoformat()
 
 
 def day_start(name: str) -> int:
     """The inverse of `day_name`."""
-    return (date.fromisoformat(name).toordinal() - _EPOCH_DAY) * _DAY
+    return (date.fromisoformat(name).toordinal() - _EPOCH_DAY) * DAY

@@ -20,14 +20,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tallymark.cells import SHARDS, shard_of
+from tallymark.instants import DAY, DAY_MS
 from tallymark.raw.errors import explaining
 from tallymark.raw.s3 import S3, is_s3
 from tallymark.raw.schema import RawFile, new_path
 
 __all__ = ["write_files"]
 
-_DAY: Final = 1440
-_DAY_MS: Final = 86_400_000
 _AT_ONCE: Final = 8  # a put to S3 mostly waits
 _REPEATING: Final = ["type", "video_id", "user_id", "producer_id", "log_partition"]
 
@@ -39,7 +38,7 @@ def write_files(uri: str, rows: pa.Table) -> list[RawFile]:
         return []
     occurred = rows["occurred_at"].to_numpy()
     # day and shard as one number: 2026-02-01, which is day 20485, and shard 3 are 20485 * 16 + 3 = 327763
-    group = occurred // _DAY_MS * SHARDS + _shards(rows["video_id"])
+    group = occurred // DAY_MS * SHARDS + _shards(rows["video_id"])
     order = np.lexsort((occurred, group))
     group, rows = group[order], rows.take(order)
     edges = [0, *(np.flatnonzero(np.diff(group)) + 1).tolist(), rows.num_rows]
@@ -55,14 +54,14 @@ def write_files(uri: str, rows: pa.Table) -> list[RawFile]:
 def _put(uri: str, storage: _Storage, piece: tuple[int, pa.Table]) -> RawFile:
     group, rows = piece
     day, shard = divmod(group, SHARDS)
-    path = new_path(day * _DAY, shard)
+    path = new_path(day * DAY, shard)
     body = _parquet(rows)
     with explaining(uri):
         storage.put(path, memoryview(body))
     occurred = rows["occurred_at"].to_numpy()
     return RawFile(
         uri=f"{uri}/{path}",
-        day=day * _DAY,
+        day=day * DAY,
         shard=shard,
         rows=rows.num_rows,
         first_ms=int(occurred[0]),

@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -28,17 +28,14 @@ import msgspec
 import psutil
 
 from tallymark.errors import LeaseHeld, Unavailable
+from tallymark.instants import EPOCH, utc_now
 from tallymark.store import ViewStore
 
 __all__ = ["LENGTH", "Lease", "held_since", "holding"]
 
 LENGTH: Final = timedelta(seconds=60)
-_FREE: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_FREE: Final = EPOCH
 _LOOKS: Final = 60  # while waiting for a length
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class _Holder(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +69,7 @@ class Lease:
     """A lease that this process holds. Made by `holding`; may be confirmed by any thread."""
 
     def __init__(
-        self, store: ViewStore, work: str, *, length: timedelta = LENGTH, now: Callable[[], datetime] = _utc_now
+        self, store: ViewStore, work: str, *, length: timedelta = LENGTH, now: Callable[[], datetime] = utc_now
     ) -> None:
         self._store = store
         self._work = work
@@ -156,7 +153,7 @@ def holding(
     store: ViewStore,
     work: str,
     *,
-    now: Callable[[], datetime] = _utc_now,
+    now: Callable[[], datetime] = utc_now,
     length: timedelta = LENGTH,
     wait: bool = False,
     stop: threading.Event | None = None,

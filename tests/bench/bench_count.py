@@ -21,7 +21,7 @@ from urllib.parse import urlencode
 import httpx
 import psutil
 
-from tallymark.buckets import instant, minute_of
+from tallymark.instants import instant, minute_of
 from tallymark.settings import Settings
 from tests.bench.count_store import HOT, Built, build
 from tests.bench.phases import deadline, say

@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-from tallymark.buckets import Grain, Span, minute_of
+from tallymark.buckets import Grain, Span
 from tallymark.cells import Cell
 from tallymark.documents.progress import Progress
 from tallymark.documents.publication import NOTHING_PUBLISHED, Publication, publish
+from tallymark.instants import minute_of
 from tallymark.sketch import Sketch
 from tallymark.store import Attempt, Stamp, View, ViewStore
 from tallymark.store.sqlite import SqliteViewStore

@@ -15,10 +15,11 @@ import pytest
 from batch.count import rows_by_hour
 from batch.distribute import serially
 from batch.recompute import recompute
-from tallymark.buckets import Grain, instant
+from tallymark.buckets import Grain
 from tallymark.documents.progress import Progress
 from tallymark.errors import LeaseHeld, NothingToRecount, RawRefused
 from tallymark.event import Event
+from tallymark.instants import instant
 from tallymark.raw import RawTable
 from tallymark.settings import Settings
 from tallymark.store.lease import LENGTH, holding

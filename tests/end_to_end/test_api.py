@@ -10,7 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tallymark.buckets import TimeRange, minute_of
+from tallymark.buckets import TimeRange
+from tallymark.instants import minute_of
 from tests.support import both_views as views
 from tests.support.apis import Api, filled_api
 from tests.support.systems import settings_in

@@ -13,12 +13,13 @@ import pytest
 
 from batch.audit.run import audit
 from batch.publish import rollback
-from tallymark.buckets import Bucket, Grain, instant
+from tallymark.buckets import Bucket, Grain
 from tallymark.cells import SHARDS, Cell
 from tallymark.documents import audits as records
 from tallymark.documents.audit_record import AuditRecord
 from tallymark.documents.publication import publish_epoch
 from tallymark.event import Event
+from tallymark.instants import instant
 from tallymark.settings import Settings
 from tallymark.store import Attempt, Stamp, View
 from tallymark.tally import ZERO, Tally

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tallymark.buckets import Grain, minute_of
+from tallymark.buckets import Grain
 from tallymark.documents import publication
 from tallymark.documents.progress import ARCHIVE, SPEED
 from tallymark.event import Event
+from tallymark.instants import minute_of
 from tallymark.settings import Settings
 from tallymark.store.open import open_store
 from tests.support.streams import append, has_read, streaming

@@ -14,13 +14,14 @@ from fastapi.testclient import TestClient
 from batch.audit.run import audit
 from batch.publish import rollback
 from serving.app import create_app
-from tallymark.buckets import Grain, instant
+from tallymark.buckets import Grain
 from tallymark.cells import SHARDS, Cell
 from tallymark.documents import audits as records
 from tallymark.documents.audit_record import AuditRecord
 from tallymark.documents.publication import publish_epoch
 from tallymark.errors import StoreUnavailable
 from tallymark.event import Event
+from tallymark.instants import instant
 from tallymark.settings import Settings
 from tallymark.store import Attempt, View, ViewStore
 from tallymark.store.sqlite import SqliteViewStore

@@ -23,11 +23,12 @@ from serving.answers import stitch
 from serving.answers.snapshot import Snapshots
 from stream.replay.deliveries import Delivery
 from stream.replay.nycflights import flights
-from tallymark.buckets import TimeRange, minute_of
+from tallymark.buckets import TimeRange
 from tallymark.client.questions import Function, Question
 from tallymark.client.wire import Answer
 from tallymark.documents.progress import Progress, Staleness
 from tallymark.documents.publication import publish_epoch
+from tallymark.instants import minute_of
 from tallymark.raw import RawTable
 from tallymark.settings import Settings
 from tallymark.store.sqlite import SqliteViewStore

@@ -13,9 +13,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tallymark.buckets import Grain, instant
+from tallymark.buckets import Grain
 from tallymark.documents.progress import ARCHIVE, read_progress
 from tallymark.event import Event
+from tallymark.instants import instant
 from tallymark.raw import RawTable
 from tallymark.raw.s3 import S3
 from tallymark.settings import Settings

@@ -12,11 +12,12 @@ from itertools import islice
 
 import pytest
 
-from tallymark.buckets import Grain, instant
+from tallymark.buckets import Grain
 from tallymark.client.courier import Courier, Retry
 from tallymark.documents.progress import ARCHIVE, read_progress
 from tallymark.errors import TallymarkError
 from tallymark.event import Event
+from tallymark.instants import instant
 from tallymark.settings import Settings
 from tallymark.store.open import open_store
 from tests.support import oracle

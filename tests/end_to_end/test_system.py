@@ -19,8 +19,9 @@ from infra.host.home import Home
 from infra.system import SystemState
 from infra.system import running as state_of
 from infra.system.report import stored
-from tallymark.buckets import Grain, TimeRange, instant, minute_of
+from tallymark.buckets import Grain, TimeRange
 from tallymark.event import Event
+from tallymark.instants import instant, minute_of
 from tallymark.settings import Settings
 from tallymark.tally import ZERO, Tally
 from tests.support import oracle

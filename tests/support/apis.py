@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import httpx
 
-from tallymark.buckets import Grain, minute_of
+from tallymark.buckets import Grain
 from tallymark.client import Counts
 from tallymark.event import Event
+from tallymark.instants import minute_of
 from tallymark.settings import Settings
 from tallymark.store.open import open_store
 from tests.support import both_views as views

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from tallymark.buckets import minute_of
 from tallymark.documents.audit_record import AuditRecord, Causes, Completeness, Figures, HourFigures, Unheard
+from tallymark.instants import minute_of
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 

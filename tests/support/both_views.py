@@ -10,13 +10,14 @@ from typing import Any
 from serving.answers import stitch
 from serving.answers.series import series
 from serving.answers.snapshot import Snapshots
-from tallymark.buckets import Grain, TimeRange, instant, minute_of
+from tallymark.buckets import Grain, TimeRange
 from tallymark.cells import Cell
 from tallymark.client.questions import Function, Question
 from tallymark.client.wire import Answer, Envelope, GrainName, Series, Stats
 from tallymark.documents.progress import Progress, Staleness
 from tallymark.documents.publication import Publication
 from tallymark.event import Event
+from tallymark.instants import instant, minute_of
 from tallymark.settings import Settings
 from tallymark.store import Attempt, Stamp, View, ViewStore
 from tallymark.tally import Tally

@@ -11,12 +11,13 @@ import numpy as np
 from batch.distribute import serially
 from batch.recompute import Recount, recompute
 from batch.start import Step, Watch, unwatched
-from tallymark.buckets import Grain, instant
+from tallymark.buckets import Grain
 from tallymark.cells import RESERVED, SHARDS, CellKey
 from tallymark.documents import publication
 from tallymark.documents.progress import Progress
 from tallymark.documents.publication import Publication
 from tallymark.event import Event
+from tallymark.instants import instant
 from tallymark.raw import RawTable, RawVersion
 from tallymark.store import View, ViewStore
 from tallymark.store.sqlite import SqliteViewStore

@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from tallymark.buckets import Bucket, Grain, Span, TimeRange, minute_of
+from tallymark.buckets import Bucket, Grain, Span, TimeRange
 from tallymark.cells import Cell
 from tallymark.documents.publication import Publication
 from tallymark.event import MAX_VALUE, Event
+from tallymark.instants import minute_of
 from tallymark.sketch import Sketch
 from tallymark.tally import Tally
 

@@ -9,9 +9,9 @@ import pytest
 
 from batch.audit.comparison.scope import Scope, Sealing, scope, sealings
 from batch.publish import rollback
-from tallymark.buckets import instant
 from tallymark.documents.audits import Last
 from tallymark.documents.publication import Publication, publish_epoch
+from tallymark.instants import instant
 from tests.support.both_views import event
 from tests.support.recounts import MIDNIGHT, World
 

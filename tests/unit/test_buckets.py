@@ -9,7 +9,8 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from tallymark.buckets import Bucket, Grain, Span, TimeRange, instant, minute_of
+from tallymark.buckets import Bucket, Grain, Span, TimeRange
+from tallymark.instants import instant, minute_of
 from tests.support import strategies
 
 

@@ -15,12 +15,12 @@ from infra.canary.memory import Memory
 from infra.canary.notify import alert_on_change, metrics_file, record
 from infra.canary.path import _ASK_SECONDS, _SEND_SECONDS, Trouble, Window
 from infra.canary.probe import EVENTS, run_round, videos_of
-from tallymark.buckets import instant
 from tallymark.cells import SHARDS, shard_of
 from tallymark.client.questions import Function
 from tallymark.client.wire import Answer, Coverage
 from tallymark.documents.canary import CANARY_PREFIX, CanaryRound, read_rounds
 from tallymark.event import Event, decode, encode
+from tallymark.instants import instant
 from tallymark.settings import Settings
 from tallymark.store.open import open_store
 from tests.support.webhooks import webhook

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tallymark.buckets import Bucket, Grain, Span, TimeRange, minute_of
+from tallymark.buckets import Bucket, Grain, Span, TimeRange
 from tallymark.cells import (
     RESERVED,
     SHARDS,
@@ -24,6 +24,7 @@ from tallymark.cells import (
 )
 from tallymark.errors import MalformedEvent
 from tallymark.event import decode
+from tallymark.instants import minute_of
 from tests.support import laws, strategies
 
 CELLS_IN_A_ROW = {Grain.MINUTE: 60, Grain.HOUR: 24, Grain.DAY: 31, Grain.MONTH: 12}

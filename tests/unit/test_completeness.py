@@ -17,12 +17,13 @@ from batch.audit.completeness import arrivals as arrivals_of
 from batch.audit.completeness.arrivals import Arrivals
 from batch.audit.completeness.check import Findings, check_arrivals
 from batch.audit.completeness.new_rows import new_rows
-from tallymark.buckets import TimeRange, instant
+from tallymark.buckets import TimeRange
 from tallymark.documents.audit_record import Completeness
 from tallymark.documents.coverage import Coverage, known
 from tallymark.documents.progress import ARCHIVE, Progress
 from tallymark.documents.publication import publish_epoch
 from tallymark.event import Event
+from tallymark.instants import instant
 from tests.support.raw_writer import RawRow
 from tests.support.recounts import LATENESS, MIDNIGHT, World
 from tests.support.strategies import quick

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from batch.publish import rollback
 from batch.recompute import utc_now
 from serving.answers.snapshot import Snapshots
-from tallymark.buckets import TimeRange, instant
+from tallymark.buckets import TimeRange
 from tallymark.client.wire import Coverage as Told
 from tallymark.client.wire import GrainName
 from tallymark.documents import publication
 from tallymark.documents.coverage import DOCUMENT, Coverage, Hole, Known, Share, Silence, missing_before
 from tallymark.documents.publication import Publication
 from tallymark.event import Event
+from tallymark.instants import instant
 from tallymark.store.sqlite import SqliteViewStore
 from tests.support import both_views as views
 from tests.support.recounts import MIDNIGHT, World

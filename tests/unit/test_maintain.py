@@ -16,12 +16,13 @@ from batch.distribute import serially
 from batch.publish import rollback
 from batch.recompute import Recount, recompute, utc_now
 from batch.upkeep.maintain import maintain
-from tallymark.buckets import Bucket, Grain, instant
+from tallymark.buckets import Bucket, Grain
 from tallymark.cells import SHARDS, Cell
 from tallymark.documents import publication
 from tallymark.documents.progress import Progress
 from tallymark.errors import LeaseHeld
 from tallymark.event import Event
+from tallymark.instants import instant
 from tallymark.raw import RawTable
 from tallymark.settings import Settings
 from tallymark.store import Stamp, View

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from tallymark.buckets import TimeRange, instant
+from tallymark.buckets import TimeRange
 from tallymark.cells import CellSpan
 from tallymark.documents import publication
 from tallymark.documents.publication import Publication
 from tallymark.errors import UnknownVersion
+from tallymark.instants import instant
 from tallymark.store import View
 from tallymark.store.sqlite import SqliteViewStore
 from tests.support import both_views as views

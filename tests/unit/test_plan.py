@@ -13,12 +13,13 @@ from batch.ledger import rows_counted, runs
 from batch.plan import DayTask, HourTask, ShardTask, provable_until
 from batch.shard import slices
 from batch.start import Step
-from tallymark.buckets import Grain, Span, instant
+from tallymark.buckets import Grain, Span
 from tallymark.cells import SHARDS, shard_of
 from tallymark.documents.attempts import as_pairs, attempt, hours_of
 from tallymark.documents.progress import Progress
 from tallymark.errors import IncompatibleStore, NothingToRecount
 from tallymark.event import Event
+from tallymark.instants import instant
 from tallymark.raw import RawFile, RawTable
 from tests.support.raw_writer import RawRow
 from tests.support.recounts import MIDNIGHT, Crash, World, crashing_after

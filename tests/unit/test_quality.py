@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from tallymark.buckets import TimeRange, instant
+from tallymark.buckets import TimeRange
 from tallymark.cells import shard_of
 from tallymark.client.questions import Function
 from tallymark.documents import publication
+from tallymark.instants import instant
 from tallymark.store.sqlite import SqliteViewStore
 from tests.support import both_views as views
 from tests.support.both_views import (

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from serving.parameters import Asked, AskedMany
-from tallymark.buckets import instant
 from tallymark.client.questions import Function, checked_id, checked_type, moment, range_asked
 from tallymark.errors import InvalidQuestion, MalformedEvent
 from tallymark.event import decode
+from tallymark.instants import instant
 
 NOW = datetime(2026, 1, 31, 12, 0, 30, tzinfo=UTC)
 NOON_MS = 1_769_860_800_000

@@ -7,11 +7,12 @@ from datetime import timedelta
 import pytest
 
 from serving.answers.series import MAX_POINTS
-from tallymark.buckets import TimeRange, instant, minute_of
+from tallymark.buckets import TimeRange
 from tallymark.cells import shard_of
 from tallymark.client.questions import Function
 from tallymark.client.wire import GrainName
 from tallymark.errors import InvalidQuestion
+from tallymark.instants import instant, minute_of
 from tallymark.store.sqlite import SqliteViewStore
 from tests.support import both_views as views
 from tests.support.both_views import END, START, VIDEO, ask_series, both_complete, codes, event

@@ -14,13 +14,14 @@ from msgspec import structs
 from serving.answers import stitch
 from serving.answers.series import series
 from serving.answers.snapshot import Snapshot
-from tallymark.buckets import TimeRange, instant, minute_of
+from tallymark.buckets import TimeRange
 from tallymark.cells import shard_of
 from tallymark.client.questions import Function, Question
 from tallymark.client.wire import GrainName
 from tallymark.documents import publication
 from tallymark.documents.publication import Publication
 from tallymark.event import Event
+from tallymark.instants import instant, minute_of
 from tallymark.store.sqlite import SqliteViewStore
 from tests.support import both_views as views
 from tests.support import oracle, strategies

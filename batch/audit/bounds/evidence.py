@@ -26,8 +26,9 @@ import numpy.typing as npt
 import polars as pl
 
 from batch.audit.comparison.raw_rows import judged
-from tallymark.buckets import Grain, minute_of
+from tallymark.buckets import Grain
 from tallymark.documents.evidence import AGES, Evidence, Growth
+from tallymark.instants import DAY, MINUTE_MS, minute_of
 from tallymark.raw import RawFile
 
 __all__ = ["CONFIDENCE", "HOURS_NEEDED", "Shown", "conformal", "gather"]
@@ -39,9 +40,7 @@ _SPAN: Final = timedelta(days=7)
 _READS: Final = 6000
 _READS_NEEDED: Final = 200
 _ROWS: Final = 2_000_000  # shards are left out beyond it
-_MINUTE_MS: Final = 60_000
 _SPEED_DELAY_MS: Final = 2_000
-_DAY: Final = 1440
 _CLASSES: Final = len(AGES) + 1
 _Ints = npt.NDArray[np.int64]
 
@@ -84,7 +83,7 @@ def conformal(scores: Sequence[float], level: float) -> float:
 def _rows(files: Sequence[RawFile], start: int, end: int, lateness: timedelta) -> pl.DataFrame:
     """The first copies of the events in the minutes from `start` to `end`, of as many shards as are few enough rows."""
     first_day, last_day = Grain.DAY.floor(start), Grain.DAY.floor(end)
-    inside = [file for file in files if first_day <= file.day <= last_day + _DAY]
+    inside = [file for file in files if first_day <= file.day <= last_day + DAY]
     taken: set[int] = set()
     rows = 0
     for shard in sorted({file.shard for file in inside}):
@@ -92,7 +91,7 @@ def _rows(files: Sequence[RawFile], start: int, end: int, lateness: timedelta) -
         if taken and rows > _ROWS:
             break
         taken.add(shard)
-    days = [judged(inside, day, shards=taken, lateness=lateness) for day in range(first_day, last_day + 1, _DAY)]
+    days = [judged(inside, day, shards=taken, lateness=lateness) for day in range(first_day, last_day + 1, DAY)]
     return (
         pl.concat(days)
         .filter(pl.col("first") & pl.col("minute").is_between(start, end))
@@ -120,7 +119,7 @@ def _reads(rows: pl.DataFrame, shown: Sequence[Shown], since: int, until: int, r
         video = int(random.integers(len(videos)))
         end = int(random.integers(since, until))
         start = end - round(float(np.exp(random.uniform(log(5), log(AGES[-1])))))
-        at_ms = end * _MINUTE_MS - int(random.integers(_MINUTE_MS))
+        at_ms = end * MINUTE_MS - int(random.integers(MINUTE_MS))
         mine = slice(starts[video], videos[video])
         inside = slice(*(starts[video] + np.searchsorted(minute[mine], [start, end])))
         view = _shown_at(shown, at_ms)

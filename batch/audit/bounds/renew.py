@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from batch.audit.bounds.evidence import Shown, gather
 from tallymark.documents import attempts, publication
 from tallymark.documents.evidence import Evidence, renew_evidence
 from tallymark.documents.publication import Publication
+from tallymark.instants import millis_of
 from tallymark.raw import RawVersion
 from tallymark.store import ViewStore
 
@@ -45,8 +46,4 @@ def _shown(store: ViewStore, history: Sequence[Publication], now: datetime) -> I
         if now - at.published_at <= _LOOK_BACK:
             attempt = attempts.attempt(store, at.version)
             counted = attempt.started_at if attempt else at.published_at
-            yield Shown(_ms(at.published_at), at.boundary, _ms(counted))
-
-
-def _ms(at: datetime) -> int:
-    return int(at.astimezone(UTC).timestamp() * 1000)
+            yield Shown(millis_of(at.published_at), at.boundary, millis_of(counted))

@@ -13,14 +13,13 @@ from typing import Final
 
 import polars as pl
 
+from tallymark.instants import DAY, MINUTE_MS, length_ms
 from tallymark.raw import RawFile, scanning
 
 __all__ = ["judged"]
 
 _LOG_ORDER: Final = ["appended_at", "log_partition", "log_offset"]
 _IDENTITY: Final = ["event_id", "video_id", "hour"]
-_DAY: Final = 1440
-_MINUTE_MS: Final = 60_000
 _STEP_MS: Final = 10_000
 _SCHEMA: Final = {
     **dict.fromkeys(("event_id", "video_id", "type"), pl.String),
@@ -40,9 +39,9 @@ def judged(files: Sequence[RawFile], day: int, *, shards: Collection[int], laten
     if not mine:
         return pl.DataFrame(schema=_SCHEMA)
     # what is newer than an event of this day, and came before it, happened on this day or on a later one
-    newest = _newest_before([file for file in files if day <= file.day <= day + _DAY])
+    newest = _newest_before([file for file in files if day <= file.day <= day + DAY])
     rows = pl.concat(list(_rows(mine))).join(newest, on=_LOG_ORDER, how="left")
-    behind_ms = lateness // timedelta(milliseconds=1) + _STEP_MS
+    behind_ms = length_ms(lateness) + _STEP_MS
     step = pl.col("occurred_at") // _STEP_MS * _STEP_MS
     before = pl.col("newest").fill_null(pl.col("occurred_at"))
     return (
@@ -66,7 +65,7 @@ def _newest_before(files: Sequence[RawFile]) -> pl.DataFrame:
 
 
 def _rows(files: Sequence[RawFile]) -> Iterable[pl.DataFrame]:
-    minute = pl.col("occurred_at") // _MINUTE_MS
+    minute = pl.col("occurred_at") // MINUTE_MS
     for shard in {file.shard for file in files}:
         uris = [file.uri for file in files if file.shard == shard]
         with scanning(uris) as rows:

@@ -16,10 +16,11 @@ from datetime import datetime
 from itertools import pairwise
 from typing import NamedTuple
 
-from tallymark.buckets import Grain, TimeRange, instant, minute_of
+from tallymark.buckets import Grain, TimeRange
 from tallymark.documents import attempts, publication
 from tallymark.documents.audits import Last
 from tallymark.documents.publication import Publication
+from tallymark.instants import instant, minute_of
 from tallymark.store import ViewStore
 
 __all__ = ["Scope", "Sealing", "scope", "sealings"]

@@ -13,10 +13,11 @@ from batch.audit.comparison.causes import Explained, Pair, explain
 from batch.audit.comparison.compare import compare
 from batch.audit.comparison.scope import Scope
 from batch.ledger import rows_counted
-from tallymark.buckets import Grain, instant
+from tallymark.buckets import Grain
 from tallymark.cells import SHARDS
 from tallymark.documents.audit_record import Causes, Difference, Figures, HourFigures, TypeFigures
 from tallymark.documents.publication import Publication
+from tallymark.instants import instant
 from tallymark.raw import RawFile
 from tallymark.store import View, ViewStore
 

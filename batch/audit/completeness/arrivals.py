@@ -21,6 +21,7 @@ import polars as pl
 from batch.audit.completeness.roster import DAYS, Roster
 from batch.audit.completeness.sequences import NO_RUNS, holes, runs_of, union
 from tallymark.buckets import Grain
+from tallymark.instants import DAY, DAY_MS
 
 __all__ = ["Arrivals"]
 
@@ -30,9 +31,6 @@ _RUNS_OF_CHAOS: Final = 100
 _HOPELESS: Final = 1_000_000
 _MOST_SPANS: Final = 300
 _DAYS_OF_SHARE: Final = 35
-_DAY_MS: Final = 86_400_000
-_DAY: Final = 1440
-_MINUTE_MS: Final = 60_000
 Span = tuple[int, int]  # [start, end) in epoch minutes, on the hour
 
 
@@ -81,7 +79,7 @@ class Arrivals(msgspec.Struct):
         """Forget who is gone and, of very many holes, the oldest; what they lack stays known."""
         runs = self.frame
         heard = runs.group_by("producer").agg(at=pl.col("last_in").max()).sort("at", descending=True)
-        since = self.until_ms - DAYS * _DAY_MS
+        since = self.until_ms - DAYS * DAY_MS
         alive = heard.head(_MOST_PRODUCERS).filter(pl.col("at") >= since).select("producer")
         self._settle(runs.join(alive, on="producer", how="anti", maintain_order="left"))
         runs = runs.join(alive, on="producer", how="semi", maintain_order="left")
@@ -116,7 +114,7 @@ class Arrivals(msgspec.Struct):
             self.chaotic[producer] = max(at, self.chaotic[producer])
         sequenced = numbered.filter(~chaotic)
         for column, some in enumerate((rows, sequenced)):
-            day = pl.col("occurred_at") // _DAY_MS * _DAY
+            day = pl.col("occurred_at") // DAY_MS * DAY
             for start, count in some.group_by(day).len().rows():
                 both = list(self.days.get(start, (0, 0)))
                 both[column] += count
@@ -141,7 +139,7 @@ class Arrivals(msgspec.Struct):
 
     def _fold_days(self) -> None:
         """Days become months when they are old; one that late events reopen then is counted to its month."""
-        since = max(self.days, default=0) - _DAYS_OF_SHARE * _DAY
+        since = max(self.days, default=0) - _DAYS_OF_SHARE * DAY
         for day in [day for day in self.days if day < since]:
             month = Grain.MONTH.floor(day)
             rows, numbered = self.days.pop(day)

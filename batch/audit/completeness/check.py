@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -30,6 +30,7 @@ from tallymark.documents.audit_record import Completeness, Gap, Unheard
 from tallymark.documents.coverage import Hole, Known, Share, Silence, read_state, renew_known, swap_state
 from tallymark.documents.progress import ARCHIVE, read_progress
 from tallymark.errors import NothingToRecount
+from tallymark.instants import DAY_MS, MINUTE_MS, instant_of, length_ms, millis_of
 from tallymark.raw import RawFile, RawTable
 from tallymark.store import ViewStore
 
@@ -39,10 +40,6 @@ if TYPE_CHECKING:
 __all__ = ["Findings", "check_arrivals"]
 
 _SHOWN: Final = 20
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MS: Final = timedelta(milliseconds=1)
-_MINUTE_MS: Final = 60_000
-_DAY_MS: Final = 86_400_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +56,9 @@ class Findings:
     def known(self) -> Known:
         """For answers."""
         return Known(
-            checked_until=_instant(self.settled_ms),
+            checked_until=instant_of(self.settled_ms),
             holes=[Hole(*span) for span in self.arrivals.spans(self.lacking)],
-            silent=[Silence(one.producer, one.occurred_ms // _MINUTE_MS) for one in self.silent],
+            silent=[Silence(one.producer, one.occurred_ms // MINUTE_MS) for one in self.silent],
             share=[Share(*part) for part in self.arrivals.share()],
         )
 
@@ -73,7 +70,7 @@ class Findings:
         for _, _, rows_then, numbered_then in self.arrivals.share():
             rows, numbered = rows + rows_then, numbered + numbered_then
         return Completeness(
-            checked_until=_instant(self.settled_ms),
+            checked_until=instant_of(self.settled_ms),
             rows=rows,
             numbered=numbered,
             producers=self.arrivals.frame["producer"].n_unique(),
@@ -84,7 +81,7 @@ class Findings:
                 Gap(producer, first, last, start, end, since > ms)
                 for producer, first, last, _, start, end, since in shown.iter_rows()
             ],
-            silent=[Unheard(one.producer, _instant(one.heard_ms), one.expected) for one in self.silent],
+            silent=[Unheard(one.producer, instant_of(one.heard_ms), one.expected) for one in self.silent],
             chaotic=sorted(self.arrivals.chaotic),
         )
 
@@ -121,9 +118,9 @@ def check_arrivals(store: ViewStore, table: RawTable, *, lateness: timedelta) ->
             return None
         stored = read_state(store)
         arrivals = Arrivals.from_bytes(stored)
-        if (until_ms := (progress.included_until - _EPOCH) // _MS) > arrivals.until_ms:
+        if (until_ms := millis_of(progress.included_until)) > arrivals.until_ms:
             files = _files(table)  # pinned after the progress was read: what that promises is in them
-            since_ms = arrivals.until_ms - DAYS * _DAY_MS  # older rows may have come into raw only now
+            since_ms = arrivals.until_ms - DAYS * DAY_MS  # older rows may have come into raw only now
             portions = new_rows(files, written_ms=arrivals.until_ms, since_ms=since_ms, until_ms=until_ms)
             arrivals.take(portions, until_ms=until_ms)
         arrivals.settle()
@@ -141,14 +138,10 @@ def _files(table: RawTable) -> tuple[RawFile, ...]:
 
 
 def _judged(arrivals: Arrivals, lateness: timedelta) -> Findings:
-    settled_ms = arrivals.until_ms - lateness // _MS
+    settled_ms = arrivals.until_ms - length_ms(lateness)
     return Findings(
         arrivals=arrivals,
         lacking=holes(arrivals.frame).filter(pl.col("since") <= settled_ms),
         silent=arrivals.roster.silent(settled_ms),
         settled_ms=settled_ms,
     )
-
-
-def _instant(ms: int) -> datetime:
-    return _EPOCH + ms * _MS

@@ -14,13 +14,12 @@ from typing import Final
 
 import polars as pl
 
+from tallymark.instants import HOUR, MINUTE_MS
 from tallymark.raw import RawFile, scanning
 
 __all__ = ["new_rows"]
 
 _ROWS: Final = 1_500_000  # sorted at once, which takes about 300 MB
-_HOUR: Final = 60
-_MINUTE_MS: Final = 60_000
 _CLOCKS: Final = 600_000  # ms by which the clocks of the log and of who writes files may differ
 _COLUMNS: Final = ("producer_id", "seq", "occurred_at", "appended_at")
 
@@ -40,7 +39,7 @@ def new_rows(
             continue
         with scanning([file.uri for file in inside]) as rows:
             taken = rows.filter(
-                pl.col("occurred_at").is_between(start * _MINUTE_MS, end * _MINUTE_MS, closed="left"),
+                pl.col("occurred_at").is_between(start * MINUTE_MS, end * MINUTE_MS, closed="left"),
                 pl.col("appended_at").is_between(since_ms, until_ms, closed="left"),
             )
             yield taken.select(_COLUMNS).collect()
@@ -50,24 +49,24 @@ def _portions(files: Sequence[RawFile], most_rows: int) -> Iterator[tuple[int, i
     """Stretches of epoch minutes that tile all rows; of about `most_rows` each, if rows are spread evenly in a file."""
     expected: Counter[int] = Counter()
     for file in files:
-        hours = range(file.first // _HOUR, file.last // _HOUR + 1)
+        hours = range(file.first // HOUR, file.last // HOUR + 1)
         for hour in hours:
             expected[hour] += -(-file.rows // len(hours))
     begun, rows = None, 0
     for hour in sorted(expected):
         if begun is not None and rows + expected[hour] > most_rows:
-            yield begun, hour * _HOUR
+            yield begun, hour * HOUR
             begun, rows = None, 0
         if expected[hour] > most_rows:
-            yield from _parts(hour * _HOUR, parts=-(-expected[hour] // most_rows))
+            yield from _parts(hour * HOUR, parts=-(-expected[hour] // most_rows))
             continue
-        begun = hour * _HOUR if begun is None else begun
+        begun = hour * HOUR if begun is None else begun
         rows += expected[hour]
     if begun is not None:
-        yield begun, (max(expected) + 1) * _HOUR
+        yield begun, (max(expected) + 1) * HOUR
 
 
 def _parts(start: int, *, parts: int) -> Iterator[tuple[int, int]]:
     """An hour in parts of whole minutes."""
-    edges = sorted({start + _HOUR * part // parts for part in range(parts + 1)})
+    edges = sorted({start + HOUR * part // parts for part in range(parts + 1)})
     yield from pairwise(edges)

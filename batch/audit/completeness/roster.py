@@ -18,6 +18,8 @@ from typing import Final
 import msgspec
 import polars as pl
 
+from tallymark.instants import HOUR_MS
+
 __all__ = ["DAYS", "Heard", "Roster", "Silent", "name_of"]
 
 DAYS: Final = 8
@@ -25,7 +27,6 @@ _HOURS_NEEDED: Final = 3
 _EVENTS_NEEDED: Final = 10
 _PAUSES: Final = 2.0
 _MOST: Final = 1000
-_HOUR_MS: Final = 3_600_000
 _DAY: Final = 24  # hours
 _BEFORE: Final = (_DAY, 7 * _DAY)
 
@@ -64,7 +65,7 @@ class Roster(msgspec.Struct):
 
     def add(self, rows: pl.DataFrame) -> None:
         """Rows with columns producer_id (not null), occurred_at and appended_at."""
-        grouped = rows.group_by(name_of("producer_id"), hour=pl.col("appended_at") // _HOUR_MS).agg(
+        grouped = rows.group_by(name_of("producer_id"), hour=pl.col("appended_at") // HOUR_MS).agg(
             pl.len(),
             first=pl.col("appended_at").min(),
             last=pl.col("appended_at").max(),
@@ -78,7 +79,7 @@ class Roster(msgspec.Struct):
 
     def forget(self, until_ms: int) -> None:
         """What is older than the days that it learns from, and whoever was not heard in them."""
-        since = until_ms // _HOUR_MS - DAYS * _DAY
+        since = until_ms // HOUR_MS - DAYS * _DAY
         for name, member in list(self.members.items()):
             member.hours = {hour: heard for hour, heard in member.hours.items() if hour >= since}
             if not member.hours:
@@ -107,7 +108,7 @@ def _judged(name: str, member: Member, until_ms: int) -> Silent | None:
     hours = [member.hours[hour] for hour in sorted(member.hours)]
     last = max(heard.last for heard in hours)
     pause, age = until_ms - last, last - hours[0].first
-    if pause <= _HOUR_MS or pause > max(_DAY * _HOUR_MS, age):  # the latter has ended, as things do
+    if pause <= HOUR_MS or pause > max(_DAY * HOUR_MS, age):  # the latter has ended, as things do
         return None
     expected = sum(_rate(member, hour) * part for hour, part in _hours_between(last, until_ms))
     usual = max(_pauses_before(hours, last, until_ms), default=0)
@@ -127,14 +128,14 @@ def _rate(member: Member, hour: int) -> float:
 
 def _hours_between(start_ms: int, end_ms: int) -> Iterator[tuple[int, float]]:
     """The hours between two instants, and which part of each lies between them."""
-    for hour in range(start_ms // _HOUR_MS, -(-end_ms // _HOUR_MS)):
-        inside = min(end_ms, (hour + 1) * _HOUR_MS) - max(start_ms, hour * _HOUR_MS)
-        yield hour, inside / _HOUR_MS
+    for hour in range(start_ms // HOUR_MS, -(-end_ms // HOUR_MS)):
+        inside = min(end_ms, (hour + 1) * HOUR_MS) - max(start_ms, hour * HOUR_MS)
+        yield hour, inside / HOUR_MS
 
 
 def _pauses_before(hours: list[Heard], start_ms: int, end_ms: int) -> Iterator[int]:
     """How long it paused around this time a day and a week before; at any time, when it was not known then."""
-    shifts = [before * _HOUR_MS for before in _BEFORE if start_ms - before * _HOUR_MS >= hours[0].first]
+    shifts = [before * HOUR_MS for before in _BEFORE if start_ms - before * HOUR_MS >= hours[0].first]
     for before, after in pairwise(hours):
         began, ended = before.last, after.first
         if not shifts or any(began < end_ms - shift and ended > start_ms - shift for shift in shifts):

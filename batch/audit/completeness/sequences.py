@@ -15,13 +15,13 @@ from typing import Final
 
 import polars as pl
 
+from tallymark.instants import HOUR, HOUR_MS
+
 __all__ = ["NO_RUNS", "holes", "runs_of", "union"]
 
 _ENDS: Final = ("first_at", "last_at", "first_in", "last_in")
 _SCHEMA: Final = {"producer": pl.String, **dict.fromkeys(("first", "last", *_ENDS), pl.Int64)}
 NO_RUNS: Final = pl.DataFrame(schema=_SCHEMA)
-_HOUR_MS: Final = 3_600_000
-_HOUR: Final = 60
 
 
 def runs_of(rows: pl.DataFrame) -> pl.DataFrame:
@@ -79,8 +79,8 @@ def holes(runs: pl.DataFrame) -> pl.DataFrame:
             first=pl.col("before_last") + 1,
             last=pl.col("first") - 1,
             missing=pl.col("first") - pl.col("before_last") - 1,
-            start=pl.min_horizontal(ends) // _HOUR_MS * _HOUR,
-            end=pl.max_horizontal(ends) // _HOUR_MS * _HOUR + _HOUR,
+            start=pl.min_horizontal(ends) // HOUR_MS * HOUR,
+            end=pl.max_horizontal(ends) // HOUR_MS * HOUR + HOUR,
             since=pl.max_horizontal("before_last_in", "first_in"),
         )
     )

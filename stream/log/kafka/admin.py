@@ -11,6 +11,7 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPart
 
 from stream.log.kafka.access import kafka_access
 from tallymark.errors import LogUnavailable
+from tallymark.instants import length_ms
 from tallymark.settings import Settings
 
 __all__ = ["create_topic", "delete_topic"]
@@ -71,7 +72,7 @@ def _topic(partitions: int, replication: int, retention: timedelta) -> dict[str,
     configs = {
         "message.timestamp.type": "LogAppendTime",  # the instants of records are the brokers', whoever sends them
         "cleanup.policy": "delete",
-        "retention.ms": str(retention // timedelta(milliseconds=1)),
+        "retention.ms": str(length_ms(retention)),
         "min.insync.replicas": str(max(1, replication - 1)),
     }
     return {"num_partitions": partitions, "replication_factor": replication, "configs": configs}

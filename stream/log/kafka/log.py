@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from confluent_kafka import IsolationLevel, TopicPartition
@@ -21,12 +21,11 @@ from stream.log.kafka.delivery import Delivery
 from stream.log.kafka.reader import KafkaReader
 from stream.log.kafka.topic import Topics
 from tallymark.errors import LogUnavailable
+from tallymark.instants import first_millis, instant_of
 from tallymark.settings import Settings
 
 __all__ = ["KafkaLog", "open_kafka_log"]
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MS: Final = timedelta(milliseconds=1)
 _LOOK_S: Final = 0.001
 _AGAIN_S: Final = 0.1
 # from the moment in which a broker stamps a record to the one in which readers may see it, and what the clocks of
@@ -72,13 +71,13 @@ class KafkaLog:
         time is visible by then, and so lies before the end, if a broker takes no longer than that to finish an append
         and to copy it to its followers, and if the brokers' clocks agree as closely and do not step back."""
         at = self._clock.now_ms()
-        return Horizon(self.end(), _EPOCH + at * _MS - _SETTLED)
+        return Horizon(self.end(), instant_of(at) - _SETTLED)
 
     def end(self) -> dict[int, int]:
         return self._offsets(OffsetSpec.latest())
 
     def positions_at(self, instant: datetime) -> dict[int, int]:
-        since = max(0, -((_EPOCH - instant) // _MS))
+        since = max(0, first_millis(instant))
         end = self.end()  # looked up first: what is appended meanwhile lies at or behind it
         found = self._offsets(OffsetSpec.for_timestamp(since))
         return {partition: offset if offset >= 0 else end.get(partition, 0) for partition, offset in found.items()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from datetime import timedelta
 from typing import Final
 
 import pyarrow as pa
@@ -15,6 +14,7 @@ from stream.decoding import SPARK_EVENTS, decode_columns, decode_events
 from stream.log import Positions, open_log
 from stream.log.kafka.access import kafka_access
 from tallymark.errors import SettingsError
+from tallymark.instants import length_ms
 from tallymark.settings import Settings
 from tallymark.spark.worker import set_modules_aside
 
@@ -78,7 +78,7 @@ def _decoding(
     settings: Settings, decode: Callable[..., pa.RecordBatch]
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """A function for mapInArrow over values and what `decode` wants to know of each."""
-    max_ahead_ms = settings.max_ahead // timedelta(milliseconds=1)
+    max_ahead_ms = length_ms(settings.max_ahead)
 
     def decoded(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         set_modules_aside()

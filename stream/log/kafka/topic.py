@@ -13,12 +13,13 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 from stream.log.kafka.access import KafkaAccess
 from stream.log.kafka.client import ANSWER_WITHIN_S, configured, unavailable
 from tallymark.errors import IncompatibleStore, SettingsError
+from tallymark.instants import DAY_MS, HOUR_MS, length_ms
 
 __all__ = ["Topics"]
 
 _KEPT_AT_LEAST: Final = timedelta(days=1)  # for as long the archive may stand still without losing an event
 _BROKERS_TIME: Final = "message.timestamp.type=LogAppendTime"
-_MS: Final = timedelta(milliseconds=1)
+_WEEK_MS: Final = 7 * DAY_MS
 
 
 class Topics:
@@ -82,8 +83,8 @@ def _needs_to_keep(configs: Mapping[str, str]) -> list[str]:
     needed = []
     if configs["cleanup.policy"] != "delete":
         needed.append("cleanup.policy=delete")  # compaction keeps the last copy of an event; the first one counts
-    if 0 <= int(configs["retention.ms"]) < _KEPT_AT_LEAST // _MS:
-        needed.append(f"retention.ms={timedelta(days=7) // _MS}")
+    if 0 <= int(configs["retention.ms"]) < length_ms(_KEPT_AT_LEAST):
+        needed.append(f"retention.ms={_WEEK_MS}")
     return needed
 
 
@@ -92,8 +93,8 @@ def _create(access: KafkaAccess) -> str:
         f"kafka-topics.sh --bootstrap-server {access.brokers} --create --config message.timestamp.type=LogAppendTime"
     )
     return (
-        f"{create} --config retention.ms={timedelta(days=7) // _MS} --topic {access.topic} --partitions 4; "
-        f"{create} --config retention.ms={timedelta(hours=1) // _MS} --topic {access.clock_topic} --partitions 1 "
+        f"{create} --config retention.ms={_WEEK_MS} --topic {access.topic} --partitions 4; "
+        f"{create} --config retention.ms={HOUR_MS} --topic {access.clock_topic} --partitions 1 "
         "(or one for each broker)"
     )
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from stream.log import Horizon, Positions, Record
 from tallymark.errors import LogUnavailable
+from tallymark.instants import first_millis, instant_of, now_ms
 from tallymark.store.sqlite_file import SqliteFile
 
 __all__ = ["PARTITION", "SqliteLog"]
@@ -20,7 +20,6 @@ PARTITION: Final = 0
 _INSERT_ROWS: Final = 1000
 _READ_ROWS: Final = 5000
 _FRESH_MS: Final = 100
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SCHEMA: Final = (
     "CREATE TABLE IF NOT EXISTS records"
     " (log_offset INTEGER PRIMARY KEY, appended_at INTEGER NOT NULL, value BLOB NOT NULL)",
@@ -30,10 +29,6 @@ _SCHEMA: Final = (
 )
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 class SqliteLog:
     """An EventLog in the file `path`; `now_ms` is the log's clock.
 
@@ -41,7 +36,7 @@ class SqliteLog:
     whoever writes later vouches for a time that is no earlier than what a reader sees vouched for.
     """
 
-    def __init__(self, path: Path, *, now_ms: Callable[[], int] = _now_ms) -> None:
+    def __init__(self, path: Path, *, now_ms: Callable[[], int] = now_ms) -> None:
         self._file = SqliteFile(path, what="event log", error=LogUnavailable)
         self._now_ms = now_ms
         if not self._exists():  # who only reads a log must not wait for its writer
@@ -66,14 +61,14 @@ class SqliteLog:
             with self._file.writing() as connection:
                 at, end = self._vouch(connection), _end(connection)
         # records of this very millisecond may still come
-        return Horizon({PARTITION: end}, _EPOCH + timedelta(milliseconds=at))
+        return Horizon({PARTITION: end}, instant_of(at))
 
     def end(self) -> dict[int, int]:
         with self._file.reading() as connection:
             return {PARTITION: _end(connection)}
 
     def positions_at(self, instant: datetime) -> dict[int, int]:
-        since = -((_EPOCH - instant) // timedelta(milliseconds=1))
+        since = first_millis(instant)
         with self._file.reading() as connection:
             return {PARTITION: self._first_at(connection, since, _end(connection))}
 

@@ -23,6 +23,7 @@ from pyspark.sql.types import StructType
 from stream.decoding import SPARK_EVENTS, decode_events, decode_records
 from stream.log import Positions, Record, log_path
 from stream.log.sqlite.log import PARTITION, SqliteLog
+from tallymark.instants import length_ms
 from tallymark.settings import Settings
 from tallymark.spark.worker import set_modules_aside
 
@@ -167,7 +168,7 @@ def _named(within: OffsetRange) -> Iterator[pa.RecordBatch]:
 
 
 def _ms(duration: timedelta) -> int:
-    return duration // timedelta(milliseconds=1)
+    return length_ms(duration)
 
 
 @lru_cache(maxsize=1)
