@@ -11,7 +11,7 @@ from batch.shard import ShardCount
 from tallymark.buckets import Grain
 from tallymark.documents.attempts import Check
 from tallymark.documents.publication import Publication
-from tallymark.instants import DAY, instant, minute_of
+from tallymark.instants import DAY, Minute, instant, minute_of
 from tallymark.raw import RawVersion
 from tallymark.store import ViewStore
 
@@ -34,7 +34,9 @@ def check(
 
 def _all_counted(plan: Plan, counts: Sequence[ShardCount]) -> Check:
     read = sum(count.rows for count in counts)
-    misread = [f"{instant(hour):%Y-%m-%d %H:%M} in shard {count.shard}" for count in counts for hour in count.misread]
+    misread = [
+        f"{instant(Minute(hour)):%Y-%m-%d %H:%M} in shard {count.shard}" for count in counts for hour in count.misread
+    ]
     shards = {task.shard for task in plan.tasks} == {count.shard for count in counts}
     says = f"{read} raw rows were read where {plan.rows} were planned"
     wrong = f"; not as planned: {', '.join(misread[:5])}" if misread else ""
@@ -63,7 +65,7 @@ def _in_their_shard(counts: Iterable[ShardCount]) -> Check:
 def _before_exact_until(plan: Plan, counts: Iterable[ShardCount]) -> Check:
     last = max((count.last for count in counts if count.last is not None), default=None)
     holds = last is None or last < minute_of(plan.exact_until)
-    latest = "no event" if last is None else f"last event in the minute {instant(last).isoformat()}"
+    latest = "no event" if last is None else f"last event in the minute {instant(Minute(last)).isoformat()}"
     return Check("nothing at or beyond exact_until", holds, f"{latest}, exact until {plan.exact_until.isoformat()}")
 
 
@@ -88,5 +90,5 @@ def _sealed_days_complete(store: ViewStore, plan: Plan, raw: RawVersion, number:
     says = f"{len(days)} sealed days of a shard, {sum(told.values())} rows"
     for day, shard in wrong[:5]:
         rows = f"{counted.get((day, shard), 0)} rows counted, {told[day, shard]} in the table's log"
-        says += f"; {instant(day).date()} in shard {shard}: {rows}"
+        says += f"; {instant(Minute(day)).date()} in shard {shard}: {rows}"
     return Check("sealed days have all their rows", not wrong, says)

@@ -16,7 +16,7 @@ import polars as pl
 
 from tallymark.buckets import Bucket, Grain
 from tallymark.cells import Cell, shard_of
-from tallymark.instants import MINUTE_MS
+from tallymark.instants import MINUTE_MS, Minute
 from tallymark.raw import RawFile, scanning
 from tallymark.sketch import Sketch
 from tallymark.tally import ZERO, Tally
@@ -113,8 +113,8 @@ def rows_by_hour(files: Sequence[RawFile]) -> Counter[tuple[int, int]]:
     found: Counter[tuple[int, int]] = Counter()
     several: list[RawFile] = []
     for file in files:
-        hour = Grain.HOUR.floor(file.first)
-        if hour != Grain.HOUR.floor(file.last):
+        hour = Grain.HOUR.floor(Minute(file.first))
+        if hour != Grain.HOUR.floor(Minute(file.last)):
             several.append(file)
         elif Grain.DAY.floor(hour) == file.day:
             found[hour, file.shard] += file.rows

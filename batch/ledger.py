@@ -12,6 +12,7 @@ from typing import Final
 
 from tallymark.buckets import Bucket, Grain, Span
 from tallymark.cells import RESERVED, Cell, CellSpan
+from tallymark.instants import Minute
 from tallymark.store import View, ViewStore
 from tallymark.tally import ZERO, Tally
 
@@ -24,7 +25,7 @@ _ID: Final = f"{RESERVED}raw/"
 def ledger_cells(shard: int, grain: Grain, rows: Mapping[int, int]) -> Iterator[Cell]:
     """The ledger's cells for `rows` by bucket start."""
     for start, count in rows.items():
-        yield Cell(f"{_ID}{shard:02d}", _TYPE, Bucket(grain, start), Tally(count, 0, 0, 0) if count else ZERO)
+        yield Cell(f"{_ID}{shard:02d}", _TYPE, Bucket(grain, Minute(start)), Tally(count, 0, 0, 0) if count else ZERO)
 
 
 def rows_counted(
@@ -50,7 +51,7 @@ def runs(grain: Grain, starts: Iterable[int]) -> list[Span]:
     spans: list[Span] = []
     for start in sorted(set(starts)):
         if spans and spans[-1].end == start:
-            spans[-1] = spans[-1]._replace(end=grain.next(start))
+            spans[-1] = spans[-1]._replace(end=grain.next(Minute(start)))
         else:
-            spans.append(Span(grain, start, grain.next(start)))
+            spans.append(Span(grain, Minute(start), grain.next(Minute(start))))
     return spans

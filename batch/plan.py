@@ -25,7 +25,7 @@ from tallymark.cells import SHARDS
 from tallymark.documents.attempts import AttemptRecord, Days, hours_of
 from tallymark.documents.progress import Progress
 from tallymark.documents.publication import Publication
-from tallymark.instants import DAY, instant_of, minute_of
+from tallymark.instants import DAY, Millis, instant_of, minute_of
 from tallymark.raw import RawFile, RawVersion
 from tallymark.store import ViewStore
 
@@ -95,7 +95,7 @@ def provable_until(progress: Progress, newest_ms: int, lateness: timedelta) -> d
 
     The archive includes all until 12:31:10, the newest event is of 12:03, lateness is 2 min: 12:00.
     """
-    newest = instant_of(newest_ms)
+    newest = instant_of(Millis(newest_ms))
     proven = min(progress.included_until, newest) - lateness
     return proven.replace(minute=0, second=0, microsecond=0)
 

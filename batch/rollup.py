@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 from batch.ledger import runs
 from tallymark.buckets import Bucket, Grain, Span
 from tallymark.cells import Cell, CellKey, CellSpan
+from tallymark.instants import Minute
 from tallymark.store import View, ViewStore
 from tallymark.tally import Tally
 
@@ -39,7 +40,7 @@ def day_cells(
 
 def month_cells(store: ViewStore, keys: Iterable[tuple[str, str, int]], *, version: int) -> Iterator[Cell]:
     """The month cells of (video, type, month start), all of whose day cells are stored."""
-    months = (CellKey(video, kind, Bucket(Grain.MONTH, start)) for video, kind, start in keys)
+    months = (CellKey(video, kind, Bucket(Grain.MONTH, Minute(start))) for video, kind, start in keys)
     for some in in_chunks(months, _KEYS_AT_ONCE):
         days = ((key, (Span(Grain.DAY, key.bucket.start, key.bucket.end),)) for key in some)
         stored = _stored(store, days, Grain.MONTH, version=version)

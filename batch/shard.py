@@ -21,6 +21,7 @@ from batch.plan import DayTask, HourTask, ShardTask
 from batch.rollup import day_cells, in_chunks, month_cells
 from tallymark.buckets import Bucket, Grain, Span
 from tallymark.cells import RESERVED, Cell, CellKey, CellSpan
+from tallymark.instants import Minute
 from tallymark.store import Attempt, View, ViewStore
 from tallymark.tally import ZERO
 
@@ -192,7 +193,7 @@ class _Work:
     def roll_up(self, hours: list[Cell], part: Slice) -> None:
         """Put the day cells above `hours`, and the cells of the months that lie wholly before this slice."""
         started = time.perf_counter()
-        month = Grain.MONTH.floor(part.hours[0].start)
+        month = Grain.MONTH.floor(Minute(part.hours[0].start))
         self._put_months([key for key in self._months if key[2] < month])
         days = day_cells(self._store, hours, part.others, version=self._task.attempt)
         self._put(self._noting_months(days))

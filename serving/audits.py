@@ -9,7 +9,7 @@ import msgspec
 from tallymark.client.audits import Audit, AuditedHour, Audits
 from tallymark.documents import audits
 from tallymark.documents.audit_record import AuditRecord, HourFigures
-from tallymark.instants import instant
+from tallymark.instants import Minute, instant
 from tallymark.store import ViewStore
 
 __all__ = ["MOST", "read_audits"]
@@ -43,7 +43,7 @@ def _shown(record: AuditRecord) -> Audit:
 
 def _hour(hour: HourFigures) -> AuditedHour:
     return AuditedHour(
-        start=instant(hour.hour),
+        start=instant(Minute(hour.hour)),
         batch=hour.batch,
         speed=hour.speed,
         missed=hour.under,

@@ -11,7 +11,7 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from tallymark.instants import DAY, EPOCH, HOUR, instant, minute_of
+from tallymark.instants import DAY, EPOCH, HOUR, Minute, instant, minute_of
 
 __all__ = ["Bucket", "Grain", "Span", "TimeRange"]
 
@@ -26,48 +26,48 @@ class Grain(IntEnum):
     DAY = 2
     MONTH = 3
 
-    def floor(self, minute: int) -> int:
+    def floor(self, minute: Minute) -> Minute:
         """The start of the bucket that holds `minute`."""
         if self is Grain.MINUTE:
             return minute
         if self is Grain.HOUR:
-            return minute - minute % HOUR
+            return Minute(minute - minute % HOUR)
         if self is Grain.DAY:
-            return minute - minute % DAY
+            return Minute(minute - minute % DAY)
         return _month_bounds(minute // DAY)[0]
 
-    def next(self, minute: int) -> int:
+    def next(self, minute: Minute) -> Minute:
         """The end of the bucket that holds `minute`: the start of the one after it."""
         if self is Grain.MONTH:
             return _month_bounds(minute // DAY)[1]
-        return self.floor(minute) + (1, HOUR, DAY)[self]
+        return Minute(self.floor(minute) + (1, HOUR, DAY)[self])
 
-    def ceil(self, minute: int) -> int:
+    def ceil(self, minute: Minute) -> Minute:
         """The first bucket start at or after `minute`."""
         floor = self.floor(minute)
         return floor if floor == minute else self.next(minute)
 
 
 @lru_cache(maxsize=4096)
-def _month_bounds(day: int) -> tuple[int, int]:
+def _month_bounds(day: int) -> tuple[Minute, Minute]:
     """Epoch minutes (start, end) of the month that holds epoch day `day`; leap days come from the calendar."""
     first = date.fromordinal(day + _EPOCH_ORDINAL).replace(day=1)
     after = (first + timedelta(days=31)).replace(day=1)
-    return (first.toordinal() - _EPOCH_ORDINAL) * DAY, (after.toordinal() - _EPOCH_ORDINAL) * DAY
+    return Minute((first.toordinal() - _EPOCH_ORDINAL) * DAY), Minute((after.toordinal() - _EPOCH_ORDINAL) * DAY)
 
 
 class Bucket(NamedTuple):
     """One (grain, start) that is counted; `start` in epoch minutes."""
 
     grain: Grain
-    start: int
+    start: Minute
 
     @classmethod
-    def containing(cls, minute: int, grain: Grain) -> Bucket:
+    def containing(cls, minute: Minute, grain: Grain) -> Bucket:
         return cls(grain, grain.floor(minute))
 
     @property
-    def end(self) -> int:
+    def end(self) -> Minute:
         return self.grain.next(self.start)
 
 
@@ -75,8 +75,8 @@ class Span(NamedTuple):
     """A run of adjacent buckets of one grain: [start, end) in epoch minutes, both on the grain. Never empty."""
 
     grain: Grain
-    start: int
-    end: int
+    start: Minute
+    end: Minute
 
     @property
     def first(self) -> Bucket:
@@ -84,7 +84,7 @@ class Span(NamedTuple):
 
     @property
     def last(self) -> Bucket:
-        return Bucket(self.grain, self.grain.floor(self.end - 1))
+        return Bucket(self.grain, self.grain.floor(Minute(self.end - 1)))
 
     def buckets(self) -> Iterator[Bucket]:
         at = self.start
@@ -96,21 +96,21 @@ class Span(NamedTuple):
 class TimeRange(NamedTuple):
     """[start, end) in epoch minutes. Empty when end ≤ start."""
 
-    start: int
-    end: int
+    start: Minute
+    end: Minute
 
     @classmethod
     def covering(cls, start: datetime, end: datetime) -> TimeRange:
         """The smallest range of whole minutes that covers [start, end): 12:00:30–12:01:00 is one minute, 12:00."""
         last = minute_of(end)
-        return cls(minute_of(start), last if instant(last) == end else last + 1)
+        return cls(minute_of(start), Minute(last if instant(last) == end else last + 1))
 
     @property
     def empty(self) -> bool:
         """Whether it holds no minute."""
         return self.start >= self.end
 
-    def cut(self, at: int) -> tuple[TimeRange, TimeRange]:
+    def cut(self, at: Minute) -> tuple[TimeRange, TimeRange]:
         """What lies before minute `at` and what lies at or after it; either may be empty."""
         middle = min(max(at, self.start), self.end)
         return TimeRange(self.start, middle), TimeRange(middle, self.end)
@@ -126,7 +126,7 @@ class TimeRange(NamedTuple):
         return list(_tile(self.start, self.end, coarsest_first))
 
 
-def _tile(start: int, end: int, grains: list[Grain]) -> Iterator[Span]:
+def _tile(start: Minute, end: Minute, grains: list[Grain]) -> Iterator[Span]:
     if start >= end:
         return
     if not grains:

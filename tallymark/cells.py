@@ -19,7 +19,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from tallymark.buckets import Bucket, Grain, Span
-from tallymark.instants import DAY, HOUR, instant, minute_of
+from tallymark.instants import DAY, HOUR, Minute, instant, minute_of
 from tallymark.tally import Tally
 
 __all__ = [
@@ -75,9 +75,9 @@ class CellSpan(NamedTuple):
         while at < end:
             row_start, first = place(Bucket(grain, at))
             row_end = _next_row(grain, row_start)
-            last = place(Span(grain, at, min(end, row_end)).last)[1]
+            last = place(Span(grain, at, Minute(min(end, row_end))).last)[1]
             yield row_key(self.video_id, self.type, grain, row_start), first, last
-            at = row_end
+            at = Minute(row_end)
 
 
 class Row(NamedTuple):
@@ -116,15 +116,15 @@ def bucket_at(grain: Grain, row_start: int, offset: int) -> Bucket:
     """The inverse of `place`."""
     if grain is Grain.MONTH:
         return _month_at(row_start, offset)
-    return Bucket(grain, row_start + offset * (1, HOUR, DAY)[grain])
+    return Bucket(grain, Minute(row_start + offset * (1, HOUR, DAY)[grain]))
 
 
 @lru_cache(maxsize=2048)
 def _month_at(year: int, offset: int) -> Bucket:
     start = year
     for _ in range(offset):
-        start = Grain.MONTH.next(start)
-    return Bucket(Grain.MONTH, start)
+        start = Grain.MONTH.next(Minute(start))
+    return Bucket(Grain.MONTH, Minute(start))
 
 
 def row_key(video_id: str, type: str, grain: Grain, row_start: int) -> bytes:
@@ -144,7 +144,7 @@ def row_of(key: bytes) -> Row:
 
 def _next_row(grain: Grain, row_start: int) -> int:
     if grain is Grain.DAY:
-        return Grain.MONTH.next(row_start)
+        return Grain.MONTH.next(Minute(row_start))
     if grain is Grain.MONTH:
         return bucket_at(Grain.MONTH, row_start, 12).start
     return row_start + (HOUR, DAY)[grain]

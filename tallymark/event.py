@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from tallymark.errors import MalformedEvent
-from tallymark.instants import HOUR_MS, millis_of
+from tallymark.instants import HOUR_MS, Millis, millis_of
 
 __all__ = [
     "A_TIME",
@@ -61,7 +61,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     event_id: Annotated[str, Meta(min_length=1, max_length=MAX_EVENT_ID)]
     type: str
     video_id: Annotated[str, Meta(min_length=1, max_length=MAX_ID)]
-    occurred_at: Annotated[int, Meta(ge=EARLIEST_MS)]
+    occurred_at: Annotated[Millis, Meta(ge=EARLIEST_MS)]
     value: Annotated[int, Meta(ge=-MAX_VALUE, le=MAX_VALUE)] = 1
     user_id: Annotated[str, Meta(min_length=1, max_length=MAX_ID)] | None = None
     producer_id: Annotated[str, Meta(min_length=1, max_length=MAX_ID)] | None = None
@@ -158,7 +158,7 @@ def _decode_carefully(raw: bytes, latest_ms: int) -> Event:
         event_id=wire.event_id,
         type=wire.type,
         video_id=wire.video_id,
-        occurred_at=_instant_ms(wire.occurred_at, latest_ms),
+        occurred_at=Millis(_instant_ms(wire.occurred_at, latest_ms)),
         value=wire.value,
         user_id=wire.user_id,
         producer_id=wire.producer_id,

@@ -64,7 +64,7 @@ def first_millis(since: datetime) -> Millis:
     return Millis(-((EPOCH - _aware(since)) // _MS))
 
 
-def instant_of(ms: int) -> datetime:
+def instant_of(ms: Millis) -> datetime:
     """The first instant of an epoch millisecond, aware, UTC."""
     return EPOCH + ms * _MS
 
@@ -74,12 +74,12 @@ def minute_of(at: datetime) -> Minute:
     return Minute((_aware(at) - EPOCH) // _MINUTE)
 
 
-def instant(minute: int) -> datetime:
+def instant(minute: Minute) -> datetime:
     """The first instant of an epoch minute, aware, UTC."""
     return EPOCH + minute * _MINUTE
 
 
-def minute_at(ms: int) -> Minute:
+def minute_at(ms: Millis) -> Minute:
     """The epoch minute that holds an epoch millisecond."""
     return Minute(ms // MINUTE_MS)
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from batch.audit.html import bars, line, table, time
 from tallymark.documents.audit_record import AuditRecord, Completeness, Difference, Gap, HourFigures, Unheard
-from tallymark.instants import instant
+from tallymark.instants import Minute, instant
 
 __all__ = ["missing", "page"]
 
@@ -55,8 +55,8 @@ def _gaps(gaps: Sequence[Gap]) -> str:
             f'<div class="id">{escape(gap.producer)}</div>',
             f"{gap.first:,}" if gap.first == gap.last else f"{gap.first:,} to {gap.last:,}",
             f"{gap.last - gap.first + 1:,}",
-            time(instant(gap.start)),
-            time(instant(gap.end)),
+            time(instant(Minute(gap.start))),
+            time(instant(Minute(gap.end))),
             '<span class="bad">new</span>' if gap.new else "known",
         ]
         for gap in gaps
@@ -213,7 +213,7 @@ def _worst(worst: Sequence[Difference]) -> str:
         [
             f'<div class="id">{escape(one.cell.video_id)}</div>',
             escape(one.cell.type),
-            time(instant(one.cell.hour)),
+            time(instant(Minute(one.cell.hour))),
             *("none" if n is None else f"{n:,}" for n in (one.batch, one.speed)),
         ]
         for one in worst
@@ -222,7 +222,7 @@ def _worst(worst: Sequence[Difference]) -> str:
 
 
 def _hour(minute: float) -> str:
-    return f"{instant(int(minute)):%m-%d %H:%M}"
+    return f"{instant(Minute(int(minute))):%m-%d %H:%M}"
 
 
 def _share(value: float) -> str:

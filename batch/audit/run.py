@@ -22,7 +22,7 @@ from tallymark.documents.audit_record import AuditRecord, Expected
 from tallymark.documents.audits import Last
 from tallymark.documents.evidence import Evidence
 from tallymark.errors import NothingToRecount
-from tallymark.instants import instant
+from tallymark.instants import Minute, instant
 from tallymark.raw import RawTable, RawVersion
 from tallymark.settings import Settings
 from tallymark.store import ViewStore
@@ -98,7 +98,7 @@ def _record(
         verdict=_verdict(expectations),
         started_at=started,
         finished_at=finished,
-        start=instant(min(found.hours, default=within.within.start)),
+        start=instant(Minute(min(found.hours, default=within.within.start))),
         until=instant(within.within.end),
         version=within.at.version,
         epoch=max(within.by_epoch, default=0),

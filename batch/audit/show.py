@@ -6,7 +6,7 @@ import msgspec
 from rich.console import Console
 
 from tallymark.documents.audit_record import AuditRecord, Completeness
-from tallymark.instants import instant
+from tallymark.instants import Minute, instant
 
 __all__ = ["show_audit", "show_audit_json"]
 
@@ -62,7 +62,7 @@ def _arrived(found: Completeness | None) -> list[str]:
     lines = [f"  arrived   {numbered}; never came: {found.missing:,}, newly found: {found.found:,}"]
     lines += [
         f"  gap       {gap.producer} lacks {gap.last - gap.first + 1:,}, {gap.first} to {gap.last}, of between "
-        f"{instant(gap.start):%Y-%m-%d %H:%M} and {instant(gap.end):%Y-%m-%d %H:%M} UTC"
+        f"{instant(Minute(gap.start)):%Y-%m-%d %H:%M} and {instant(Minute(gap.end)):%Y-%m-%d %H:%M} UTC"
         for gap in found.gaps[:_GAPS]
         if gap.new
     ]

@@ -15,7 +15,7 @@ from tallymark.cells import SHARDS, shard_of
 from tallymark.client import Answer
 from tallymark.documents.canary import CANARY_PREFIX, CANARY_TYPE, CanaryRound
 from tallymark.event import Event
-from tallymark.instants import minute_of
+from tallymark.instants import millis_of, minute_of
 
 __all__ = ["EVENTS", "run_round", "videos_of"]
 
@@ -128,7 +128,7 @@ class _Round:
         return [count_of(one) or 0 for one in now], lost, duplicated
 
     def _send(self) -> None:
-        at_ms = round(self._at.timestamp() * 1000)
+        at_ms = millis_of(self._at)
         stamp = f"{self._name}-{at_ms}"
         events = [
             Event(event_id=f"{stamp}-{n}", type=CANARY_TYPE, video_id=video, occurred_at=at_ms, producer_id=self._name)

@@ -16,7 +16,7 @@ from tallymark.client.questions import Function, Question
 from tallymark.client.wire import GrainName, Point, Series
 from tallymark.documents.progress import Staleness
 from tallymark.errors import InvalidQuestion
-from tallymark.instants import instant
+from tallymark.instants import Minute, instant
 from tallymark.store import ViewStore
 from tallymark.tally import Tally
 
@@ -77,4 +77,4 @@ def _by_bucket(cells: Cells, grain: Grain) -> dict[int, list[Tally]]:
 def _late_buckets(hours: list[tuple[int, int]], grain: Grain) -> set[int]:
     """The starts of the buckets that late rows may belong to."""
     step = 1 if grain is Grain.MINUTE else 60
-    return {grain.floor(minute) for hour, _ in hours for minute in range(hour, hour + 60, step)}
+    return {grain.floor(Minute(minute)) for hour, _ in hours for minute in range(hour, hour + 60, step)}

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from tallymark.instants import Millis
 from tallymark.settings import Settings
 
 __all__ = ["AppendsOnLoop", "EventLog", "Horizon", "Positions", "Record", "open_log"]
@@ -23,7 +24,7 @@ class Record(NamedTuple):
 
     partition: int
     offset: int
-    appended_at: int
+    appended_at: Millis
     value: bytes
 
 

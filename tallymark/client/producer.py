@@ -22,7 +22,7 @@ from tallymark.client.outbox import Outbox
 from tallymark.client.wire import Rejection, Verdict
 from tallymark.errors import MalformedEvent, Unavailable
 from tallymark.event import Event, decode, encode
-from tallymark.instants import millis_of, now_ms
+from tallymark.instants import Millis, millis_of, now_ms
 
 __all__ = ["Producer", "uuid7"]
 
@@ -95,7 +95,7 @@ class Producer:
             event_id=uuid7(now_ms),
             type=type,
             video_id=video_id,
-            occurred_at=now_ms if occurred_at is None else millis_of(occurred_at),
+            occurred_at=Millis(now_ms if occurred_at is None else millis_of(occurred_at)),
             value=value,
             user_id=user_id,
             producer_id=self.producer_id,

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from tallymark.buckets import TimeRange
 from tallymark.errors import InvalidQuestion
 from tallymark.event import A_TIME, EARLIEST_MS, LATEST_MS, MAX_ID, parse_rfc3339, trouble_with_id, trouble_with_type
-from tallymark.instants import instant_of
+from tallymark.instants import Millis, instant_of
 
 __all__ = [
     "EARLIEST",
@@ -104,7 +104,7 @@ def range_asked(
 def _from_ms(given: int) -> datetime:
     """What lies beyond the calendar becomes its end, which is out of bounds too."""
     bounded = min(max(given, EARLIEST_MS - 1), LATEST_MS + 1)
-    return instant_of(bounded)
+    return instant_of(Millis(bounded))
 
 
 def _from_rfc3339(text: str) -> datetime:

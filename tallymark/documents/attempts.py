@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from tallymark.instants import DAY, instant, minute_of
+from tallymark.instants import DAY, Minute, instant, minute_of
 from tallymark.store import ViewStore
 
 __all__ = [
@@ -90,7 +90,7 @@ def as_pairs(hours: set[tuple[int, int]]) -> Pairs:
     """The inverse of `hours_of`."""
     pairs: Pairs = {}
     for hour, shard in sorted(hours):
-        day = pairs.setdefault(instant(hour).date().isoformat(), {})
+        day = pairs.setdefault(instant(Minute(hour)).date().isoformat(), {})
         day.setdefault(shard, []).append(hour % DAY // 60)
     return pairs
 

@@ -15,7 +15,7 @@ import msgspec
 
 from tallymark.documents.document import Document
 from tallymark.errors import PublicationConflict, UnknownVersion
-from tallymark.instants import minute_of
+from tallymark.instants import Minute, minute_of
 from tallymark.store import ViewStore
 
 __all__ = [
@@ -51,7 +51,7 @@ class Publication(Document, frozen=True, kw_only=True, omit_defaults=True):
     missing: int | None = None
 
     @property
-    def boundary(self) -> int:
+    def boundary(self) -> Minute:
         """`exact_until` in epoch minutes."""
         return minute_of(self.exact_until)
 

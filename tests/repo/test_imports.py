@@ -56,3 +56,18 @@ def test_the_light_packages_are_checked_as_deep_as_they_are() -> None:
     assert {"tallymark", *(f"tallymark.{name}" for name in packages)} <= set(LIGHT)
     assert {"tallymark.store.sqlite", "tallymark.store.hbase.store", "tallymark.cli.table"} <= set(LIGHT)
     assert "tallymark.documents.publication" in LIGHT
+
+
+def test_milliseconds_and_minutes_are_told_apart_by_their_types(tmp_path: Path) -> None:
+    snippet = tmp_path / "mixed.py"
+    snippet.write_text(
+        "from tallymark.buckets import Bucket, Grain\n"
+        "from tallymark.instants import millis_of, minute_of, utc_now\n"
+        "right = Bucket(Grain.MINUTE, minute_of(utc_now()))\n"
+        "wrong = Bucket(Grain.MINUTE, millis_of(utc_now()))\n"
+    )
+    command = [sys.executable, "-m", "mypy", "--no-error-summary", "--strict", str(snippet)]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    assert [line.rpartition("mixed.py:")[2] for line in said.splitlines()] == [
+        '4: error: Argument 2 to "Bucket" has incompatible type "Millis"; expected "Minute"  [arg-type]'
+    ]

@@ -28,7 +28,7 @@ import polars as pl
 from batch.audit.comparison.raw_rows import judged
 from tallymark.buckets import Grain
 from tallymark.documents.evidence import AGES, Evidence, Growth
-from tallymark.instants import DAY, MINUTE_MS, minute_of
+from tallymark.instants import DAY, MINUTE_MS, Minute, minute_of
 from tallymark.raw import RawFile
 
 __all__ = ["CONFIDENCE", "HOURS_NEEDED", "Shown", "conformal", "gather"]
@@ -82,7 +82,7 @@ def conformal(scores: Sequence[float], level: float) -> float:
 
 def _rows(files: Sequence[RawFile], start: int, end: int, lateness: timedelta) -> pl.DataFrame:
     """The first copies of the events in the minutes from `start` to `end`, of as many shards as are few enough rows."""
-    first_day, last_day = Grain.DAY.floor(start), Grain.DAY.floor(end)
+    first_day, last_day = Grain.DAY.floor(Minute(start)), Grain.DAY.floor(Minute(end))
     inside = [file for file in files if first_day <= file.day <= last_day + DAY]
     taken: set[int] = set()
     rows = 0

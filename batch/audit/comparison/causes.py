@@ -20,6 +20,7 @@ from batch.audit.comparison.raw_rows import judged
 from tallymark.buckets import Grain
 from tallymark.cells import shard_of
 from tallymark.documents.audit_record import Causes, Difference, HourCell
+from tallymark.instants import Minute
 from tallymark.raw import RawFile
 
 __all__ = ["LAGS", "Explained", "Pair", "attribute", "explain"]
@@ -99,7 +100,7 @@ def attribute(difference: Difference, late: int, copies: int, *, lost: bool) -> 
 def _by_day(differences: Sequence[Difference]) -> Iterator[tuple[int, list[Difference]]]:
     days: dict[int, list[Difference]] = defaultdict(list)
     for one in differences:
-        days[Grain.DAY.floor(one.cell.hour)].append(one)
+        days[Grain.DAY.floor(Minute(one.cell.hour))].append(one)
     yield from sorted(days.items())
 
 

@@ -20,7 +20,7 @@ from tallymark.buckets import Grain, TimeRange
 from tallymark.documents import attempts, publication
 from tallymark.documents.audits import Last
 from tallymark.documents.publication import Publication
-from tallymark.instants import instant, minute_of
+from tallymark.instants import Minute, instant, minute_of
 from tallymark.store import ViewStore
 
 __all__ = ["Scope", "Sealing", "scope", "sealings"]
@@ -65,8 +65,8 @@ def scope(store: ViewStore, last: Last | None, *, start: datetime | None, until:
     known = _counted_since(store, at, 0 if asked or last is None else last.version)
     first = min(known, default=at.boundary) if last is None or asked else min(last.until, at.boundary)
     within = TimeRange(
-        Grain.HOUR.floor(minute_of(start)) if start else first,
-        min(Grain.HOUR.ceil(TimeRange.covering(until, until).end) if until else at.boundary, at.boundary),
+        Minute(Grain.HOUR.floor(minute_of(start)) if start else first),
+        Minute(min(Grain.HOUR.ceil(TimeRange.covering(until, until).end) if until else at.boundary, at.boundary)),
     )
     if until and minute_of(until) > at.boundary:
         not_compared.append(f"hours from {instant(at.boundary):%Y-%m-%d %H:%M} UTC on are not sealed yet")

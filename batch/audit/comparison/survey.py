@@ -17,7 +17,7 @@ from tallymark.buckets import Grain
 from tallymark.cells import SHARDS
 from tallymark.documents.audit_record import Causes, Difference, Figures, HourFigures, TypeFigures
 from tallymark.documents.publication import Publication
-from tallymark.instants import instant
+from tallymark.instants import Minute, instant
 from tallymark.raw import RawFile
 from tallymark.store import View, ViewStore
 
@@ -73,7 +73,7 @@ class Survey:
         types = [{"type": one.type, "missing_share": one.figures.missing_share} for one in self.by_type()]
         hours = [
             {
-                "hour": f"{instant(hour):%Y-%m-%d %H:%M}",
+                "hour": f"{instant(Minute(hour)):%Y-%m-%d %H:%M}",
                 "type": kind,
                 "unexplained": self.causes.get((hour, kind), Causes()).unexplained,
                 "extra": of.extra,
@@ -97,7 +97,7 @@ class Survey:
                 unconserved += counted
             elif self.explained.rows.get(pair) == counted:  # otherwise more came since that version was counted
                 unconserved += abs(self.explained.events[pair] - events)
-        return {"hour": f"{instant(hour):%Y-%m-%d %H:%M}", "beyond_ledger": beyond, "unconserved": unconserved}
+        return {"hour": f"{instant(Minute(hour)):%Y-%m-%d %H:%M}", "beyond_ledger": beyond, "unconserved": unconserved}
 
 
 def survey(store: ViewStore, within: Scope, files: Sequence[RawFile], *, lateness: timedelta) -> Survey:

@@ -21,7 +21,7 @@ import polars as pl
 from batch.audit.completeness.roster import DAYS, Roster
 from batch.audit.completeness.sequences import NO_RUNS, holes, runs_of, union
 from tallymark.buckets import Grain
-from tallymark.instants import DAY, DAY_MS
+from tallymark.instants import DAY, DAY_MS, Minute
 
 __all__ = ["Arrivals"]
 
@@ -102,7 +102,7 @@ class Arrivals(msgspec.Struct):
         """(start, end, rows, numbered) in order of time."""
         for grain, buckets in ((Grain.MONTH, self.months), (Grain.DAY, self.days)):
             for start, (rows, numbered) in sorted(buckets.items()):
-                yield start, grain.next(start), rows, numbered
+                yield start, grain.next(Minute(start)), rows, numbered
 
     def _noted(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Note rows in everything but the runs, and return those that belong to a sequence."""
@@ -141,7 +141,7 @@ class Arrivals(msgspec.Struct):
         """Days become months when they are old; one that late events reopen then is counted to its month."""
         since = max(self.days, default=0) - _DAYS_OF_SHARE * DAY
         for day in [day for day in self.days if day < since]:
-            month = Grain.MONTH.floor(day)
+            month = Grain.MONTH.floor(Minute(day))
             rows, numbered = self.days.pop(day)
             known = self.months.get(month, (0, 0))
             self.months[month] = (known[0] + rows, known[1] + numbered)
@@ -163,6 +163,6 @@ def _coarser(spans: Counter[Span], grain: Grain) -> Counter[Span]:
     kept = set(ordered[-_MOST_SPANS // 2 :])
     found: Counter[Span] = Counter()
     for start, end in ordered:
-        place = (start, end) if (start, end) in kept else (grain.floor(start), grain.ceil(end))
+        place = (start, end) if (start, end) in kept else (grain.floor(Minute(start)), grain.ceil(Minute(end)))
         found[place] += spans[start, end]
     return found

@@ -30,7 +30,7 @@ from tallymark.documents.audit_record import Completeness, Gap, Unheard
 from tallymark.documents.coverage import Hole, Known, Share, Silence, read_state, renew_known, swap_state
 from tallymark.documents.progress import ARCHIVE, read_progress
 from tallymark.errors import NothingToRecount
-from tallymark.instants import DAY_MS, MINUTE_MS, instant_of, length_ms, millis_of
+from tallymark.instants import DAY_MS, MINUTE_MS, Millis, instant_of, length_ms, millis_of
 from tallymark.raw import RawFile, RawTable
 from tallymark.store import ViewStore
 
@@ -56,7 +56,7 @@ class Findings:
     def known(self) -> Known:
         """For answers."""
         return Known(
-            checked_until=instant_of(self.settled_ms),
+            checked_until=instant_of(Millis(self.settled_ms)),
             holes=[Hole(*span) for span in self.arrivals.spans(self.lacking)],
             silent=[Silence(one.producer, one.occurred_ms // MINUTE_MS) for one in self.silent],
             share=[Share(*part) for part in self.arrivals.share()],
@@ -70,7 +70,7 @@ class Findings:
         for _, _, rows_then, numbered_then in self.arrivals.share():
             rows, numbered = rows + rows_then, numbered + numbered_then
         return Completeness(
-            checked_until=instant_of(self.settled_ms),
+            checked_until=instant_of(Millis(self.settled_ms)),
             rows=rows,
             numbered=numbered,
             producers=self.arrivals.frame["producer"].n_unique(),
@@ -81,7 +81,7 @@ class Findings:
                 Gap(producer, first, last, start, end, since > ms)
                 for producer, first, last, _, start, end, since in shown.iter_rows()
             ],
-            silent=[Unheard(one.producer, instant_of(one.heard_ms), one.expected) for one in self.silent],
+            silent=[Unheard(one.producer, instant_of(Millis(one.heard_ms)), one.expected) for one in self.silent],
             chaotic=sorted(self.arrivals.chaotic),
         )
 

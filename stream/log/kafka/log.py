@@ -21,7 +21,7 @@ from stream.log.kafka.delivery import Delivery
 from stream.log.kafka.reader import KafkaReader
 from stream.log.kafka.topic import Topics
 from tallymark.errors import LogUnavailable
-from tallymark.instants import first_millis, instant_of
+from tallymark.instants import Millis, first_millis, instant_of
 from tallymark.settings import Settings
 
 __all__ = ["KafkaLog", "open_kafka_log"]
@@ -71,7 +71,7 @@ class KafkaLog:
         time is visible by then, and so lies before the end, if a broker takes no longer than that to finish an append
         and to copy it to its followers, and if the brokers' clocks agree as closely and do not step back."""
         at = self._clock.now_ms()
-        return Horizon(self.end(), instant_of(at) - _SETTLED)
+        return Horizon(self.end(), instant_of(Millis(at)) - _SETTLED)
 
     def end(self) -> dict[int, int]:
         return self._offsets(OffsetSpec.latest())

@@ -11,7 +11,7 @@ from typing import Final
 
 from stream.log import Horizon, Positions, Record
 from tallymark.errors import LogUnavailable
-from tallymark.instants import first_millis, instant_of, now_ms
+from tallymark.instants import Millis, first_millis, instant_of, now_ms
 from tallymark.store.sqlite_file import SqliteFile
 
 __all__ = ["PARTITION", "SqliteLog"]
@@ -61,7 +61,7 @@ class SqliteLog:
             with self._file.writing() as connection:
                 at, end = self._vouch(connection), _end(connection)
         # records of this very millisecond may still come
-        return Horizon({PARTITION: end}, instant_of(at))
+        return Horizon({PARTITION: end}, instant_of(Millis(at)))
 
     def end(self) -> dict[int, int]:
         with self._file.reading() as connection:
