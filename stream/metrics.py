@@ -6,21 +6,40 @@ the view store: that stands also when this process is gone.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from typing import Final
+from itertools import takewhile
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from stream.log.spark_source import positions_of
-from stream.reports import Report, reports
 from tallymark.settings import Address
 
-__all__ = ["QueryMetrics", "watching"]
+__all__ = ["QueryMetrics", "Report", "last_report", "reports", "watching"]
+
+Report = dict[str, Any]
+
+
+def last_report(query: StreamingQuery) -> Report | None:
+    """Of the last micro-batch; None before the first has ended."""
+    told = query._jsq.lastProgress()
+    return None if told is None else json.loads(told.json())
+
+
+def reports(query: StreamingQuery, *, after: int) -> list[Report]:
+    """Of the micro-batches with a number above `after`, oldest first: the last of them, as many as
+    `spark.sql.streaming.numRecentProgressUpdates` says."""
+    told = query._jsq.recentProgress()
+    newest_first = (told[place] for place in reversed(range(len(told))))
+    new = takewhile(lambda each: each.batchId() > after, newest_first)
+    return [json.loads(each.json()) for each in new][::-1]
+
 
 _LAYER: Final = ["layer"]
 _log = logging.getLogger(__name__)

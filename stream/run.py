@@ -19,9 +19,8 @@ from stream.archive.query import Archive, begin_archive, start_archive
 from stream.checkpoint import Checkpoint
 from stream.log import EventLog, Horizon, Positions, open_log
 from stream.log.spark_source import positions_of
-from stream.metrics import watching
+from stream.metrics import last_report, watching
 from stream.progress import ProgressTracker, has_passed
-from stream.reports import last_report
 from stream.speed.catch_up import CatchUp
 from stream.speed.query import begin_epoch, start_speed
 from tallymark.documents import publication

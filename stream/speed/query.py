@@ -17,7 +17,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 from stream.checkpoint import Checkpoint, resume_or_begin
 from stream.log import EventLog, Positions
 from stream.log.spark_source import event_stream
-from stream.speed.sink import PUT, putting
+from stream.speed.sink import CELLS, PUT, putting
 from tallymark.documents import publication
 from tallymark.instants import length_ms
 from tallymark.settings import Settings
@@ -33,17 +33,12 @@ _STEP = timedelta(seconds=10)
 
 
 def speed(events: DataFrame, *, lateness: timedelta) -> DataFrame:
-    """Minute cells of `events`, as running totals: one row per (video, type, minute) that changed.
-
-    Columns: video_id, type, minute (epoch minutes), count, sum, min, max, users (sketch bytes, null without users).
-    """
+    """Minute cells of `events`, as running totals: one row of `sink.CELLS` per (video, type, minute) that changed."""
     # With the event's time in the key, an id is remembered until that time is late: for `lateness`, not twice that.
     # The watermark stays a step behind, since an event may have happened anywhere in its step.
     fresh = events.withWatermark("at", _interval(lateness + _STEP)).dropDuplicates(["identity", "at"])
     cells = tallies(fresh, by=[f.col("video_id"), f.col("type"), f.window("at", "1 minute").alias("window")])
-    return cells.select(
-        "video_id", "type", f.expr("unix_seconds(window.start) div 60 AS minute"), "count", "sum", "min", "max", "users"
-    )
+    return cells.withColumn("minute", f.expr("unix_seconds(window.start) div 60")).select(*CELLS)
 
 
 def tallies(events: DataFrame, *, by: list[Column]) -> DataFrame:

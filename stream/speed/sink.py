@@ -20,13 +20,16 @@ from tallymark.store import Stamp, View, ViewStore
 from tallymark.store.open import open_store
 from tallymark.tally import Tally
 
-__all__ = ["PUT", "putting"]
+__all__ = ["CELLS", "PUT", "putting"]
+
+CELLS: Final = ("video_id", "type", "minute", "count", "sum", "min", "max", "users")
+"""The columns of minute cells: minute in epoch minutes, users the bytes of a sketch, null without users."""
 
 PUT: Final = "cells bigint"  # what each task reports: how many cells it has put
 
 
 def putting(settings: Settings, version: Stamp) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """A function for mapInArrow over minute cells, see `query`. Putting the same rows again changes nothing."""
+    """A function for mapInArrow over rows of CELLS. Putting the same rows again changes nothing."""
 
     def put(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         set_modules_aside()
@@ -45,7 +48,7 @@ def _store_of(settings: Settings) -> ViewStore:
 
 
 def minute_cells(batch: pa.RecordBatch) -> Iterator[Cell]:
-    columns = [column.to_pylist() for column in batch.columns]
+    columns = [batch[name].to_pylist() for name in CELLS]
     for video_id, type_, minute, count, total, low, high, users in zip(*columns, strict=True):
         tally = Tally(count, total, low, high, None if users is None else Sketch(bytes(users)))
         yield Cell(video_id, type_, Bucket(Grain.MINUTE, minute), tally)
