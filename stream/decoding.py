@@ -1,21 +1,24 @@
-"""Records of the log as columns: the one rule of `tallymark.event.decode`, applied to many records at once (ADR 4).
+"""Records of the log as columns: the one rule of `tallymark.event.decode`, applied to many records at once.
 
-Runs inside Spark's Python workers, for both logs. A record that is not an event keeps its bytes and says why, so that
-the archive can put it among the dead letters.
+Runs inside Spark's Python workers, for both logs. Records that are plainly events are decoded a block at a time, which
+takes a third of the time that the rule takes one by one; a block in which anything is not plain goes through the rule,
+record by record. A record that is not an event keeps its bytes and says why, so that the archive can put it among the
+dead letters.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
-from typing import Any, Final
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
 
+import numpy as np
 import pyarrow as pa
-from msgspec.structs import astuple
+import pyarrow.compute as pc
 
 from stream.log import Record
 from tallymark.errors import MalformedEvent
-from tallymark.event import decode
+from tallymark.event import Event, decode, decode_lines
 from tallymark.raw.schema import EVENT, ROW
 
 __all__ = ["DECODED", "EVENTS", "SPARK_EVENTS", "decode_columns", "decode_events", "decode_records"]
@@ -29,17 +32,27 @@ DECODED: Final = pa.schema(
         ("record", pa.binary()),
     ]
 )
-_EVENT_FIELDS: Final = len(EVENT)
-EVENTS: Final = pa.schema(list(DECODED)[:6])  # what is counted of an event
-SPARK_EVENTS: Final = "event_id string, type string, video_id string, occurred_at bigint, value bigint, user_id string"
-_NOT_AN_EVENT: Final = (None,) * _EVENT_FIELDS
+EVENTS: Final = pa.schema([*EVENT[:6], DECODED.field("appended_at")])  # what is counted of an event
+SPARK_EVENTS: Final = (
+    "event_id string, type string, video_id string, occurred_at bigint, value bigint, user_id string, "
+    "appended_at bigint"
+)
+_BLOCK: Final = 4096  # records: so many go through the rule one by one where one of them is not plain
+
+
+class _Events(NamedTuple):
+    """The events among some records, in order; `rows` of them, None: every record is one. What the others lack."""
+
+    events: list[Event]
+    rows: list[int] | None
+    problems: dict[int, MalformedEvent]
 
 
 def decode_records(records: Sequence[Record], *, max_ahead_ms: int) -> pa.RecordBatch:
     """One row per record, in order, as DECODED. See `decode_columns`."""
-    partitions, offsets, appended_at, values = _turned(records, len(Record._fields))
+    partitions, offsets, appended_at, values = zip(*records, strict=True) if records else ((), (), (), ())
     return decode_columns(
-        values,
+        pa.array(values, pa.binary()),
         pa.array(appended_at, pa.int64()),
         pa.array(partitions, pa.int32()),
         pa.array(offsets, pa.int64()),
@@ -48,54 +61,80 @@ def decode_records(records: Sequence[Record], *, max_ahead_ms: int) -> pa.Record
 
 
 def decode_columns(
-    values: Sequence[bytes | None],
-    appended_at: pa.Array,
-    partitions: pa.Array,
-    offsets: pa.Array,
-    *,
-    max_ahead_ms: int,
+    values: pa.Array, appended_at: pa.Array, partitions: pa.Array, offsets: pa.Array, *, max_ahead_ms: int
 ) -> pa.RecordBatch:
     """One row per record, in order, as DECODED; no bytes at all are no event either.
 
     An event that says it occurred more than `max_ahead_ms` after the log took it is not counted by any layer: the
     gateway refuses it at the door, and a record that came into the log by another way is held to the same rule.
     """
-    events: list[tuple[Any, ...]] = []
-    problems: dict[int, MalformedEvent] = {}
-    for value, at in zip(values, appended_at.to_pylist(), strict=True):
-        try:
-            events.append(astuple(decode(value or b"", latest_ms=at + max_ahead_ms)))
-        except MalformedEvent as problem:
-            problems[len(events)] = problem
-            events.append(_NOT_AN_EVENT)
-    columns = [*_turned(events, _EVENT_FIELDS), appended_at, partitions, offsets, *_reasons(values, problems)]
-    arrays = [
-        column if isinstance(column, pa.Array) else pa.array(column, type=field.type)
-        for column, field in zip(columns, DECODED, strict=True)
-    ]
-    return pa.RecordBatch.from_arrays(arrays, schema=DECODED)
+    decoded = _decoded(values, appended_at.to_numpy() + max_ahead_ms)
+    fields = [_column(decoded.events, field) for field in EVENT]
+    if decoded.rows is not None:
+        places = np.full(len(values), -1)
+        places[decoded.rows] = np.arange(len(decoded.rows))
+        taken = pa.array(places, mask=places < 0)
+        fields = [field.take(taken) for field in fields]
+    reasons = _reasons(values, decoded.problems)
+    return pa.RecordBatch.from_arrays([*fields, appended_at, partitions, offsets, *reasons], schema=DECODED)
 
 
-def decode_events(values: Sequence[bytes | None], appended_at: pa.Array, *, max_ahead_ms: int) -> pa.RecordBatch:
+def decode_events(values: pa.Array, appended_at: pa.Array, *, max_ahead_ms: int) -> pa.RecordBatch:
     """The events among the records, in order, as EVENTS: what `decode_columns` finds, and quicker."""
-    events: list[tuple[Any, ...]] = []
-    for value, at in zip(values, appended_at.to_pylist(), strict=True):
-        with suppress(MalformedEvent):
-            events.append(astuple(decode(value or b"", latest_ms=at + max_ahead_ms)))
-    columns = _turned(events, _EVENT_FIELDS)[: len(EVENTS)]
-    arrays = [pa.array(column, type=field.type) for column, field in zip(columns, EVENTS, strict=True)]
-    return pa.RecordBatch.from_arrays(arrays, schema=EVENTS)
+    decoded = _decoded(values, appended_at.to_numpy() + max_ahead_ms)
+    taken = appended_at if decoded.rows is None else appended_at.take(pa.array(decoded.rows, pa.int64()))
+    fields = [_column(decoded.events, field) for field in list(EVENTS)[:-1]]
+    return pa.RecordBatch.from_arrays([*fields, taken], schema=EVENTS)
 
 
-def _turned(rows: Sequence[tuple[Any, ...]], width: int) -> list[Sequence[Any]]:
-    """Rows as columns."""
-    return list(zip(*rows, strict=True)) if rows else [()] * width
+def _decoded(values: pa.Array, latest_ms: np.ndarray) -> _Events:
+    events: list[Event] = []
+    rows: list[int] = []
+    problems: dict[int, MalformedEvent] = {}
+    for first, block in enumerate(_blocks(values)):
+        start = first * _BLOCK
+        end = min(start + _BLOCK, len(values))
+        plain = _plain(block, latest_ms[start:end])
+        if plain is not None:
+            events += plain
+            rows += range(start, end)
+            continue
+        for row in range(start, end):
+            try:
+                events.append(decode(values[row].as_py() or b"", latest_ms=int(latest_ms[row])))
+                rows.append(row)
+            except MalformedEvent as problem:
+                problems[row] = problem
+    return _Events(events, rows if problems else None, problems)
 
 
-def _reasons(values: Sequence[bytes | None], problems: dict[int, MalformedEvent]) -> list[Sequence[Any]]:
+def _blocks(values: pa.Array) -> Sequence[bytes | None]:
+    """The values in blocks, a line each; None where one of them is null."""
+    edges = np.append(np.arange(0, len(values), _BLOCK), len(values)).astype(np.int32)
+    joined: list[bytes | None] = pc.binary_join(pa.ListArray.from_arrays(edges, values), b"\n").to_pylist()
+    return joined if len(values) else []
+
+
+def _plain(block: bytes | None, latest_ms: np.ndarray) -> list[Event] | None:
+    """The events of a block if each of its records is plainly one, else None."""
+    # a record that holds a line break would be taken for two, and one that is blank for none
+    if block is None or block.count(b"\n") != len(latest_ms) - 1:
+        return None
+    events = decode_lines(block)
+    if events is None or len(events) != len(latest_ms):
+        return None
+    occurred = np.fromiter(map(attrgetter("occurred_at"), events), np.int64, len(events))
+    return events if bool((occurred <= latest_ms).all()) else None
+
+
+def _column(events: Sequence[Event], field: pa.Field) -> pa.Array:
+    return pa.array(list(map(attrgetter(field.name), events)), type=field.type)
+
+
+def _reasons(values: pa.Array, problems: dict[int, MalformedEvent]) -> list[pa.Array]:
     columns: list[list[Any]] = [[None] * len(values) for _ in range(3)]
     for row, problem in problems.items():
         columns[0][row] = problem.reason
         columns[1][row] = problem.field
-        columns[2][row] = values[row] or b""
-    return list(columns)
+        columns[2][row] = values[row].as_py() or b""
+    return [pa.array(column, type=field.type) for column, field in zip(columns, list(DECODED)[-3:], strict=True)]

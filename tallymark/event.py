@@ -28,6 +28,7 @@ __all__ = [
     "Event",
     "decode",
     "decode_array",
+    "decode_lines",
     "encode",
     "identity",
     "parse_rfc3339",
@@ -116,8 +117,29 @@ def decode_array(raw: bytes, *, latest_ms: int = LATEST_MS) -> list[Event] | Non
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     in_time = max((event.occurred_at for event in events), default=latest_ms) <= latest_ms
-    typed = all(map(_is_type, {event.type for event in events}))
-    return events if in_time and typed and "".join(map(_ids, events)).isprintable() else None
+    return events if in_time and _are_right(events, raw) else None
+
+
+def decode_lines(lines: bytes) -> list[Event] | None:
+    """The same of lines, an event each; blank ones are passed over. How late they may have occurred is not looked at.
+
+    So it is by lines that many records are decoded at once: in an array, two that are wrong each by itself could make
+    two that are right.
+    """
+    try:
+        events = _event.decode_lines(lines)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return events if _are_right(events, lines) else None
+
+
+def _are_right(events: list[Event], raw: bytes) -> bool:
+    """Whether ids and types, read from `raw`, hold what they may hold."""
+    if not all(map(_is_type, {event.type for event in events})):
+        return False
+    # JSON has no control character in a text but DEL, or as an escape: most often a look at the bytes is enough
+    plain = raw.isascii() and b"\\" not in raw and b"\x7f" not in raw
+    return plain or "".join(map(_ids, events)).isprintable()
 
 
 def identity(event: Event) -> tuple[str, str, int]:

@@ -64,7 +64,7 @@ def test_what_is_counted_are_the_events_that_the_archive_keeps() -> None:
     values = [b"{", encode(event), b"", None, encode(ahead), encode(last)]
     kept = decode_records([Record(0, i, EARLIEST_MS, value or b"") for i, value in enumerate(values)], max_ahead_ms=10)
 
-    counted = decode_events(values, pa.array([EARLIEST_MS] * len(values)), max_ahead_ms=10)
+    counted = decode_events(pa.array(values, pa.binary()), pa.array([EARLIEST_MS] * len(values)), max_ahead_ms=10)
 
     assert counted.schema == EVENTS
     assert counted.to_pylist() == [
@@ -75,4 +75,4 @@ def test_what_is_counted_are_the_events_that_the_archive_keeps() -> None:
 
 def test_no_records_decode_to_no_rows() -> None:
     assert decode_records([], max_ahead_ms=0).num_rows == 0
-    assert decode_events([], pa.array([], pa.int64()), max_ahead_ms=0).num_rows == 0
+    assert decode_events(pa.array([], pa.binary()), pa.array([], pa.int64()), max_ahead_ms=0).num_rows == 0

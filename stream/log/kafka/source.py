@@ -84,6 +84,6 @@ def _decoding(
         set_modules_aside()
         for batch in batches:
             values, *places = batch.columns
-            yield decode(values.to_pylist(), *places, max_ahead_ms=max_ahead_ms)
+            yield decode(values, *places, max_ahead_ms=max_ahead_ms)
 
     return decoded

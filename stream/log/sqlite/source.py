@@ -153,7 +153,8 @@ def _decoded(within: OffsetRange, *, path: Path, max_ahead_ms: int) -> Iterator[
 def _events(within: OffsetRange, *, path: Path, max_ahead_ms: int) -> Iterator[pa.RecordBatch]:
     for chunk in _chunks(within, path):
         appended_at = pa.array([record.appended_at for record in chunk], pa.int64())
-        yield decode_events([record.value for record in chunk], appended_at, max_ahead_ms=max_ahead_ms)
+        values = pa.array([record.value for record in chunk], pa.binary())
+        yield decode_events(values, appended_at, max_ahead_ms=max_ahead_ms)
 
 
 def _chunks(within: OffsetRange, path: Path) -> Iterator[list[Record]]:
