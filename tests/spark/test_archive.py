@@ -101,7 +101,7 @@ def test_files_of_an_attempt_that_died_before_its_commit_are_never_seen(
     append(log, event(1, 0))
     archive = Archive(home_settings, store, 1)
 
-    def die(*_: object) -> None:
+    def die(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     archive._commits.add = die  # type: ignore[method-assign]
