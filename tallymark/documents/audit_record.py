@@ -195,7 +195,7 @@ class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
     by_type: list[TypeFigures]
     by_hour: list[HourFigures]
     worst: list[Difference]
-    videos: list[tuple[str, int]]
+    videos: list[tuple[str, int]] = []
     lateness: dict[str, int]
     expectations: list[Expected]
     bounds: str

@@ -45,7 +45,7 @@ def latest(store: ViewStore, count: int) -> list[AuditRecord]:
     # of audits of asked ranges, some are newer than the one that the pointer names
     last = last_audit(store)
     known = store.list_documents(_PREFIX, after=_name(max(0, last.number - count) if last else 0))
-    return [_decode(body) for _, body in known[-count:]]
+    return [_decode(body) for _, body in known[max(0, len(known) - count) :]]
 
 
 def next_number(store: ViewStore) -> int:

@@ -1,7 +1,7 @@
 """The port to where views are kept: versioned cells, small documents, compare-and-set.
 
-Two implementations, one contract suite (tests/contract/test_view_store.py): SQLite in `sqlite_store`, HBase in
-`hbase_store`.
+Two implementations, one contract suite (tests/contract/test_view_store.py): SQLite in `sqlite`, HBase in `hbase`;
+`open` takes the one that the settings name.
 """
 
 from __future__ import annotations
