@@ -25,9 +25,11 @@ from tallymark.tally import Tally
 __all__ = [
     "RESERVED",
     "SHARDS",
+    "STEP_MS",
     "Cell",
     "CellKey",
     "CellSpan",
+    "LateCell",
     "Row",
     "bucket_at",
     "place",
@@ -38,6 +40,8 @@ __all__ = [
 
 SHARDS: Final = 16
 RESERVED: Final = "\x01"
+STEP_MS: Final = 10_000
+"""The length of a step of the log's time, in ms: late cells are kept by steps, and a recount ends at one."""
 _TAIL = struct.Struct(">BI")
 
 
@@ -56,6 +60,19 @@ class Cell(NamedTuple):
     @property
     def key(self) -> CellKey:
         return CellKey(self.video_id, self.type, self.bucket)
+
+
+class LateCell(NamedTuple):
+    """What came late for one minute, in one step of the log's time: step 177 begins at `appended_at` 1 770 000 ms.
+
+    A recount counts the rows of whole steps, so each late cell is wholly in a version or wholly not (ADR 45).
+    """
+
+    video_id: str
+    type: str
+    step: int
+    minute: Minute
+    tally: Tally
 
 
 class CellSpan(NamedTuple):

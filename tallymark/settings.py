@@ -49,7 +49,10 @@ class Settings:
     lateness: timedelta = _setting(
         "30s",
         parse_duration,
-        "How late an event may come and still be counted by the speed layer, which is also how long it remembers ids.",
+        "An event that the log takes later than this after it occurred is late: an hour is sealed without waiting for it.",
+    )
+    memory: timedelta = _setting(
+        "10m", parse_duration, "For how long, by the log's clock, the speed layer knows an event's id again."
     )
     trigger: timedelta = _setting("1s", parse_duration, "How often the speed layer counts what is new.")
     archive_trigger: timedelta = _setting("30s", parse_duration, "How often raw events are committed.")

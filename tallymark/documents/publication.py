@@ -13,9 +13,10 @@ from typing import Final
 
 import msgspec
 
+from tallymark.cells import STEP_MS
 from tallymark.documents.document import Document
 from tallymark.errors import PublicationConflict, UnknownVersion
-from tallymark.instants import Minute, minute_of
+from tallymark.instants import Minute, millis_of, minute_of
 from tallymark.store import ViewStore
 
 __all__ = [
@@ -38,7 +39,9 @@ _FLOOR: Final = datetime(2000, 1, 1, tzinfo=UTC)
 class Publication(Document, frozen=True, kw_only=True, omit_defaults=True):
     """One publication: batch cells of `version` (an attempt number) are exact before `exact_until` (on the hour).
 
-    `raw_version` is the version of the raw table that was counted; `epoch` the speed view that takes over. `missing`:
+    `raw_version` is the version of the raw table that was counted, of it the rows that the log took before
+    `counted_until`, the start of a step of the log's time; None: by a Tallymark that counted all of them. `epoch` is the
+    speed view that takes over. `missing`:
     so many events that may belong before `exact_until` were known to be lost when it was published; None, which is left
     out: nobody had looked.
     """
@@ -49,6 +52,15 @@ class Publication(Document, frozen=True, kw_only=True, omit_defaults=True):
     epoch: int
     published_at: datetime
     missing: int | None = None
+    counted_until: datetime | None = None
+
+    @property
+    def first_uncounted_step(self) -> int:
+        """Of late cells: those of this step of the log's time and later ones are not in the version.
+
+        Where nothing is known of it, a step that is certainly not too late.
+        """
+        return millis_of(self.counted_until or self.exact_until) // STEP_MS
 
     @property
     def boundary(self) -> Minute:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from tallymark.buckets import Grain
-    from tallymark.cells import Cell, CellKey, CellSpan
+    from tallymark.cells import Cell, CellKey, CellSpan, LateCell
     from tallymark.tally import Tally
 
 __all__ = ["Attempt", "Stamp", "View", "ViewStore", "change_document"]
@@ -30,9 +30,11 @@ class Attempt(NamedTuple):
 
 
 class Stamp(NamedTuple):
-    """Version of a speed cell. Within an epoch the value of the highest micro-batch wins, whoever comes last."""
+    """Version of a speed cell. The generations of an epoch put parts of a cell, which add up; within a generation the
+    value of the highest micro-batch wins, whoever comes last (ADR 45)."""
 
     epoch: int
+    generation: int
     micro_batch: int
 
 
@@ -44,12 +46,12 @@ class ViewStore(Protocol):
 
     def put(self, view: View, cells: Iterable[Cell], *, version: Attempt | Stamp) -> int:
         """Store absolute totals and return how many cells there were. Durable when it returns; the same put twice is
-        one. A Stamp of a lower micro-batch than the stored one changes nothing."""
+        one. A Stamp of a lower micro-batch than the stored one of its generation changes nothing."""
         ...
 
     def get(self, view: View, spans: Iterable[CellSpan], *, version: int, users: bool = True) -> dict[CellKey, Tally]:
-        """The cells in `spans` that exist, each with the newest version ≤ `version` (an attempt, or an epoch), in one
-        round trip. A ZERO that was put is returned as ZERO. With users=False the sketches, which are most of the bytes,
+        """The cells in `spans` that exist, each with the newest version ≤ `version` (an attempt, or an epoch, whose
+        generations' parts are added up), in one round trip. A ZERO that was put is returned as ZERO. With users=False the sketches, which are most of the bytes,
         are neither read nor returned."""
         ...
 
@@ -61,6 +63,23 @@ class ViewStore(Protocol):
         """Remove all cells of one shard and grain in rows that start before epoch minute `before`, the start of a row,
         and return how many rows those were. For cells that nobody reads or puts any more: one that is put there again
         may or may not be found. It may be removed again, when it was cut short."""
+        ...
+
+    def put_late(self, cells: Iterable[LateCell], *, version: Stamp) -> int:
+        """As `put`, of the speed view's late cells."""
+        ...
+
+    def get_late(self, video_id: str, type: str, *, since: int, version: int, users: bool = True) -> list[LateCell]:
+        """The late cells of a video and type that the log took in step `since` or later, by (step, minute), each with
+        the newest epoch ≤ `version`, the parts of its generations added up."""
+        ...
+
+    def scan_late(self, shard: int, *, version: int) -> Iterator[LateCell]:
+        """All late cells of one shard, each as `get_late` would return it, those of a video and type together."""
+        ...
+
+    def remove_late(self, shard: int, *, before: int) -> int:
+        """As `remove`, of late cells: the rows of hours, of the log's time, that end by the start of step `before`."""
         ...
 
     def read_document(self, name: str) -> bytes | None: ...
