@@ -21,7 +21,7 @@ from tallymark.errors import MalformedEvent
 from tallymark.event import Event, decode, decode_lines
 from tallymark.raw.schema import EVENT, ROW
 
-__all__ = ["DECODED", "EVENTS", "SPARK_EVENTS", "decode_columns", "decode_events", "decode_records"]
+__all__ = ["DECODED", "EVENTS", "decode_columns", "decode_events", "decode_records"]
 
 DECODED: Final = pa.schema(
     [
@@ -33,10 +33,6 @@ DECODED: Final = pa.schema(
     ]
 )
 EVENTS: Final = pa.schema([*EVENT[:6], DECODED.field("appended_at")])  # what is counted of an event
-SPARK_EVENTS: Final = (
-    "event_id string, type string, video_id string, occurred_at bigint, value bigint, user_id string, "
-    "appended_at bigint"
-)
 _BLOCK: Final = 4096  # records: so many go through the rule one by one where one of them is not plain
 
 

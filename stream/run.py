@@ -17,11 +17,10 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from stream.archive.query import Archive, begin_archive, start_archive
 from stream.checkpoint import Checkpoint
-from stream.log import EventLog, Horizon, Positions, open_log
+from stream.log import Horizon, Positions, open_log
 from stream.log.spark_source import positions_of
 from stream.metrics import last_report, watching
 from stream.progress import ProgressTracker, has_passed
-from stream.speed.catch_up import CatchUp
 from stream.speed.query import begin_epoch, start_speed
 from tallymark.documents import publication
 from tallymark.documents.progress import ARCHIVE, SPEED, read_progress
@@ -77,7 +76,7 @@ def run_stream(
         try:
             layers = [
                 _archive(store, checkpoint, archive, start_archive(session, settings, archive, checkpoint)),
-                _speed(store, epoch, _catching_up(session, settings, epoch, store=store, log=log), caught_up_at=end),
+                _speed(store, epoch, start_speed(session, settings, epoch), caught_up_at=end),
             ]
             ready()
             with watching(session, settings.stream_metrics) as look_at_metrics:
@@ -126,17 +125,6 @@ def _archive(store: ViewStore, checkpoint: Checkpoint, archive: Archive, query: 
     return follow
 
 
-def _catching_up(
-    session: SparkSession, settings: Settings, epoch: Checkpoint, *, store: ViewStore, log: EventLog
-) -> CatchUp:
-    """The speed layer's query, begun where its epoch left off."""
-
-    def start(longer: timedelta) -> StreamingQuery:
-        return start_speed(session, settings, epoch, longer=longer)
-
-    return CatchUp(start, log, _counted(store, epoch), max_ahead=settings.max_ahead)
-
-
 def _counted(store: ViewStore, epoch: Checkpoint) -> dict[int, int]:
     """What is known to be in the speed view of `epoch`; before it is published, only where it began."""
     known = read_progress(store, SPEED)
@@ -144,7 +132,7 @@ def _counted(store: ViewStore, epoch: Checkpoint) -> dict[int, int]:
     return {**epoch.start, **(known.positions if known is not None and ours else {})}
 
 
-def _speed(store: ViewStore, epoch: Checkpoint, catch_up: CatchUp, *, caught_up_at: Positions) -> _Follow:
+def _speed(store: ViewStore, epoch: Checkpoint, query: StreamingQuery, *, caught_up_at: Positions) -> _Follow:
     """Publishes the epoch once it has caught up with the log as it was at the start, and from then on its progress."""
     finished = _counted(store, epoch)
     tracker = ProgressTracker(store, SPEED, finished, epoch=epoch.number)
@@ -152,13 +140,12 @@ def _speed(store: ViewStore, epoch: Checkpoint, catch_up: CatchUp, *, caught_up_
 
     def follow(horizon: Horizon | None) -> None:
         nonlocal published
-        finished.update(finished_by(catch_up.query) or {})
+        finished.update(finished_by(query) or {})
         if not published and has_passed(finished, caught_up_at):
             publication.publish_epoch(store, epoch.number)
             published = True
         if published and horizon is not None:
             tracker.update(horizon, finished)
-        catch_up.follow(finished)
 
     return follow
 

@@ -49,7 +49,7 @@ class Settings:
     lateness: timedelta = _setting(
         "30s",
         parse_duration,
-        "An event that the log takes later than this after it occurred is late: an hour is sealed without waiting for it.",
+        "An event that the log takes later than this after it occurred is late; hours are sealed without it.",
     )
     memory: timedelta = _setting(
         "10m", parse_duration, "For how long, by the log's clock, the speed layer knows an event's id again."

@@ -21,8 +21,9 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from stream.archive.files import WRITTEN, Written, writing
 from stream.checkpoint import Checkpoint, resume_or_begin
-from stream.log import EventLog, Positions
+from stream.log import EventLog
 from stream.log.spark_source import undecoded_stream
+from tallymark.documents.checkpoints import BegunAt
 from tallymark.documents.progress import ARCHIVE, read_progress
 from tallymark.errors import RawRefused, TallymarkError, Unavailable
 from tallymark.instants import EPOCH, length_ms
@@ -43,11 +44,11 @@ _log = logging.getLogger(__name__)
 def begin_archive(store: ViewStore, log: EventLog, settings: Settings) -> Checkpoint:
     """Where to go on: the newest checkpoint, or when that is lost, a new one from the last proven progress."""
 
-    def begin_at() -> Positions:
+    def begin() -> BegunAt:
         progress = read_progress(store, ARCHIVE)
-        return progress.positions if progress else log.positions_at(_BEGINNING)
+        return BegunAt(start=progress.positions if progress else log.positions_at(_BEGINNING))
 
-    return resume_or_begin(store, "archive", settings.home, begin_at)
+    return resume_or_begin(store, "archive", settings.home, begin)
 
 
 def start_archive(spark: SparkSession, settings: Settings, archive: Archive, checkpoint: Checkpoint) -> StreamingQuery:

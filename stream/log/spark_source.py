@@ -1,14 +1,14 @@
-"""How Spark reads the event log: as a stream from given positions, of events or of records not decoded yet.
+"""How Spark reads the event log: as a stream from given positions, of records that its workers decode.
 
-Records that are written away where they are decoded need not pass through the JVM: the archive decodes in the worker
-that writes. The speed layer's are counted by Spark, and come to it as events.
+Both layers decode where they use what they decode: the archive in the worker that writes, the speed layer in the one
+that tallies. So no event passes through the JVM.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
@@ -16,23 +16,38 @@ from pyspark.sql import DataFrame, SparkSession
 from stream.log import Positions
 from tallymark.settings import Settings
 
-__all__ = ["Decode", "decoding", "event_stream", "positions_of", "undecoded_stream"]
+__all__ = ["Decode", "Portion", "decoding", "portions_in", "positions_of", "undecoded_stream"]
 
 Decode = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 
-def undecoded_stream(spark: SparkSession, settings: Settings, *, start: Positions, max_rows: int) -> DataFrame:
+class Portion(NamedTuple):
+    """Some records of one partition that lie side by side: those that are events, as `stream.decoding.EVENTS`.
+
+    The log took its records, events or not, between `first_ms` and `newest_ms`, epoch ms.
+    """
+
+    partition: int
+    first_ms: int
+    newest_ms: int
+    events: pa.RecordBatch
+
+
+def undecoded_stream(
+    spark: SparkSession, settings: Settings, *, start: Positions, max_rows: int, whole: bool = False
+) -> DataFrame:
     """The log from `start` on, as rows of which `decoding` makes records; at most `max_rows` records a micro-batch.
 
-    Partitions that `start` does not name, because the log got them later, are read from their beginning.
+    Partitions that `start` does not name, because the log got them later, are read from their beginning. `whole`: a
+    task for each partition, which gets all of it in order; otherwise as many as use the machine best.
     """
     if _is_kafka(settings):
         from stream.log.kafka.source import columns_from_kafka
 
-        return columns_from_kafka(spark, settings, start=start, max_rows=max_rows)
+        return columns_from_kafka(spark, settings, start=start, max_rows=max_rows, whole=whole)
     from stream.log.sqlite.source import ranges_from_sqlite
 
-    return ranges_from_sqlite(spark, settings, start=start, max_rows=max_rows)
+    return ranges_from_sqlite(spark, settings, start=start, max_rows=max_rows, whole=whole)
 
 
 def decoding(settings: Settings) -> Decode:
@@ -46,15 +61,15 @@ def decoding(settings: Settings) -> Decode:
     return ranges_decoded(settings)
 
 
-def event_stream(spark: SparkSession, settings: Settings, *, start: Positions, max_rows: int) -> DataFrame:
-    """As `undecoded_stream`, the events among its records as `stream.decoding.EVENTS`."""
+def portions_in(settings: Settings) -> Callable[[Iterable[pa.RecordBatch]], Iterator[Portion]]:
+    """A function over the rows of `undecoded_stream` that a task has got: what it brings, in the order of the log."""
     if _is_kafka(settings):
-        from stream.log.kafka.source import events_from_kafka
+        from stream.log.kafka.source import portions_of_columns
 
-        return events_from_kafka(spark, settings, start=start, max_rows=max_rows)
-    from stream.log.sqlite.source import events_from_sqlite
+        return portions_of_columns(settings)
+    from stream.log.sqlite.source import portions_of_ranges
 
-    return events_from_sqlite(spark, settings, start=start, max_rows=max_rows)
+    return portions_of_ranges(settings)
 
 
 def positions_of(offset: str | dict[str, Any]) -> dict[int, int]:

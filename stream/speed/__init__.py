@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-__all__ = ["catch_up", "query"]
+__all__ = ["query"]

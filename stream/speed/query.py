@@ -1,117 +1,155 @@
-"""The speed layer: the stream, counted per minute within a second or so, approximately (ADR 14).
+"""The speed layer: the stream, counted per minute within a second or so (ADR 45).
 
-Its error is one by design, and the audit measures it: events that come later than the watermark are not counted. A
-copy of an event that was counted is either remembered, or as late as that; only a copy that names another occurred_at
-is taken for an event of its own, until the recount. What is caught up on is counted as it would have been live: see
-`catch_up`.
+    log ──▶ decode, drop copies, partial tallies ──▶ running totals ──▶ view store
+            a task for each partition (`partials`)    Spark's state      `sink`
+
+What it counts depends on no producer's clock and on no order of reading. Its error is one: copies that lie further
+apart in the log than `memory`, or in two partitions, are counted twice until the recount; the audit measures it.
+
+Spark's state is kept by *generation*, a run of micro-batches: a time that all rows of a micro-batch share and that the
+watermark follows. So Spark drops nothing as late, and forgets a generation as a whole when the next one begins.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Final
 
-from pyspark.sql import Column, DataFrame, SparkSession
+import pyarrow as pa
+from pyspark import TaskContext
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as f
 from pyspark.sql.streaming.query import StreamingQuery
 
 from stream.checkpoint import Checkpoint, resume_or_begin
-from stream.log import EventLog, Positions
-from stream.log.spark_source import event_stream
+from stream.log import EventLog
+from stream.log.spark_source import Portion, portions_in, positions_of, undecoded_stream
+from stream.speed.memory import memory_of
+from stream.speed.partials import partial_tallies
+from stream.speed.segments import is_whole
 from stream.speed.sink import CELLS, PUT, putting
+from tallymark.cells import STEP_MS
 from tallymark.documents import publication
-from tallymark.instants import length_ms
+from tallymark.documents.checkpoints import BegunAt
+from tallymark.instants import Millis, instant_of, length_ms, millis_of
 from tallymark.settings import Settings
-from tallymark.sketch import LG_K
 from tallymark.store import Stamp, ViewStore
 
-__all__ = ["begin_epoch", "speed", "start_speed", "tallies"]
+__all__ = ["begin_epoch", "generation_of", "running_totals", "start_speed", "tallying"]
 
-_MAX_ROWS = 300_000  # a micro-batch: what comes faster than it is counted waits in the log
-# Times are counted in steps, so that the watermark stands still for many micro-batches: Spark makes and compiles new
-# code for what is late whenever it moves. A minute is a whole number of steps.
-_STEP = timedelta(seconds=10)
-
-
-def speed(events: DataFrame, *, lateness: timedelta) -> DataFrame:
-    """Minute cells of `events`, as running totals: one row of `sink.CELLS` per (video, type, minute) that changed."""
-    # With the event's time in the key, an id is remembered until that time is late: for `lateness`, not twice that.
-    # The watermark stays a step behind, since an event may have happened anywhere in its step.
-    fresh = events.withWatermark("at", _interval(lateness + _STEP)).dropDuplicates(["identity", "at"])
-    cells = tallies(fresh, by=[f.col("video_id"), f.col("type"), f.window("at", "1 minute").alias("window")])
-    return cells.withColumn("minute", f.expr("unix_seconds(window.start) div 60")).select(*CELLS)
-
-
-def tallies(events: DataFrame, *, by: list[Column]) -> DataFrame:
-    """`tallymark.tally.Tally` as Spark's aggregates."""
-    users = f.when(f.count("user_id") > 0, f.hll_sketch_agg("user_id", LG_K))
-    return events.groupBy(*by).agg(
-        f.count("*").alias("count"),
-        f.sum("value").alias("sum"),
-        f.min("value").alias("min"),
-        f.max("value").alias("max"),
-        users.alias("users"),
-    )
-
-
-def countable(events: DataFrame) -> DataFrame:
-    """What is counted of `stream.decoding.EVENTS`: `at` (start of its step), `identity` (64 bits), and what is tallied.
-
-    The identity (event_id, video_id, hour; see `tallymark.event.identity`) is hashed (ADR 15), which halves the state
-    of deduplication; with 10^7 ids in it, two different events share a hash once in about 10^5 runs. The recount
-    compares ids in full.
-    """
-    return events.select(
-        f.expr(f"timestamp_millis(occurred_at - pmod(occurred_at, {length_ms(_STEP)}))").alias("at"),
-        f.expr("xxhash64(event_id, video_id, occurred_at div 3600000)").alias("identity"),
-        "video_id",
-        "type",
-        "value",
-        "user_id",
-    )
+_FORM: Final = 2  # of what is in a checkpoint: of another form, it is of no use
+_MAX_ROWS: Final = 300_000  # a micro-batch: what comes faster than it is counted waits in the log
+# Spark looks through all of its state in each micro-batch, at 0.4 us a key: so a generation must end some time
+_GENERATION: Final = 120  # micro-batches
+_PARTIALS: Final = (
+    "video_id string, type string, minute bigint, step bigint, count bigint, sum bigint, min bigint, max bigint, "
+    "users binary, generation timestamp"
+)
+_KEY: Final = ("video_id", "type", "minute", "step")
 
 
 def begin_epoch(store: ViewStore, log: EventLog, settings: Settings) -> Checkpoint:
-    """The epoch to go on with: the one of the newest checkpoint, or a new one when that is lost.
+    """The epoch to go on with: the one of the newest checkpoint, or a new one when that is lost, of another form, or
+    made with another lateness.
 
-    A new epoch starts where the log holds the first event that can belong after exact_until: an event is appended at
-    most `max_ahead` before it says it occurred.
+    A new epoch reads the log from where the first event lies that can belong after exact_until: an event is appended at
+    most `max_ahead` before it says it occurred. It leaves minutes before exact_until to the epochs before it.
     """
+    lateness_ms, memory_ms = length_ms(settings.lateness), length_ms(settings.memory)
 
-    def begin_at() -> Positions:
+    def begin() -> BegunAt:
         published = publication.current(store)
-        return log.positions_at(published.exact_until - settings.max_ahead)
+        first_ms = millis_of(published.exact_until - settings.max_ahead) // STEP_MS * STEP_MS
+        return BegunAt(
+            start=log.positions_at(instant_of(Millis(first_ms))),
+            form=_FORM,
+            lateness_ms=lateness_ms,
+            since=published.boundary if published.version else 0,
+        )
 
-    return resume_or_begin(store, "speed", settings.home, begin_at)
+    def is_usable(checkpoint: Checkpoint) -> bool:
+        begun = checkpoint.begun
+        fits = (begun.form, begun.lateness_ms) == (_FORM, lateness_ms)
+        return fits and is_whole(checkpoint.folder, memory_ms=memory_ms, positions_of=positions_of)
+
+    return resume_or_begin(store, "speed", settings.home, begin, is_usable=is_usable)
 
 
 def start_speed(
-    spark: SparkSession,
-    settings: Settings,
-    epoch: Checkpoint,
-    *,
-    longer: timedelta = timedelta(),
-    max_rows: int = _MAX_ROWS,
+    spark: SparkSession, settings: Settings, epoch: Checkpoint, *, max_rows: int = _MAX_ROWS
 ) -> StreamingQuery:
     """Start counting. What goes wrong in a micro-batch ends the query; it is counted again after a restart.
 
-    `longer`: what to add to the lateness, which may be another one after each restart. `max_rows`: of a micro-batch.
+    `max_rows`: of a micro-batch.
     """
 
     def put(cells: DataFrame, micro_batch: int) -> None:
-        cells.mapInArrow(putting(settings, Stamp(epoch.number, micro_batch)), PUT).collect()
+        version = Stamp(epoch.number, generation_of(micro_batch), micro_batch)
+        cells.mapInArrow(putting(settings, version), PUT).collect()
 
     spark.sparkContext.setLocalProperty("spark.scheduler.pool", "speed")
-    events = event_stream(spark, settings, start=epoch.start, max_rows=max_rows)
+    records = undecoded_stream(spark, settings, start=epoch.start, max_rows=max_rows, whole=True)
     return (
-        speed(countable(events), lateness=settings.lateness + longer)
+        running_totals(records.mapInArrow(tallying(settings, epoch), _PARTIALS))
         .writeStream.queryName("speed")
         .outputMode("update")
-        .trigger(processingTime=_interval(settings.trigger))
+        .trigger(processingTime=f"{length_ms(settings.trigger)} milliseconds")
         .option("checkpointLocation", str(epoch.folder))
         .foreachBatch(put)
         .start()
     )
 
 
-def _interval(duration: timedelta) -> str:
-    return f"{length_ms(duration)} milliseconds"
+def tallying(settings: Settings, epoch: Checkpoint) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """A function for mapInArrow over undecoded records: their partial tallies, with the generation they belong to."""
+    read = portions_in(settings)
+    lateness_ms, memory_ms = length_ms(settings.lateness), length_ms(settings.memory)
+    folder, since = epoch.folder, epoch.begun.since
+
+    def tally(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        micro_batch = _micro_batch()
+        generation = pa.scalar(generation_of(micro_batch) * 1_000_000, pa.timestamp("us", "UTC"))
+        for partition, portions in _by_partition(read(batches)).items():
+            memory = memory_of(Path(folder), partition, memory_ms)
+            partials = partial_tallies(portions, memory, micro_batch=micro_batch, lateness_ms=lateness_ms, since=since)
+            yield partials.append_column("generation", pa.repeat(generation, partials.num_rows))
+
+    return tally
+
+
+def running_totals(partials: DataFrame) -> DataFrame:
+    """Rows of `sink.CELLS` that changed: the totals of a generation, which `tallymark.tally` adds up alike."""
+    return (
+        partials.withWatermark("generation", "0 seconds")
+        .groupBy(*_KEY, f.window("generation", "1 second"))
+        .agg(
+            f.sum("count").alias("count"),
+            f.sum("sum").alias("sum"),
+            f.min("min").alias("min"),
+            f.max("max").alias("max"),
+            f.when(f.count("users") > 0, f.hll_union_agg("users")).alias("users"),
+        )
+        .select(*CELLS)
+    )
+
+
+def generation_of(micro_batch: int) -> int:
+    return micro_batch // _GENERATION
+
+
+def _by_partition(portions: Iterable[Portion]) -> dict[int, list[Portion]]:
+    found: dict[int, list[Portion]] = defaultdict(list)
+    for portion in portions:
+        found[portion.partition].append(portion)
+    return found
+
+
+def _micro_batch() -> int:
+    """The number of the micro-batch that this task belongs to, as Spark hands it to its workers."""
+    context = TaskContext.get()
+    number = context.getLocalProperty("streaming.sql.batchId") if context else None
+    if number is None:
+        raise RuntimeError("Spark does not say which micro-batch this is: run the speed layer as a streaming query")
+    return int(number)

@@ -12,7 +12,7 @@ from typing import Final
 import pyarrow as pa
 
 from tallymark.buckets import Bucket, Grain
-from tallymark.cells import Cell
+from tallymark.cells import Cell, LateCell
 from tallymark.settings import Settings
 from tallymark.sketch import Sketch
 from tallymark.spark.worker import set_modules_aside
@@ -20,10 +20,11 @@ from tallymark.store import Stamp, View, ViewStore
 from tallymark.store.open import open_store
 from tallymark.tally import Tally
 
-__all__ = ["CELLS", "PUT", "putting"]
+__all__ = ["CELLS", "PUT", "cells_of", "putting"]
 
-CELLS: Final = ("video_id", "type", "minute", "count", "sum", "min", "max", "users")
-"""The columns of minute cells: minute in epoch minutes, users the bytes of a sketch, null without users."""
+CELLS: Final = ("video_id", "type", "minute", "step", "count", "sum", "min", "max", "users")
+"""The columns of cells: minute in epoch minutes; step of the log's time of a late cell, null of what is not late; users
+the bytes of a sketch, null without users."""
 
 PUT: Final = "cells bigint"  # what each task reports: how many cells it has put
 
@@ -35,8 +36,10 @@ def putting(settings: Settings, version: Stamp) -> Callable[[Iterable[pa.RecordB
         set_modules_aside()
         store = _store_of(settings)
         for batch in batches:
-            cells = store.put(View.SPEED, minute_cells(batch), version=version)
-            yield pa.RecordBatch.from_pydict({"cells": [cells]})
+            cells, late = cells_of(batch)
+            put_now = store.put(View.SPEED, cells, version=version) if cells else 0
+            put_now += store.put_late(late, version=version) if late else 0
+            yield pa.RecordBatch.from_pydict({"cells": [put_now]})
 
     return put
 
@@ -47,8 +50,15 @@ def _store_of(settings: Settings) -> ViewStore:
     return open_store(settings)
 
 
-def minute_cells(batch: pa.RecordBatch) -> Iterator[Cell]:
+def cells_of(batch: pa.RecordBatch) -> tuple[list[Cell], list[LateCell]]:
+    """Rows of CELLS as what they are: minute cells, and late ones."""
     columns = [batch[name].to_pylist() for name in CELLS]
-    for video_id, type_, minute, count, total, low, high, users in zip(*columns, strict=True):
+    cells: list[Cell] = []
+    late: list[LateCell] = []
+    for video_id, type_, minute, step, count, total, low, high, users in zip(*columns, strict=True):
         tally = Tally(count, total, low, high, None if users is None else Sketch(bytes(users)))
-        yield Cell(video_id, type_, Bucket(Grain.MINUTE, minute), tally)
+        if step is None:
+            cells.append(Cell(video_id, type_, Bucket(Grain.MINUTE, minute), tally))
+        else:
+            late.append(LateCell(video_id, type_, step, minute, tally))
+    return cells, late

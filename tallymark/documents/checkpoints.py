@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from typing import Final
 
 from tallymark.documents.document import Document
@@ -14,10 +12,17 @@ __all__ = ["BegunAt", "begin_checkpoint", "newest_checkpoint"]
 _DIGITS: Final = 6
 
 
-class BegunAt(Document, frozen=True, kw_only=True):
-    """`start`: by partition, the offset from which the log was first read."""
+class BegunAt(Document, frozen=True, kw_only=True, omit_defaults=True):
+    """How a checkpoint began. `start`: by partition, the offset from which the log was first read.
 
-    start: Mapping[int, int]
+    Of the speed layer: the `form` of what it keeps, the lateness that it goes by, and the epoch minute `since` which it
+    counts what is not late.
+    """
+
+    start: dict[int, int]
+    form: int = 1
+    lateness_ms: int = 0
+    since: int = 0
 
 
 def newest_checkpoint(store: ViewStore, layer: str) -> tuple[int, BegunAt] | None:
@@ -31,8 +36,7 @@ def newest_checkpoint(store: ViewStore, layer: str) -> tuple[int, BegunAt] | Non
 
 def begin_checkpoint(store: ViewStore, layer: str, number: int, begun: BegunAt) -> bool:
     """Put a new checkpoint on record; False, and no change, when its number is taken."""
-    body = json.dumps({"start": dict(begun.start)}).encode()
-    return store.swap_document(f"{_prefix(layer)}{number:0{_DIGITS}d}", None, body)
+    return store.swap_document(f"{_prefix(layer)}{number:0{_DIGITS}d}", None, begun.to_json())
 
 
 def _prefix(layer: str) -> str:

@@ -40,10 +40,9 @@ class Publication(Document, frozen=True, kw_only=True, omit_defaults=True):
     """One publication: batch cells of `version` (an attempt number) are exact before `exact_until` (on the hour).
 
     `raw_version` is the version of the raw table that was counted, of it the rows that the log took before
-    `counted_until`, the start of a step of the log's time; None: by a Tallymark that counted all of them. `epoch` is the
-    speed view that takes over. `missing`:
-    so many events that may belong before `exact_until` were known to be lost when it was published; None, which is left
-    out: nobody had looked.
+    `counted_until`, the start of a step of the log's time; None: by a Tallymark that counted all of them. `epoch` is
+    the speed view that takes over. `missing`: so many events that may belong before `exact_until` were known to be lost
+    when it was published; None, which is left out: nobody had looked.
     """
 
     version: int

@@ -50,9 +50,9 @@ class ViewStore(Protocol):
         ...
 
     def get(self, view: View, spans: Iterable[CellSpan], *, version: int, users: bool = True) -> dict[CellKey, Tally]:
-        """The cells in `spans` that exist, each with the newest version ≤ `version` (an attempt, or an epoch, whose
-        generations' parts are added up), in one round trip. A ZERO that was put is returned as ZERO. With users=False the sketches, which are most of the bytes,
-        are neither read nor returned."""
+        """The cells in `spans` that exist, each with the newest version ≤ `version` (an attempt, or an epoch, of which
+        the parts of all generations are added up), in one round trip. A ZERO that was put is returned as ZERO. With
+        users=False the sketches, which are most of the bytes, are neither read nor returned."""
         ...
 
     def scan(self, view: View, shard: int, grain: Grain, *, version: int) -> Iterator[Cell]:

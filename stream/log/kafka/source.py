@@ -7,24 +7,28 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 
-from stream.decoding import SPARK_EVENTS, decode_columns, decode_events
+from stream.decoding import decode_columns, decode_events
 from stream.log import Positions, open_log
 from stream.log.kafka.access import kafka_access
+from stream.log.spark_source import Portion
 from tallymark.errors import SettingsError
 from tallymark.instants import length_ms
 from tallymark.settings import Settings
 from tallymark.spark.worker import set_modules_aside
 
-__all__ = ["columns_decoded", "columns_from_kafka", "events_from_kafka"]
+__all__ = ["columns_decoded", "columns_from_kafka", "portions_of_columns"]
 
 _EARLIEST: Final = -2  # as the connector writes it
 _TASK_ROWS: Final = 200_000  # bounds a worker's memory: about 100 MB of columns
 
 
-def columns_from_kafka(spark: SparkSession, settings: Settings, *, start: Positions, max_rows: int) -> DataFrame:
+def columns_from_kafka(
+    spark: SparkSession, settings: Settings, *, start: Positions, max_rows: int, whole: bool = False
+) -> DataFrame:
     """As `spark_source.undecoded_stream`: value, appended_at, partition, offset.
 
     What retention removed before it was read ends the query, with Spark's words.
@@ -38,10 +42,12 @@ def columns_from_kafka(spark: SparkSession, settings: Settings, *, start: Positi
         .option("subscribe", access.topic)
         .option("startingOffsets", json.dumps({access.topic: _starting(settings, start)}))
         .option("maxOffsetsPerTrigger", str(max_rows))
-        .option("maxRecordsPerPartition", str(_TASK_ROWS))
-        .option("minPartitions", str(spark.sparkContext.defaultParallelism))
         .option("failOnDataLoss", "true")
     )
+    if not whole:
+        reader = reader.option("maxRecordsPerPartition", str(_TASK_ROWS)).option(
+            "minPartitions", str(spark.sparkContext.defaultParallelism)
+        )
     try:
         records = reader.load()
     except AnalysisException as error:
@@ -63,27 +69,30 @@ def _starting(settings: Settings, start: Positions) -> dict[str, int]:
         log.close()
 
 
-def events_from_kafka(spark: SparkSession, settings: Settings, *, start: Positions, max_rows: int) -> DataFrame:
-    """As `spark_source.event_stream`."""
-    columns = columns_from_kafka(spark, settings, start=start, max_rows=max_rows)
-    return columns.select("value", "appended_at").mapInArrow(_decoding(settings, decode_events), SPARK_EVENTS)
-
-
 def columns_decoded(settings: Settings) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """A function for mapInArrow over these columns: decodes them, as `stream.decoding.DECODED`."""
-    return _decoding(settings, decode_columns)
-
-
-def _decoding(
-    settings: Settings, decode: Callable[..., pa.RecordBatch]
-) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """A function for mapInArrow over values and what `decode` wants to know of each."""
     max_ahead_ms = length_ms(settings.max_ahead)
 
     def decoded(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         set_modules_aside()
         for batch in batches:
             values, *places = batch.columns
-            yield decode(values, *places, max_ahead_ms=max_ahead_ms)
+            yield decode_columns(values, *places, max_ahead_ms=max_ahead_ms)
 
     return decoded
+
+
+def portions_of_columns(settings: Settings) -> Callable[[Iterable[pa.RecordBatch]], Iterator[Portion]]:
+    """As `spark_source.portions_in`."""
+    max_ahead_ms = length_ms(settings.max_ahead)
+
+    def portions(batches: Iterable[pa.RecordBatch]) -> Iterator[Portion]:
+        set_modules_aside()
+        for batch in batches:
+            values, appended_at, partitions, _ = batch.columns
+            if batch.num_rows:
+                taken = pc.min_max(appended_at).as_py()
+                events = decode_events(values, appended_at, max_ahead_ms=max_ahead_ms)
+                yield Portion(partitions[0].as_py(), taken["min"], taken["max"], events)
+
+    return portions
