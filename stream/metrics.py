@@ -85,12 +85,10 @@ class QueryMetrics:
             "records", "Records of the log that were taken, but for a checkpoint's first micro-batch."
         )
         self._batches = counter("micro_batches", "Micro-batches.")
-        self._dropped = counter("late_rows", "Rows that came after the watermark and were not counted.")
         self._rate = gauge("records_per_second", "As fast as the last micro-batch went.")
         self._seconds = gauge("micro_batch_seconds", "How long the last micro-batch took.")
         self._ended = gauge("micro_batch_timestamp_seconds", "When the last micro-batch began.")
         self._backlog = gauge("backlog_records", "Records in the log that wait for the next micro-batch.")
-        self._watermark = gauge("watermark_timestamp_seconds", "What is older is not counted by the speed layer.")
         self._memory = gauge("state_bytes", "Memory of the state.")
         self._noted: dict[str, int] = {}  # by run of a query, its last micro-batch
 
@@ -112,11 +110,7 @@ class QueryMetrics:
         self._ended.labels(layer).set(_timestamp(progress["timestamp"]))
         if (waiting := _waiting(progress)) is not None:
             self._backlog.labels(layer).set(waiting)
-        if watermark := (progress.get("eventTime") or {}).get("watermark"):
-            self._watermark.labels(layer).set(_timestamp(watermark))
-        states = progress.get("stateOperators") or []
-        self._dropped.labels(layer).inc(sum(state.get("numRowsDroppedByWatermark", 0) for state in states))
-        if states:
+        if states := progress.get("stateOperators"):
             self._memory.labels(layer).set(sum(state.get("memoryUsedBytes", 0) for state in states))
 
 

@@ -4,37 +4,44 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections import defaultdict
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
 from stream.log.sqlite.log import SqliteLog
-from stream.speed.query import begin_epoch, start_speed, tallies
-from tallymark.buckets import Bucket, Grain, Span
-from tallymark.cells import SHARDS, CellKey, CellSpan
+from stream.speed import query as layer
+from stream.speed.query import begin_epoch, start_speed
+from tallymark.buckets import Bucket, Grain
+from tallymark.cells import SHARDS, CellKey, LateCell
 from tallymark.event import Event, encode
 from tallymark.settings import Settings
-from tallymark.sketch import Sketch
 from tallymark.store import View
 from tallymark.store.sqlite import SqliteViewStore
 from tallymark.tally import Tally
 from tests.support import oracle
-from tests.support.strategies import FIRST, events, logs
+from tests.support.strategies import FIRST, logs
 
 few = settings(deadline=None, max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
-HOUR = timedelta(hours=1)
+HOUR_MS = 3_600_000
+NOW = FIRST * 60_000 + 10 * HOUR_MS
 
 
 class SpeedLayer:
-    """One home with its log and store; `count` runs the real query over what was appended since the last call."""
+    """One home with its log and store; `count` runs the real query over what was appended since the last call.
 
-    def __init__(self, spark: SparkSession, home: Path, lateness: timedelta) -> None:
+    `clock`: what the log's clock says, epoch ms.
+    """
+
+    def __init__(self, spark: SparkSession, home: Path, *, lateness: timedelta = timedelta(seconds=30)) -> None:
         self.settings = replace(Settings(home=home), trigger=timedelta(), lateness=lateness)
-        self.log = SqliteLog(home / "log.sqlite")
+        self.clock = NOW
+        self.log = SqliteLog(home / "log.sqlite", now_ms=lambda: self.clock)
         self.store = SqliteViewStore(home / "views.sqlite")
         self.spark = spark
 
@@ -52,9 +59,24 @@ class SpeedLayer:
         finally:
             query.stop()
 
-    def cells(self, epoch: int = 1) -> dict[CellKey, Tally]:
+    def minutes(self, epoch: int = 1) -> dict[CellKey, Tally]:
         scans = (self.store.scan(View.SPEED, shard, Grain.MINUTE, version=epoch) for shard in range(SHARDS))
         return {cell.key: cell.tally for scan in scans for cell in scan}
+
+    def late(self, epoch: int = 1) -> list[LateCell]:
+        return [cell for shard in range(SHARDS) for cell in self.store.scan_late(shard, version=epoch)]
+
+    def cells(self, epoch: int = 1) -> dict[CellKey, Tally]:
+        """All that was counted, late or not."""
+        found: dict[CellKey, list[Tally]] = defaultdict(list)
+        for key, tally in self.minutes(epoch).items():
+            found[key].append(tally)
+        for cell in self.late(epoch):
+            found[CellKey(cell.video_id, cell.type, Bucket(Grain.MINUTE, cell.minute))].append(cell.tally)
+        return {key: Tally.total(tallies) for key, tallies in found.items()}
+
+    def counted(self, epoch: int = 1) -> int:
+        return sum(tally.count for tally in self.cells(epoch).values())
 
 
 def shown(cells: dict[CellKey, Tally]) -> dict[CellKey, tuple[object, ...]]:
@@ -64,95 +86,124 @@ def shown(cells: dict[CellKey, Tally]) -> dict[CellKey, tuple[object, ...]]:
 
 @few
 @given(batches=st.lists(logs(most=40), min_size=1, max_size=3))
-def test_speed_equals_the_oracle_on_any_input_within_the_watermark(
+def test_speed_equals_the_oracle_on_any_input_within_the_memory(
     spark: SparkSession, batches: list[list[Event]]
 ) -> None:
     with tempfile.TemporaryDirectory() as home:
-        layer = SpeedLayer(spark, Path(home), lateness=timedelta(hours=4))
-        layer.count(*batches)
+        speed = SpeedLayer(spark, Path(home))
+        speed.clock = max([NOW, *(event.occurred_at for batch in batches for event in batch)])
+        speed.count(*batches)
         everything = [event for batch in batches for event in batch]
-        assert shown(layer.cells()) == shown(oracle.cells(everything, Grain.MINUTE))
+        assert shown(speed.cells()) == shown(oracle.cells(everything, Grain.MINUTE))
 
 
-def event(number: int, minute: int, **changes: object) -> Event:
-    fields = {"event_id": f"e{number}", "type": "view", "video_id": "v", "occurred_at": (FIRST + minute) * 60_000}
+def event(number: int, ago: int = 0, **changes: object) -> Event:
+    """One that happened so many ms before NOW."""
+    fields = {"event_id": f"e{number}", "type": "view", "video_id": "v", "occurred_at": NOW - ago}
     return Event(**(fields | changes))
 
 
-def count_at(layer: SpeedLayer, minute: int, epoch: int = 1) -> int | None:
-    at = FIRST + minute
-    found = layer.store.get(View.SPEED, [CellSpan("v", "view", Span(Grain.MINUTE, at, at + 1))], version=epoch)
-    tally = found.get(CellKey("v", "view", Bucket(Grain.MINUTE, at)))
-    return None if tally is None else tally.count
-
-
-def test_an_event_later_than_the_watermark_is_the_only_one_not_counted(spark: SparkSession, tmp_path: Path) -> None:
-    layer = SpeedLayer(spark, tmp_path, lateness=HOUR)
-    # Spark drops by the watermark of the micro-batch before the last: an event is late no sooner than that
-    layer.count([event(1, 600)], [event(4, 600)], [event(2, 541), event(3, 539)])
-    assert (count_at(layer, 541), count_at(layer, 539)) == (1, None)
-
-
-def test_an_event_as_late_as_allowed_is_counted_wherever_in_its_step_the_newest_lies(
+def test_no_clock_of_a_producer_keeps_the_events_of_others_from_being_counted(
     spark: SparkSession, tmp_path: Path
 ) -> None:
-    layer = SpeedLayer(spark, tmp_path, lateness=HOUR)
-    newest = (FIRST + 600) * 60_000 + 9_999
-    as_late = event(2, 0, occurred_at=newest - 3_600_000)
-    layer.count([event(1, 0, occurred_at=newest)], [event(3, 600)], [as_late])
-    assert count_at(layer, 540) == 1
+    speed = SpeedLayer(spark, tmp_path)
+    speed.count([event(0, -290_000)], *([event(10 * n + k, k) for k in range(10)] for n in range(1, 6)))
+    assert sum(tally.count for tally in speed.minutes().values()) == 51
 
 
-def test_a_duplicate_within_lateness_is_counted_once_across_micro_batches(spark: SparkSession, tmp_path: Path) -> None:
-    layer = SpeedLayer(spark, tmp_path, lateness=HOUR)
-    layer.count([event(1, 0), event(1, 0)], [event(1, 0), event(2, 0)])
-    assert count_at(layer, 0) == 2
+def test_an_event_that_comes_late_is_counted_at_once_and_kept_apart_by_the_step_it_came_in(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    speed = SpeedLayer(spark, tmp_path)
+    speed.count(
+        [event(1), event(2, 16 * 60_000), event(3, 16 * 60_000)], [event(4, 16 * 60_000), event(2, 16 * 60_000)]
+    )
+    assert sum(tally.count for tally in speed.minutes().values()) == 1
+    (late,) = speed.late()
+    assert (late.step, late.minute, late.tally.count) == (NOW // 10_000, (NOW - 16 * 60_000) // 60_000, 3)
+
+
+def test_history_beside_live_traffic_makes_nothing_late_that_was_not(spark: SparkSession, tmp_path: Path) -> None:
+    speed = SpeedLayer(spark, tmp_path)
+    years = [event(n, n * 30 * 24 * HOUR_MS % (9 * HOUR_MS) + HOUR_MS) for n in range(200)]
+    speed.count([*years[:100], event(1000)], [event(1001), *years[100:]], [event(1002)])
+    assert sum(tally.count for tally in speed.minutes().values()) == 3
+    assert sum(cell.tally.count for cell in speed.late()) == 200
+
+
+def test_a_copy_is_counted_once_across_micro_batches_and_restarts(spark: SparkSession, tmp_path: Path) -> None:
+    speed = SpeedLayer(spark, tmp_path)
+    speed.count([event(1), event(1)], [event(1), event(2)])
+    speed.append([event(2), event(3)])
+    speed.clock += 590_000
+    speed.count([event(3), event(1)])
+    assert speed.counted() == 3
+
+
+def test_a_copy_is_taken_for_another_event_once_the_memory_is_over(spark: SparkSession, tmp_path: Path) -> None:
+    speed = SpeedLayer(spark, tmp_path)
+    speed.count([event(1)])
+    for minutes in range(1, 20):
+        speed.clock = NOW + minutes * 60_000
+        speed.append([event(100 + minutes)])
+        speed.count([])
+    speed.count([event(1)])
+    assert speed.counted() == 21
 
 
 def test_the_same_id_of_another_video_or_hour_is_another_event(spark: SparkSession, tmp_path: Path) -> None:
-    layer = SpeedLayer(spark, tmp_path, lateness=HOUR)
-    layer.count([event(1, 0), event(1, 0, video_id="w"), event(1, 60)])
-    assert (count_at(layer, 0), count_at(layer, 60)) == (1, 1)
+    speed = SpeedLayer(spark, tmp_path)
+    speed.count([event(1), event(1, video_id="w"), event(1, HOUR_MS)])
+    assert speed.counted() == 3
 
 
-def test_a_restart_goes_on_where_the_query_stopped(spark: SparkSession, tmp_path: Path) -> None:
-    layer = SpeedLayer(spark, tmp_path, lateness=HOUR)
-    layer.count([event(1, 0)])
-    layer.append([event(2, 0), event(1, 0)])
-    layer.count([event(3, 0)])
-    assert count_at(layer, 0) == 3
+def test_the_parts_of_many_generations_are_one_count(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layer, "_GENERATION", 2)
+    speed = SpeedLayer(spark, tmp_path)
+    late = 100 * HOUR_MS
+    batches = [[event(10 * n), event(10 * n + 1, late), event(max(0, 10 * n - 30))] for n in range(7)]
+    speed.count(*batches)
+    everything = [event for batch in batches for event in batch]
+    assert shown(speed.cells()) == shown(oracle.cells(everything, Grain.MINUTE))
 
 
-def test_a_lost_checkpoint_begins_a_new_epoch_that_recounts_the_log(spark: SparkSession, tmp_path: Path) -> None:
-    layer = SpeedLayer(spark, tmp_path, lateness=HOUR)
-    layer.count([event(1, 0), event(2, 0)])
-    begun = begin_epoch(layer.store, layer.log, layer.settings)
-    begun.folder.rename(tmp_path / "lost")
-    layer.count([event(3, 0)])
+@pytest.mark.parametrize("lost", ["folder", "segments", "spark", "lateness"])
+def test_a_checkpoint_that_is_of_no_use_begins_a_new_epoch_that_recounts_the_log(
+    spark: SparkSession, tmp_path: Path, lost: str
+) -> None:
+    speed = SpeedLayer(spark, tmp_path)
+    speed.count([event(1), event(2)], [event(5)])
+    begun = begin_epoch(speed.store, speed.log, speed.settings)
     assert begun.number == 1
-    assert begin_epoch(layer.store, layer.log, layer.settings).number == 2
-    assert count_at(layer, 0, epoch=1) == 2
-    assert count_at(layer, 0, epoch=2) == 3
+    if lost == "folder":
+        begun.folder.rename(tmp_path / "lost")
+    elif lost == "segments":
+        (begun.folder / "ids").rename(tmp_path / "lost")
+    elif lost == "spark":
+        for name in ("offsets", "commits", "state"):
+            (begun.folder / name).rename(tmp_path / f"lost-{name}")
+    else:
+        speed.settings = replace(speed.settings, lateness=timedelta(seconds=20))
+    speed.count([event(3)])
+    assert begin_epoch(speed.store, speed.log, speed.settings).number == 2
+    assert (speed.counted(epoch=1), speed.counted(epoch=2)) == (3, 4)
+
+
+def test_a_checkpoint_of_an_earlier_version_begins_a_new_epoch(spark: SparkSession, tmp_path: Path) -> None:
+    speed = SpeedLayer(spark, tmp_path)
+    speed.store.write_document("checkpoints/speed/000001", json.dumps({"start": {"0": 1}}).encode())
+    (tmp_path / "checkpoints" / "speed-000001").mkdir(parents=True)
+    speed.count([event(1)])
+    assert (speed.counted(epoch=1), speed.counted(epoch=2)) == (0, 1)
 
 
 def test_records_that_are_not_events_are_passed_over(spark: SparkSession, tmp_path: Path) -> None:
-    layer = SpeedLayer(spark, tmp_path, lateness=HOUR)
-    layer.log.append([("x", b"not json"), ("y", b"\xff\xfe"), ("z", json.dumps({"event_id": "e"}).encode())])
-    layer.count([event(1, 0)])
-    assert count_at(layer, 0) == 1
-
-
-@few
-@given(some=st.lists(events(length=1), min_size=1, max_size=300))
-def test_spark_writes_the_same_sketch_as_the_kernel(spark: SparkSession, some: list[Event]) -> None:
-    rows = [(event.value, event.user_id) for event in some]
-    frame = spark.createDataFrame(rows, "value bigint, user_id string")
-    (row,) = tallies(frame, by=[]).collect()
-    known = [event.user_id for event in some if event.user_id is not None]
-    ours = Sketch.of(known)
-    theirs = None if row.users is None else Sketch(bytes(row.users))
-    assert (row["count"], row["sum"]) == (len(some), sum(event.value for event in some))
-    assert (ours is None) == (theirs is None)
-    if ours is not None and theirs is not None:
-        assert theirs.estimate() == ours.estimate()
-        assert (ours + theirs).estimate().value == ours.estimate().value
+    speed = SpeedLayer(spark, tmp_path)
+    speed.log.append([("x", b"not json"), ("y", b"\xff\xfe"), ("z", json.dumps({"event_id": "e"}).encode())])
+    speed.count([event(1)])
+    speed.log.append([("x", b"not json")])
+    speed.count()
+    assert begin_epoch(speed.store, speed.log, speed.settings).number == 1
+    assert speed.counted() == 1
