@@ -1,33 +1,37 @@
 """Kafka → speed layer → HBase as fast as it goes, beside Flink SQL and Kafka Streams on the same topic in the same run.
 
 `python -m tests.bench.bench_throughput`. A topic is filled with THROUGHPUT_EVENTS (10,000,000) as if 60,000 had come in
-each second, so that the ids of `lateness` at that rate are remembered; another one with half of all events on one
-video. Then each reads it from the beginning, alone on the machine. What it read first, until its memory of ids is full,
-counts as warm-up.
+each second; another one with half of all events on one video and a copy of one in fifty. Then each reads it from the
+beginning, alone on the machine. The first third counts as warm-up. The speed layer remembers the ids of all of them, as
+they were put into the topic within ten minutes; the peers those of 40 seconds of the events' own time. No event is late.
 
-There is no setting that switches deduplication off: for that figure the job's plan lacks this one step. The peers keep
+There is no setting that switches deduplication off: for that figure the speed layer's memory never knows an id. The peers
+keep
 their state as durably: Flink in RocksDB with a checkpoint every four seconds, Kafka Streams in RocksDB with changelog
 topics. They write nowhere; the speed layer writes to HBase, and counts users in each row.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, Final
 from unittest.mock import patch
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 from pyspark.sql import SparkSession
-from pyspark.sql.classic.dataframe import DataFrame
 
+from stream.checkpoint import Checkpoint
 from stream.log import open_log
 from stream.run import SPARK_OPTIONS, finished_by
-from stream.speed.query import begin_epoch, start_speed
-from tallymark.buckets import Grain
-from tallymark.cells import SHARDS
+from stream.speed import query
+from stream.speed.segments import Ids
 from tallymark.settings import Settings
 from tallymark.spark.session import start_spark
-from tallymark.store import View, ViewStore
 from tallymark.store.open import open_store
 from tests.bench.java_peers import PEERS, peer
 from tests.bench.phases import deadline, number, say
@@ -35,9 +39,10 @@ from tests.bench.report import record
 from tests.bench.servers import servers
 from tests.bench.sustained import sustained
 from tests.bench.topic_load import fill
+from tests.support.speed_cells import speed_cells
 
 PER_SECOND: Final = 60_000  # by the events' own times
-STEP_S: Final = 10  # the watermark's, on top of the lateness
+_NOTHING_LATE: Final = timedelta(hours=1)  # of the speed layer: the topic is as live traffic would be
 LONGEST_S: Final = 75.0
 LATEST_S: Final = 240.0
 
@@ -45,20 +50,20 @@ LATEST_S: Final = 240.0
 def main() -> None:
     events = number("THROUGHPUT_EVENTS", 10_000_000)
     with deadline(40), servers() as at, at.systems(3) as (plain, even, hot):
-        remembered = min(events // 3, round(PER_SECOND * (even.lateness.total_seconds() + STEP_S)))
         fill(even, events, traffic="even", per_second=PER_SECOND)
-        fill(hot, events, traffic="hot", per_second=PER_SECOND)
-        much = {"warm": remembered, "total": events, "seconds": LONGEST_S, "within": LATEST_S}
-        speed = _speed(replace(plain, log=even.log), even, hot, much)
+        distinct = fill(hot, events, traffic="hot", per_second=PER_SECOND, copies=50)
+        much = {"warm": events // 3, "total": events, "seconds": LONGEST_S, "within": LATEST_S}
+        peers_read = even
+        plain, even, hot = (replace(each, lateness=_NOTHING_LATE) for each in (plain, even, hot))
+        topics = {"counts": replace(plain, log=even.log), "deduplicated": even, "half_on_one_video": hot}
+        speed = _speed(topics, much, distinct={"half_on_one_video": distinct})
         figures = {
             "events": events,
-            "lateness_s": even.lateness.total_seconds(),
-            "ids_remembered": remembered,
             "speed": speed,
             "half_on_one_video_to_even": _ratio(speed["half_on_one_video"], speed["deduplicated"]),
         }
         record("throughput", figures)  # whatever becomes of the peers
-        peers = _peers(even, much)
+        peers = _peers(peers_read, much)
     record("throughput", figures | {"peers": peers, "speed_to_peers": _beside(speed, peers)})
 
 
@@ -93,46 +98,60 @@ def _beside(speed: dict[str, Any], peers: dict[str, dict[str, Any]]) -> dict[str
     }
 
 
-def _speed(plain: Settings, even: Settings, hot: Settings, much: dict[str, Any]) -> dict[str, Any]:
-    """All in one session, as a stream process that has run for long. The first one warms it up for the others."""
-    spark = start_spark(plain, "throughput benchmark", options=SPARK_OPTIONS)
+def _speed(topics: dict[str, Settings], much: dict[str, Any], *, distinct: dict[str, int]) -> dict[str, Any]:
+    """All in one session, as a stream process that has run for long. The first one warms it up for the others.
+
+    `distinct`: how many events there are, where they are not `much["total"]`.
+    """
+    spark = start_spark(topics["counts"], "throughput benchmark", options=SPARK_OPTIONS)
+    found = {}
     try:
-        with patch.object(DataFrame, "dropDuplicates", lambda events, _: events):
-            say("speed layer, without deduplication")
-            counts = _counted(spark, plain, much)
-        say("speed layer")
-        deduplicated = _counted(spark, even, much)
-        say("speed layer, half of all events on one video")
-        return {
-            "counts": counts,
-            "deduplicated": deduplicated,
-            "half_on_one_video": _counted(spark, hot, much),
-        }
+        for does, settings in topics.items():
+            say(f"speed layer, {does.replace('_', ' ')}")
+            tallying = query.tallying if does != "counts" else tallying_all
+            with patch.object(query, "tallying", tallying):
+                found[does] = _counted(spark, settings, much, distinct.get(does, much["total"]))
     finally:
         spark.stop()
+    return found
 
 
-def _counted(spark: SparkSession, settings: Settings, much: dict[str, Any]) -> dict[str, Any]:
+def _counted(spark: SparkSession, settings: Settings, much: dict[str, Any], distinct: int) -> dict[str, Any]:
     with ExitStack() as stack:
         store = stack.enter_context(closing(open_store(settings)))
         log = stack.enter_context(closing(open_log(settings)))
-        epoch = begin_epoch(store, log, settings)
-        query = start_speed(spark, settings, epoch)
-        stack.callback(query.stop)
+        epoch = query.begin_epoch(store, log, settings)
+        running = query.start_speed(spark, settings, epoch)
+        stack.callback(running.stop)
 
         def finished() -> int:
-            return sum((finished_by(query) or {}).values())
+            return sum((finished_by(running) or {}).values())
 
         found = sustained(finished, **much)
         if finished() == much["total"]:
-            counted = _in_view(store, epoch.number)
-            assert counted == much["total"], f"{counted:,} events of {much['total']:,} were counted"
+            counted = sum(tally.count for tally in speed_cells(store, epoch.number).values())
+            assert counted == distinct, f"{counted:,} events of {distinct:,} were counted"
         return found
 
 
-def _in_view(store: ViewStore, epoch: int) -> int:
-    cells = (store.scan(View.SPEED, shard, Grain.MINUTE, version=epoch) for shard in range(SHARDS))
-    return sum(cell.tally.count for scan in cells for cell in scan)
+def tallying_all(
+    settings: Settings, epoch: Checkpoint
+) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """As `stream.speed.query.tallying`, by a memory that knows no id."""
+
+    def tally(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        with patch.object(query, "memory_of", lambda *_: _NoMemory()):
+            yield from query.tallying(settings, epoch)(batches)
+
+    return tally
+
+
+class _NoMemory:
+    def newest_ms(self, micro_batch: int) -> int:
+        return 0
+
+    def add(self, micro_batch: int, ids: Ids, *, first_ms: int, newest_ms: int) -> npt.NDArray[np.bool_]:
+        return np.ones(len(ids), np.bool_)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ __all__ = ["BATCH", "Topic", "fill"]
 
 BATCH: Final = 10_000  # records in a call of produce_batch
 _LATEST_MS: Final = 3000  # how far events come out of order
-_MILLION: Final = 1_000_000
+_BEHIND: Final = 4001  # records, which a copy comes after the first; odd, so that no copy's first is a copy itself
 
 
 class Topic:
@@ -53,16 +53,22 @@ class Topic:
             self._producer.poll(0.01)
 
 
-def fill(settings: Settings, events: int, *, traffic: str, per_second: int) -> None:
-    """`events` new events, as if `per_second` had come in until now, up to three seconds out of order."""
+def fill(settings: Settings, events: int, *, traffic: str, per_second: int, copies: int = 0) -> int:
+    """`events` records, as if `per_second` had come in until now, up to three seconds out of order; returns how many
+    events they are. `copies`: one in so many is a copy of a record some thousand before it."""
     say(f"{events:,} records of {traffic} traffic go into {settings.log}")
     began_ms = time.time_ns() // 1_000_000 - events * 1000 // per_second
-    records = numbered(
-        templates(traffic), range(events), lambda n: began_ms + n * 1000 // per_second - n * 7919 % _LATEST_MS
-    )
+    numbers = [_number(n, copies) for n in range(events)]
+    records = numbered(templates(traffic), numbers, lambda n: began_ms + n * 1000 // per_second - n * 7919 % _LATEST_MS)
     topic = Topic(settings)
     began = time.perf_counter()
     while chunk := [{"key": key, "value": value} for key, value in islice(records, BATCH)]:
         topic.batch(chunk)
     topic.flush()
     say(f"… {events / (time.perf_counter() - began):,.0f} a second")
+    return len(set(numbers)) if copies else events
+
+
+def _number(n: int, copies: int) -> int:
+    is_copy = copies and n % copies == copies - 1 and n > _BEHIND
+    return n - _BEHIND if is_copy else n

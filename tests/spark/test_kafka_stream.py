@@ -17,15 +17,13 @@ from stream.log import EventLog, open_log
 from stream.log.kafka.access import kafka_access
 from stream.log.spark_source import positions_of
 from stream.speed.query import begin_epoch, start_speed
-from tallymark.buckets import Grain
-from tallymark.cells import SHARDS
 from tallymark.documents.dead_letters import dead_letters
 from tallymark.event import Event, encode
 from tallymark.settings import Settings
-from tallymark.store import View
 from tallymark.store.sqlite import SqliteViewStore
 from tests.support.clusters import RunningCluster
 from tests.support.kafka_clients import append_foreign
+from tests.support.speed_cells import speed_cells
 from tests.support.strategies import FIRST
 from tests.support.systems import eventually
 
@@ -77,8 +75,7 @@ def count(spark: SparkSession, settings: Settings, store: SqliteViewStore, log: 
         query.processAllAvailable()
     finally:
         query.stop()
-    scans = (store.scan(View.SPEED, shard, Grain.MINUTE, version=epoch.number) for shard in range(SHARDS))
-    return sum(cell.tally.count for scan in scans for cell in scan)
+    return sum(tally.count for tally in speed_cells(store, epoch.number).values())
 
 
 def test_records_that_are_not_ours_end_among_the_dead_letters_and_stop_nothing(
@@ -119,4 +116,6 @@ def test_layers_go_on_with_their_checkpoints_when_partitions_are_doubled(
     rows = DeltaTable(on_kafka.raw_uri).to_pyarrow_table()
     assert rows.num_rows == 400
     assert len(set(rows["log_partition"].to_pylist())) == 2 * partitions
-    assert count(spark, on_kafka, store, log) == 350
+    places = set(zip(rows["event_id"].to_pylist(), rows["log_partition"].to_pylist(), strict=True))
+    # copies that are put into another partition than the first are not known to be copies until the recount
+    assert count(spark, on_kafka, store, log) == len(places) < 400

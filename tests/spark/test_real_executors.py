@@ -25,7 +25,7 @@ from tallymark.settings import Settings
 from tallymark.store.open import open_store
 from tests.support import oracle
 from tests.support.recounts import assert_same, cells_at
-from tests.support.streams import append, has_read, raw_places, speed_minutes, streaming
+from tests.support.streams import append, counted, has_read, raw_places, streaming
 from tests.support.systems import eventually, settings_in, told
 
 pytestmark = pytest.mark.slow
@@ -90,7 +90,7 @@ def assert_all_is_there_once(real: Settings, sent: list[Event], end: dict[int, i
     for layer in (ARCHIVE, SPEED):
         eventually(lambda: has_read(real, layer, end), within=240)  # noqa: B023
     assert [offset for _, offset in raw_places(real)] == list(range(1, len(sent) + 1))
-    assert_same(speed_minutes(real), oracle.cells(sent, Grain.MINUTE))
+    assert_same(counted(real), oracle.cells(sent, Grain.MINUTE))
 
 
 def test_executors_count_and_write(real: Settings, stream: psutil.Process, sent: list[Event]) -> None:

@@ -21,7 +21,7 @@ from infra.host.home import Home
 from infra.host.process import end
 from stream.log import open_log
 from stream.log.kafka.admin import create_topic
-from stream.log.spark_source import event_stream
+from stream.log.spark_source import undecoded_stream
 from tallymark.errors import SettingsError
 from tallymark.event import Event, encode
 from tallymark.settings import Settings
@@ -92,10 +92,10 @@ def test_every_client_gets_in_by_the_properties_file(broker: Server, spark: Spar
         log.append([(event.event_id, encode(event)) for event in events])
         assert sum(log.horizon().positions.values()) == 50
     assert set(kept(settings)) == {event.event_id.encode() for event in events}
-    records = event_stream(spark, settings, start={0: 0, 1: 0}, max_rows=1000)
+    records = undecoded_stream(spark, settings, start={0: 0, 1: 0}, max_rows=1000)
     query = records.writeStream.format("memory").queryName("secured").trigger(availableNow=True).start()
     query.awaitTermination(120)
-    assert {row.event_id for row in spark.table("secured").collect()} == {event.event_id for event in events}
+    assert {bytes(row.value) for row in spark.table("secured").collect()} == set(map(encode, events))
 
 
 def test_a_wrong_password_is_named_as_such_and_not_shown(broker: Server, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections import defaultdict
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +16,7 @@ from pyspark.sql import SparkSession
 from stream.log.sqlite.log import SqliteLog
 from stream.speed import query as layer
 from stream.speed.query import begin_epoch, start_speed
-from tallymark.buckets import Bucket, Grain
+from tallymark.buckets import Grain
 from tallymark.cells import SHARDS, CellKey, LateCell
 from tallymark.event import Event, encode
 from tallymark.settings import Settings
@@ -25,6 +24,7 @@ from tallymark.store import View
 from tallymark.store.sqlite import SqliteViewStore
 from tallymark.tally import Tally
 from tests.support import oracle
+from tests.support.speed_cells import speed_cells
 from tests.support.strategies import FIRST, logs
 
 few = settings(deadline=None, max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -68,12 +68,7 @@ class SpeedLayer:
 
     def cells(self, epoch: int = 1) -> dict[CellKey, Tally]:
         """All that was counted, late or not."""
-        found: dict[CellKey, list[Tally]] = defaultdict(list)
-        for key, tally in self.minutes(epoch).items():
-            found[key].append(tally)
-        for cell in self.late(epoch):
-            found[CellKey(cell.video_id, cell.type, Bucket(Grain.MINUTE, cell.minute))].append(cell.tally)
-        return {key: Tally.total(tallies) for key, tallies in found.items()}
+        return speed_cells(self.store, epoch)
 
     def counted(self, epoch: int = 1) -> int:
         return sum(tally.count for tally in self.cells(epoch).values())

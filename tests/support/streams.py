@@ -13,17 +13,16 @@ import polars as pl
 
 from stream.log import open_log
 from stream.progress import has_passed
-from tallymark.buckets import Grain
-from tallymark.cells import SHARDS, CellKey
+from tallymark.cells import CellKey
 from tallymark.documents import publication
 from tallymark.documents.progress import read_progress
 from tallymark.event import Event, encode
 from tallymark.raw import RawTable
 from tallymark.raw.s3 import S3, is_s3
 from tallymark.settings import Settings
-from tallymark.store import View
 from tallymark.store.open import open_store
 from tallymark.tally import Tally
+from tests.support.speed_cells import speed_cells
 from tests.support.systems import ROOT, environment, eventually
 
 
@@ -74,12 +73,10 @@ def raw_places(settings: Settings) -> list[tuple[int, int]]:
     return sorted(rows.select("log_partition", "log_offset").collect().rows())
 
 
-def speed_minutes(settings: Settings) -> dict[CellKey, Tally]:
-    """The minute cells of the published epoch."""
+def counted(settings: Settings) -> dict[CellKey, Tally]:
+    """What the published epoch has counted."""
     with closing(open_store(settings)) as store:
-        epoch = publication.current(store).epoch
-        shards = [store.scan(View.SPEED, shard, Grain.MINUTE, version=epoch) for shard in range(SHARDS)]
-        return {cell.key: cell.tally for cells in shards for cell in cells}
+        return speed_cells(store, publication.current(store).epoch)
 
 
 def _started(settings: Settings, words: int) -> subprocess.Popen[bytes]:
