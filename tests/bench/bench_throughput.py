@@ -3,12 +3,11 @@
 `python -m tests.bench.bench_throughput`. A topic is filled with THROUGHPUT_EVENTS (10,000,000) as if 60,000 had come in
 each second; another one with half of all events on one video and a copy of one in fifty. Then each reads it from the
 beginning, alone on the machine. The first third counts as warm-up. The speed layer remembers the ids of all of them, as
-they were put into the topic within ten minutes; the peers those of 40 seconds of the events' own time. No event is late.
+they were put into the topic within ten minutes; the peers those of 40 seconds of the events' own time. None is late.
 
-There is no setting that switches deduplication off: for that figure the speed layer's memory never knows an id. The peers
-keep
-their state as durably: Flink in RocksDB with a checkpoint every four seconds, Kafka Streams in RocksDB with changelog
-topics. They write nowhere; the speed layer writes to HBase, and counts users in each row.
+There is no setting that switches deduplication off: for that figure the speed layer's memory never knows an id. The
+peers keep their state as durably: Flink in RocksDB with a checkpoint every four seconds, Kafka Streams in RocksDB with
+changelog topics. They write nowhere; the speed layer writes to HBase, and counts users in each row.
 """
 
 from __future__ import annotations
@@ -53,17 +52,16 @@ def main() -> None:
         fill(even, events, traffic="even", per_second=PER_SECOND)
         distinct = fill(hot, events, traffic="hot", per_second=PER_SECOND, copies=50)
         much = {"warm": events // 3, "total": events, "seconds": LONGEST_S, "within": LATEST_S}
-        peers_read = even
-        plain, even, hot = (replace(each, lateness=_NOTHING_LATE) for each in (plain, even, hot))
         topics = {"counts": replace(plain, log=even.log), "deduplicated": even, "half_on_one_video": hot}
-        speed = _speed(topics, much, distinct={"half_on_one_video": distinct})
+        of_now = {does: replace(settings, lateness=_NOTHING_LATE) for does, settings in topics.items()}
+        speed = _speed(of_now, much, distinct={"half_on_one_video": distinct})
         figures = {
             "events": events,
             "speed": speed,
             "half_on_one_video_to_even": _ratio(speed["half_on_one_video"], speed["deduplicated"]),
         }
         record("throughput", figures)  # whatever becomes of the peers
-        peers = _peers(peers_read, much)
+        peers = _peers(even, much)
     record("throughput", figures | {"peers": peers, "speed_to_peers": _beside(speed, peers)})
 
 
@@ -134,12 +132,15 @@ def _counted(spark: SparkSession, settings: Settings, much: dict[str, Any], dist
         return found
 
 
+_Batches = Iterable[pa.RecordBatch]
+
+
 def tallying_all(
     settings: Settings, epoch: Checkpoint
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """As `stream.speed.query.tallying`, by a memory that knows no id."""
 
-    def tally(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def tally(batches: _Batches) -> Iterator[pa.RecordBatch]:
         with patch.object(query, "memory_of", lambda *_: _NoMemory()):
             yield from query.tallying(settings, epoch)(batches)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 __all__ = ["TRAFFIC", "VARIETY", "Traffic", "numbered", "templates"]
@@ -43,7 +43,9 @@ def templates(traffic: str) -> list[bytes]:
     ]
 
 
-def numbered(made: Sequence[bytes], numbers: range, occurred_at: Callable[[int], int]) -> Iterator[tuple[str, bytes]]:
+def numbered(
+    made: Sequence[bytes], numbers: Iterable[int], occurred_at: Callable[[int], int]
+) -> Iterator[tuple[str, bytes]]:
     """(event id, record) of each number: all events are new. `occurred_at`: epoch milliseconds by number."""
     for number in numbers:
         yield f"0190a000-7000-7000-8000-{number:012d}", made[number % VARIETY] % (number, occurred_at(number))
