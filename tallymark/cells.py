@@ -23,6 +23,7 @@ from tallymark.instants import DAY, HOUR, Minute, instant, minute_of
 from tallymark.tally import Tally
 
 __all__ = [
+    "HOUR_STEPS",
     "RESERVED",
     "SHARDS",
     "STEP_MS",
@@ -32,6 +33,8 @@ __all__ = [
     "LateCell",
     "Row",
     "bucket_at",
+    "key_head",
+    "of_head",
     "place",
     "row_key",
     "row_of",
@@ -42,6 +45,7 @@ SHARDS: Final = 16
 RESERVED: Final = "\x01"
 STEP_MS: Final = 10_000
 """The length of a step of the log's time, in ms: late cells are kept by steps, and a recount ends at one."""
+HOUR_STEPS: Final = 360
 _TAIL = struct.Struct(">BI")
 
 
@@ -145,18 +149,30 @@ def _month_at(year: int, offset: int) -> Bucket:
 
 
 def row_key(video_id: str, type: str, grain: Grain, row_start: int) -> bytes:
+    return key_head(video_id, type) + _TAIL.pack(grain, row_start)
+
+
+def key_head(video_id: str, type: str) -> bytes:
+    """What the keys of all rows of a video and type begin with, and those of no other."""
     video = video_id.encode()
-    head = bytes((zlib.crc32(video) % SHARDS,))
-    return b"".join((head, video, b"\0", type.encode(), b"\0", _TAIL.pack(grain, row_start)))
+    return b"".join((bytes((zlib.crc32(video) % SHARDS,)), video, b"\0", type.encode(), b"\0"))
+
+
+def of_head(head: bytes) -> tuple[str, str]:
+    """The video and type of a `key_head`. Raises ValueError when it is none."""
+    parts = head[1:].split(b"\0")
+    if len(parts) != 3 or parts[2]:
+        raise ValueError(f"not a row key, or what one begins with: {head.hex()}")
+    return parts[0].decode(), parts[1].decode()
 
 
 def row_of(key: bytes) -> Row:
     """Decode a row key. Raises ValueError when it is not one."""
-    parts = key[1 : -_TAIL.size].split(b"\0")
-    if len(key) < 1 + _TAIL.size or len(parts) != 3 or parts[2]:
+    if len(key) < 1 + _TAIL.size:
         raise ValueError(f"not a row key: {key.hex()}")
+    video_id, type_ = of_head(key[: -_TAIL.size])
     grain, start = _TAIL.unpack(key[-_TAIL.size :])
-    return Row(key[0], parts[0].decode(), parts[1].decode(), Grain(grain), start)
+    return Row(key[0], video_id, type_, Grain(grain), start)
 
 
 def _next_row(grain: Grain, row_start: int) -> int:

@@ -37,12 +37,13 @@ from tallymark.instants import Millis, instant_of, length_ms, millis_of
 from tallymark.settings import Settings
 from tallymark.store import Stamp, ViewStore
 
-__all__ = ["begin_epoch", "generation_of", "running_totals", "start_speed", "tallying"]
+__all__ = ["begin_epoch", "running_totals", "start_speed", "tallying"]
 
 _FORM: Final = 2  # of what is in a checkpoint: of another form, it is of no use
 _MAX_ROWS: Final = 300_000  # a micro-batch: what comes faster than it is counted waits in the log
-# Spark looks through all of its state in each micro-batch, at 0.4 us a key: so a generation must end some time
-_GENERATION: Final = 120  # micro-batches
+# Micro-batches. Spark looks through all of its state in each, at 0.4 us a key: so a generation must end some time.
+# Of another length, the generations of an epoch would overlap: then _FORM changes too.
+_GENERATION: Final = 120
 _PARTIALS: Final = (
     "video_id string, type string, minute bigint, step bigint, count bigint, sum bigint, min bigint, max bigint, "
     "users binary, generation timestamp"
@@ -78,21 +79,26 @@ def begin_epoch(store: ViewStore, log: EventLog, settings: Settings) -> Checkpoi
 
 
 def start_speed(
-    spark: SparkSession, settings: Settings, epoch: Checkpoint, *, max_rows: int = _MAX_ROWS
+    spark: SparkSession,
+    settings: Settings,
+    epoch: Checkpoint,
+    *,
+    max_rows: int = _MAX_ROWS,
+    generation: int = _GENERATION,
 ) -> StreamingQuery:
     """Start counting. What goes wrong in a micro-batch ends the query; it is counted again after a restart.
 
-    `max_rows`: of a micro-batch.
+    `max_rows`: of a micro-batch. `generation`: how many micro-batches it lasts, the same for all of an epoch.
     """
 
     def put(cells: DataFrame, micro_batch: int) -> None:
-        version = Stamp(epoch.number, generation_of(micro_batch), micro_batch)
+        version = Stamp(epoch.number, micro_batch // generation, micro_batch)
         cells.mapInArrow(putting(settings, version), PUT).collect()
 
     spark.sparkContext.setLocalProperty("spark.scheduler.pool", "speed")
     records = undecoded_stream(spark, settings, start=epoch.start, max_rows=max_rows, whole=True)
     return (
-        running_totals(records.mapInArrow(tallying(settings, epoch), _PARTIALS))
+        running_totals(records.mapInArrow(tallying(settings, epoch, generation), _PARTIALS))
         .writeStream.queryName("speed")
         .outputMode("update")
         .trigger(processingTime=f"{length_ms(settings.trigger)} milliseconds")
@@ -102,7 +108,9 @@ def start_speed(
     )
 
 
-def tallying(settings: Settings, epoch: Checkpoint) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def tallying(
+    settings: Settings, epoch: Checkpoint, generation: int
+) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """A function for mapInArrow over undecoded records: their partial tallies, with the generation they belong to."""
     read = portions_in(settings)
     lateness_ms, memory_ms = length_ms(settings.lateness), length_ms(settings.memory)
@@ -110,11 +118,11 @@ def tallying(settings: Settings, epoch: Checkpoint) -> Callable[[Iterable[pa.Rec
 
     def tally(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         micro_batch = _micro_batch()
-        generation = pa.scalar(generation_of(micro_batch) * 1_000_000, pa.timestamp("us", "UTC"))
+        time = pa.scalar(micro_batch // generation * 1_000_000, pa.timestamp("us", "UTC"))
         for partition, portions in _by_partition(read(batches)).items():
             memory = memory_of(Path(folder), partition, memory_ms)
             partials = partial_tallies(portions, memory, micro_batch=micro_batch, lateness_ms=lateness_ms, since=since)
-            yield partials.append_column("generation", pa.repeat(generation, partials.num_rows))
+            yield partials.append_column("generation", pa.repeat(time, partials.num_rows))
 
     return tally
 
@@ -133,10 +141,6 @@ def running_totals(partials: DataFrame) -> DataFrame:
         )
         .select(*CELLS)
     )
-
-
-def generation_of(micro_batch: int) -> int:
-    return micro_batch // _GENERATION
 
 
 def _by_partition(portions: Iterable[Portion]) -> dict[int, list[Portion]]:

@@ -69,9 +69,9 @@ def _fill_speed(store: ViewStore, settings: Settings) -> int:
         for cell in count([file.uri for file in raw.files if file.shard == shard], hours).cells(Grain.MINUTE):
             chunk.append(_without_one(cell) if (put + len(chunk)) % _TAKEN == 0 else cell)
             if len(chunk) == _PUT:
-                put += store.put(View.SPEED, chunk, version=Stamp(1, 1))
+                put += store.put(View.SPEED, chunk, version=Stamp(1, 0, 1))
                 chunk = []
-        put += store.put(View.SPEED, chunk, version=Stamp(1, 1))
+        put += store.put(View.SPEED, chunk, version=Stamp(1, 0, 1))
     return put
 
 

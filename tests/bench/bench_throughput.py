@@ -136,13 +136,13 @@ _Batches = Iterable[pa.RecordBatch]
 
 
 def tallying_all(
-    settings: Settings, epoch: Checkpoint
+    settings: Settings, epoch: Checkpoint, generation: int
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """As `stream.speed.query.tallying`, by a memory that knows no id."""
 
     def tally(batches: _Batches) -> Iterator[pa.RecordBatch]:
         with patch.object(query, "memory_of", lambda *_: _NoMemory()):
-            yield from query.tallying(settings, epoch)(batches)
+            yield from query.tallying(settings, epoch, generation)(batches)
 
     return tally
 

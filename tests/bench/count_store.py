@@ -49,7 +49,7 @@ def fill(store: ViewStore, *, now: datetime, seed: int = 7) -> Built:
     days = list(range(start, end - _DAY, _DAY * MINUTES_EVERY))
     batch = sum(store.put(View.BATCH, chunk, version=Attempt(1)) for chunk in _chunks(_batch(rng, start, end, days)))
     fresh = Span(Grain.MINUTE, end - 180, minute_of(now) + 30)
-    speed = store.put(View.SPEED, list(_run(rng, HOT, fresh, users=3)), version=Stamp(1, 1))
+    speed = store.put(View.SPEED, list(_run(rng, HOT, fresh, users=3)), version=Stamp(1, 0, 1))
     publish(
         store,
         Publication(version=1, exact_until=exact_until, raw_version=1, epoch=1, published_at=now),

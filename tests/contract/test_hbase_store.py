@@ -188,7 +188,7 @@ def test_a_writer_waits_for_a_server_that_is_killed_and_started_again(
     cluster.cluster.kill("thrift")
     mending = threading.Thread(target=cluster.cluster.start, args=("thrift",))
     mending.start()
-    store.put(View.SPEED, [minute(video, NOON, tally(1))], version=Stamp(1, 1))
+    store.put(View.SPEED, [minute(video, NOON, tally(1))], version=Stamp(1, 0, 1))
     mending.join()
     assert found(store, View.SPEED, video, version=1) == [tally(1)]
     assert store.read_document(video) == b"before"
@@ -234,8 +234,18 @@ def test_tables_that_were_made_otherwise_are_refused(tables: Tables) -> None:
 def test_tables_that_were_filled_by_another_layout_are_refused(cluster: RunningCluster, tmp_path: Path) -> None:
     of_its_own = cluster.settings(tmp_path)
     store = open_store(of_its_own)
-    assert store.read_document("layout") == b"layout 1, 16 shards"
-    store.write_document("layout", b"layout 1, 32 shards")
+    assert store.read_document("layout") == b"layout 2, 16 shards"
+    store.write_document("layout", b"layout 2, 32 shards")
     store.close()
-    with pytest.raises(IncompatibleStore, match="'layout 1, 32 shards', this Tallymark needs 'layout 1, 16 shards'"):
+    with pytest.raises(IncompatibleStore, match="'layout 2, 32 shards', this Tallymark needs 'layout 2, 16 shards'"):
         open_store(replace(of_its_own, home=tmp_path / "other"))
+
+
+def test_tables_of_the_layout_before_are_taken_over(cluster: RunningCluster, tmp_path: Path) -> None:
+    settings = cluster.settings(tmp_path)
+    store = open_store(settings)
+    store.write_document("layout", b"layout 1, 16 shards")
+    store.close()
+    store = open_store(settings)
+    assert store.read_document("layout") == b"layout 2, 16 shards"
+    store.close()

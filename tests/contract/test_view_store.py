@@ -38,7 +38,7 @@ def test_an_empty_put_is_no_cell(store: ViewStore) -> None:
 
 @pytest.mark.parametrize("view", View)
 def test_the_same_put_twice_is_once(store: ViewStore, video: str, view: View) -> None:
-    version = Attempt(3) if view is View.BATCH else Stamp(3, 7)
+    version = Attempt(3) if view is View.BATCH else Stamp(3, 0, 7)
     for _ in range(2):
         store.put(view, [minute(video, NOON, tally(4))], version=version)
     assert found(store, view, video, version=3) == [tally(4)]
@@ -64,15 +64,15 @@ def test_a_cell_that_vanished_is_zero_and_not_missing(store: ViewStore, video: s
 def test_within_an_epoch_the_highest_micro_batch_wins_whoever_comes_last(store: ViewStore, video: str) -> None:
     seen = []
     for micro_batch, n in ((5, 50), (4, 40), (5, 51), (0, 1), (6, 60), (5, 52)):
-        store.put(View.SPEED, [minute(video, NOON, tally(n))], version=Stamp(1, micro_batch))
+        store.put(View.SPEED, [minute(video, NOON, tally(n))], version=Stamp(1, 0, micro_batch))
         seen += found(store, View.SPEED, video, version=1)
     assert seen == [tally(n) for n in (50, 50, 51, 51, 60, 60)]
 
 
 def test_a_minute_that_the_epoch_has_not_written_falls_back_to_the_epoch_before(store: ViewStore, video: str) -> None:
-    store.put(View.SPEED, [minute(video, NOON, tally(1)), minute(video, NOON + 1, tally(2))], version=Stamp(1, 90))
-    store.put(View.SPEED, [minute(video, NOON + 1, tally(3))], version=Stamp(2, 0))
-    store.put(View.SPEED, [minute(video, NOON, tally(9)), minute(video, NOON + 2, tally(9))], version=Stamp(3, 0))
+    store.put(View.SPEED, [minute(video, NOON, tally(1)), minute(video, NOON + 1, tally(2))], version=Stamp(1, 0, 90))
+    store.put(View.SPEED, [minute(video, NOON + 1, tally(3))], version=Stamp(2, 0, 0))
+    store.put(View.SPEED, [minute(video, NOON, tally(9)), minute(video, NOON + 2, tally(9))], version=Stamp(3, 0, 0))
     assert found(store, View.SPEED, video, version=1) == [tally(1), tally(2)]
     assert found(store, View.SPEED, video, version=2) == [tally(1), tally(3)]
     assert found(store, View.SPEED, video, version=3) == [tally(9), tally(3), tally(9)]
@@ -95,7 +95,7 @@ def test_users_come_back_as_they_were_put(store: ViewStore, video: str) -> None:
 @pytest.mark.parametrize("view", View)
 def test_a_count_is_read_without_the_users_who_are_not_asked_for(store: ViewStore, video: str, view: View) -> None:
     with_users = Tally(3, 3, 1, 1, Sketch.of(["ann", "bob", "cy"]))
-    store.put(view, [minute(video, NOON, with_users)], version=Attempt(1) if view is View.BATCH else Stamp(1, 1))
+    store.put(view, [minute(video, NOON, with_users)], version=Attempt(1) if view is View.BATCH else Stamp(1, 0, 1))
     read = {users: store.get(view, hour_of_minutes(video), version=1, users=users) for users in (True, False)}
     assert list(read[True].values()) == [with_users]
     assert list(read[False].values()) == [Tally(3, 3, 1, 1)]
@@ -126,7 +126,7 @@ def test_a_span_without_end_is_read_as_any_other(store: ViewStore, video: str) -
     century = 100 * 525_600
     there = [minute(video, NOON + n, tally(n + 1)) for n in (0, 59, 60, 300_000)]
     before, after = minute(video, NOON - 1, tally(9)), minute(video, NOON + century, tally(9))
-    store.put(View.SPEED, [*there, before, after, minute(f"{video}0", NOON, tally(9))], version=Stamp(1, 1))
+    store.put(View.SPEED, [*there, before, after, minute(f"{video}0", NOON, tally(9))], version=Stamp(1, 0, 1))
     asked = [
         CellSpan(video, "view", Span(Grain.MINUTE, NOON, NOON + century)),
         CellSpan(video, "view", Span(Grain.MINUTE, NOON - 10, NOON)),
@@ -162,7 +162,7 @@ def test_after_any_puts_get_and_scan_say_what_a_plain_dict_says(store: ViewStore
     spans: set[CellSpan] = set()
     for view, number, micro_batch, (video_id, kind, span), n in puts:
         cells = [Cell(prefix + video_id, kind, bucket, tally(n) if n else ZERO) for bucket in span.buckets()]
-        version = Attempt(number) if view is View.BATCH else Stamp(number, micro_batch)
+        version = Attempt(number) if view is View.BATCH else Stamp(number, 0, micro_batch)
         assert store.put(view, cells, version=version) == len(cells)
         spans.add(CellSpan(prefix + video_id, kind, span))
         order = 0 if view is View.BATCH else micro_batch

@@ -16,7 +16,7 @@ from tests.support.minutes import NOON, found, minute, tally
 
 def test_threads_share_a_store(store: ViewStore, video: str) -> None:
     def work(n: int) -> list[Tally]:
-        store.put(View.SPEED, [minute(f"{video}-{n}", NOON, tally(n + 1))], version=Stamp(1, n))
+        store.put(View.SPEED, [minute(f"{video}-{n}", NOON, tally(n + 1))], version=Stamp(1, 0, n))
         return found(store, View.SPEED, f"{video}-{n}", version=1)
 
     with ThreadPoolExecutor(8) as threads:
@@ -27,8 +27,8 @@ def write_with_others(environment: dict[str, str], video: str, writer: int) -> N
     """Cells of its own, cells that all write, and a counter that all raise."""
     store = open_store(Settings.load(environment))
     for n in range(25):
-        store.put(View.SPEED, [minute(f"{video}-{writer}", NOON + n, tally(n + 1))], version=Stamp(1, n))
-        store.put(View.SPEED, [minute(video, NOON, tally(n + 1))], version=Stamp(1, n))
+        store.put(View.SPEED, [minute(f"{video}-{writer}", NOON + n, tally(n + 1))], version=Stamp(1, 0, n))
+        store.put(View.SPEED, [minute(video, NOON, tally(n + 1))], version=Stamp(1, 0, n))
         swapped = False
         while not swapped:
             seen = store.read_document(video)

@@ -97,7 +97,7 @@ def test_a_cell_that_was_tampered_with_has_no_explanation_and_fails(counted: Cal
     world = counted(in_order(many_events(3000, 3)))
     cell = a_speed_cell(world)
     forged = cell._replace(tally=Tally(cell.tally.count + 3, cell.tally.sum, cell.tally.min, cell.tally.max))
-    world.store.put(View.SPEED, [forged], version=Stamp(1, 99))
+    world.store.put(View.SPEED, [forged], version=Stamp(1, 0, 99))
     command = tallymark(Settings(home=world.folder), "audit", "--json", timeout=400)
     assert command.returncode == 1, command.stderr
     found = json.loads(command.stdout)
@@ -122,7 +122,7 @@ def test_hours_whose_speed_cells_are_gone_are_not_said_to_agree(counted: Callabl
     audited(world)
     for shard in range(SHARDS):
         cells = list(world.store.scan(View.SPEED, shard, Grain.MINUTE, version=1))
-        world.store.put(View.SPEED, [cell._replace(tally=ZERO) for cell in cells], version=Stamp(1, 99))
+        world.store.put(View.SPEED, [cell._replace(tally=ZERO) for cell in cells], version=Stamp(1, 0, 99))
     found = audited(world, start=instant(MIDNIGHT), until=instant(MIDNIGHT + 120))
     assert (found.verdict, found.number) == ("nothing", 0)
     assert found.not_compared == ["2 older hours have no speed cells any more: nothing to compare with"]
@@ -132,7 +132,7 @@ def test_a_speed_view_that_was_lost_is_missing_and_said_to_be_lost(counted: Call
     world = counted(in_order(many_events(2000, 6)))
     for shard in range(SHARDS):
         cells = list(world.store.scan(View.SPEED, shard, Grain.MINUTE, version=1))
-        world.store.put(View.SPEED, [cell._replace(tally=ZERO) for cell in cells], version=Stamp(1, 99))
+        world.store.put(View.SPEED, [cell._replace(tally=ZERO) for cell in cells], version=Stamp(1, 0, 99))
     found = audited(world)
     assert found.verdict == "warned"
     assert found.causes.lost == found.figures.batch == found.figures.under

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
 from stream.log.sqlite.log import SqliteLog
-from stream.speed import query as layer
 from stream.speed.query import begin_epoch, start_speed
 from tallymark.buckets import Grain
 from tallymark.cells import SHARDS, CellKey, LateCell
@@ -48,10 +47,10 @@ class SpeedLayer:
     def append(self, batch: list[Event]) -> None:
         self.log.append([(event.event_id, encode(event)) for event in batch])
 
-    def count(self, *batches: list[Event]) -> None:
+    def count(self, *batches: list[Event], generation: int = 120) -> None:
         """Each batch is a micro-batch of its own."""
         epoch = begin_epoch(self.store, self.log, self.settings)
-        query = start_speed(self.spark, self.settings, epoch)
+        query = start_speed(self.spark, self.settings, epoch, generation=generation)
         try:
             for batch in batches:
                 self.append(batch)
@@ -152,14 +151,11 @@ def test_the_same_id_of_another_video_or_hour_is_another_event(spark: SparkSessi
     assert speed.counted() == 3
 
 
-def test_the_parts_of_many_generations_are_one_count(
-    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(layer, "_GENERATION", 2)
+def test_the_parts_of_many_generations_are_one_count(spark: SparkSession, tmp_path: Path) -> None:
     speed = SpeedLayer(spark, tmp_path)
-    late = 100 * HOUR_MS
+    late = 9 * HOUR_MS
     batches = [[event(10 * n), event(10 * n + 1, late), event(max(0, 10 * n - 30))] for n in range(7)]
-    speed.count(*batches)
+    speed.count(*batches, generation=2)
     everything = [event for batch in batches for event in batch]
     assert shown(speed.cells()) == shown(oracle.cells(everything, Grain.MINUTE))
 

@@ -87,7 +87,7 @@ def fill_batch(store: ViewStore, events: Iterable[Event], *, version: int = 1) -
 
 def fill_speed(store: ViewStore, events: Iterable[Event], *, epoch: int = 1) -> None:
     """Speed minutes, also before any exact_until."""
-    store.put(View.SPEED, _cells(list(events), Grain.MINUTE), version=Stamp(epoch, 1))
+    store.put(View.SPEED, _cells(list(events), Grain.MINUTE), version=Stamp(epoch, 0, 1))
 
 
 def set_publication(store: ViewStore, boundary: int, *, version: int = 1, epoch: int = 1, raw_version: int = 1) -> None:

@@ -44,7 +44,7 @@ class SpeedView:
         if self._changed:
             self._puts += 1
             cells = [Cell(*key, self._cells[key]) for key in self._changed]
-            self._store.put(View.SPEED, cells, version=Stamp(self._epoch, self._puts))
+            self._store.put(View.SPEED, cells, version=Stamp(self._epoch, 0, self._puts))
             self._changed.clear()
 
     def _count(self, event: Event) -> None:

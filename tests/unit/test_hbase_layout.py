@@ -95,7 +95,7 @@ def test_of_speed_cells_the_newest_epoch_wins_and_in_it_the_highest_micro_batch(
     table: Table = {}
     best: dict[int, tuple[int, int]] = {}
     for epoch, micro_batch, count in puts:
-        put(table, [Cell("v", "view", Bucket(Grain.MINUTE, NOON), Tally(count, 0, 0, 0))], Stamp(epoch, micro_batch))
+        put(table, [Cell("v", "view", Bucket(Grain.MINUTE, NOON), Tally(count, 0, 0, 0))], Stamp(epoch, 0, micro_batch))
         if epoch not in best or micro_batch >= best[epoch][0]:
             best[epoch] = micro_batch, count
     row = row_key("v", "view", Grain.MINUTE, NOON)
@@ -138,7 +138,7 @@ def test_cells_are_put_in_chunks_grouped_by_row() -> None:
 def test_an_epoch_that_does_not_fit_its_bytes_is_refused() -> None:
     cell = Cell("v", "view", Bucket(Grain.MINUTE, NOON), Tally(1, 1, 1, 1))
     with pytest.raises(ValueError, match="epoch 65536 does not fit"):
-        list(layout.chunks([cell], version=Stamp(65_536, 0), most_bytes=1))
+        list(layout.chunks([cell], version=Stamp(65_536, 0, 0), most_bytes=1))
 
 
 def test_a_century_of_minutes_is_measured_without_walking_it() -> None:

@@ -3,10 +3,13 @@
 Rows are those of `tallymark.cells`. Numbers are in the column family `c`, the sketches of users, a thousand times as
 long, under the same names in `u`: HBase keeps families in files of their own, and a count reads only one (ADR 36).
 
-    table   column                                         timestamp        versions kept
-    batch   c, u: offset (1 byte)                          attempt          64
-    speed   c, u: epoch (2 bytes, big-endian), offset (1)  micro-batch + 1  1
-    meta    c:body, row = name of the document             the server's     1
+    table   column                                          timestamp        versions kept
+    batch   c, u: offset (1 byte)                           attempt          64
+    speed   c, u: epoch (2), offset (1), generation (4)     micro-batch + 1  1
+    meta    c:body, row = name of the document              the server's     1
+
+Numbers in columns are big-endian. How late cells lie is in `late_layout`. Columns of layout 1, which knew no
+generations, have three bytes: they are parts like the others.
 
 The first byte of a number says whether a sketch was put with it: one of an older version may lie under it.
 
@@ -18,7 +21,7 @@ compare-and-set an empty value and a missing one are the same.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from tallymark.buckets import Grain
@@ -38,7 +41,10 @@ __all__ = [
     "after",
     "body_of",
     "cells_in",
+    "chunked",
     "chunks",
+    "columns_of_numbers",
+    "epoch_of",
     "found_in",
     "grain_filter",
     "most_rows",
@@ -48,6 +54,7 @@ __all__ = [
     "row_range",
     "stored",
     "timestamp",
+    "total",
 ]
 
 NUMBERS: Final = b"c"
@@ -58,7 +65,8 @@ VERSIONS: Final = {"speed": 1, "batch": 64, "meta": 1}
 _MARK: Final = b"\x01"
 _ALONE: Final = b"\x00"
 _WITH_USERS: Final = b"\x01"
-_SPEED: Final = struct.Struct(">HB")
+_SPEED: Final = struct.Struct(">HB")  # which columns of every form begin with
+_PART: Final = struct.Struct(">HBI")
 _NEWEST_EPOCH: Final = 0xFFFF
 _SHORTEST_ROW: Final = (60, 1440, 28 * 1440, 365 * 1440)  # in minutes, by grain
 _OVERHEAD: Final = 30  # bytes that Thrift adds to a cell, about
@@ -96,13 +104,18 @@ def chunks(cells: Iterable[Cell], *, version: Attempt | Stamp, most_bytes: int) 
 
     Raises ValueError for an epoch that does not fit two bytes.
     """
+    stamp = version if isinstance(version, Stamp) else None
+    placed = ((*_place(cell, stamp), cell.tally) for cell in cells)
+    return chunked(placed, most_bytes)
+
+
+def chunked(placed: Iterable[tuple[bytes, bytes, Tally]], most_bytes: int) -> Iterator[Chunk]:
+    """(row, qualifier, tally) of each cell, in chunks of about `most_bytes`."""
     rows: dict[bytes, dict[bytes, bytes]] = {}
     count = size = 0
-    epoch = version.epoch if isinstance(version, Stamp) else None
-    for cell in cells:
-        row_start, offset = place(cell.bucket)
-        columns = rows.setdefault(row_key(cell.video_id, cell.type, cell.bucket.grain, row_start), {})
-        added = _columns(_qualifier(epoch, offset), cell.tally)
+    for row, qualifier, tally in placed:
+        columns = rows.setdefault(row, {})
+        added = _columns(qualifier, tally)
         columns.update(added)
         count += 1
         size += sum(map(len, added.values())) + _OVERHEAD
@@ -152,17 +165,17 @@ def found_in(
     newest = _newest(view, columns, version)
     for asked, first, last in wanted:
         video_id, type_, span = asked
-        for offset, qualifier in newest.items():
+        for offset, qualifiers in newest.items():
             if first <= offset <= last:
                 bucket = bucket_at(span.grain, row_start, offset)
-                yield CellKey(video_id, type_, bucket), _tally(columns, qualifier)
+                yield CellKey(video_id, type_, bucket), total(columns, qualifiers)
 
 
 def cells_in(view: View, row: bytes, columns: Columns, *, version: int) -> Iterator[Cell]:
     """All cells of one row in order, each with the newest version ≤ `version`. Raises ValueError when it is no row."""
     at = row_of(row)
-    for offset, qualifier in sorted(_newest(view, columns, version).items()):
-        yield Cell(at.video_id, at.type, bucket_at(at.grain, at.start, offset), _tally(columns, qualifier))
+    for offset, qualifiers in sorted(_newest(view, columns, version).items()):
+        yield Cell(at.video_id, at.type, bucket_at(at.grain, at.start, offset), total(columns, qualifiers))
 
 
 def grain_filter(grain: Grain) -> bytes:
@@ -189,18 +202,31 @@ def body_of(columns: Columns) -> bytes:
     return columns[BODY].removeprefix(_MARK)
 
 
-def _qualifier(epoch: int | None, offset: int) -> bytes:
-    if epoch is None:
-        return bytes((offset,))
-    if not 0 <= epoch <= _NEWEST_EPOCH:
-        raise ValueError(f"epoch {epoch} does not fit the two bytes that a column has for it; start a new store")
-    return _SPEED.pack(epoch, offset)
+def _place(cell: Cell, stamp: Stamp | None) -> tuple[bytes, bytes]:
+    """The row and the column of a cell."""
+    row_start, offset = place(cell.bucket)
+    row = row_key(cell.video_id, cell.type, cell.bucket.grain, row_start)
+    return row, bytes((offset,)) if stamp is None else _PART.pack(epoch_of(stamp), offset, stamp.generation)
+
+
+def epoch_of(stamp: Stamp) -> int:
+    """Raises ValueError when it does not fit two bytes."""
+    if not 0 <= stamp.epoch <= _NEWEST_EPOCH:
+        raise ValueError(f"epoch {stamp.epoch} does not fit the two bytes that a column has for it; start a new store")
+    return stamp.epoch
 
 
 def _columns(qualifier: bytes, tally: Tally) -> dict[bytes, bytes]:
     if tally.users is None:
         return {b"c:" + qualifier: _ALONE + tally.to_bytes()}
     return {b"c:" + qualifier: _WITH_USERS + tally.to_bytes(), b"u:" + qualifier: tally.users.to_bytes()}
+
+
+def total(columns: Columns, qualifiers: Sequence[bytes]) -> Tally:
+    """The sum of the parts in those columns."""
+    if len(qualifiers) == 1:
+        return _tally(columns, qualifiers[0])
+    return Tally.total(_tally(columns, qualifier) for qualifier in qualifiers)
 
 
 def _tally(columns: Columns, qualifier: bytes) -> Tally:
@@ -210,11 +236,23 @@ def _tally(columns: Columns, qualifier: bytes) -> Tally:
     return Tally.from_bytes(numbers[1:], users)
 
 
-def _newest(view: View, columns: Columns, version: int) -> dict[int, bytes]:
-    """By offset, the qualifier of the cell that a reader of `version` sees."""
-    qualifiers = [column[2:] for column in columns if column[:2] == b"c:"]
-    if view is View.SPEED:
-        # in this order a newer epoch comes later, so that the dict keeps it
-        newest = _SPEED.pack(min(version, _NEWEST_EPOCH), 0xFF)
-        qualifiers = sorted(qualifier for qualifier in qualifiers if qualifier <= newest)
-    return {qualifier[-1]: qualifier for qualifier in qualifiers}
+def _newest(view: View, columns: Columns, version: int) -> dict[int, list[bytes]]:
+    """By offset, the columns that a reader of `version` sees: of the speed view those of the newest epoch."""
+    if view is View.BATCH:
+        return {qualifier[-1]: [qualifier] for qualifier in columns_of_numbers(columns)}
+    newest: dict[int, tuple[int, list[bytes]]] = {}
+    for qualifier in columns_of_numbers(columns):
+        epoch, offset = _SPEED.unpack_from(qualifier)
+        if epoch > version:
+            continue
+        seen, parts = newest.get(offset, (-1, []))
+        if epoch > seen:
+            newest[offset] = epoch, [qualifier]
+        elif epoch == seen:
+            parts.append(qualifier)
+    return {offset: qualifiers for offset, (_, qualifiers) in newest.items()}
+
+
+def columns_of_numbers(columns: Columns) -> Iterator[bytes]:
+    """The qualifiers of the cells in one row."""
+    return (column[2:] for column in columns if column[:2] == b"c:")

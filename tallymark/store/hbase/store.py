@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Final, Self
 
 from tallymark.buckets import Grain
-from tallymark.cells import Cell, CellKey, CellSpan
+from tallymark.cells import Cell, CellKey, CellSpan, LateCell
 from tallymark.errors import IncompatibleStore
 from tallymark.store import Attempt, Stamp, View
-from tallymark.store.hbase import layout
+from tallymark.store.hbase import late_layout, layout
 from tallymark.store.hbase.address import HBaseAddress
 from tallymark.store.hbase.connection import Connection, Page, Row
 from tallymark.store.hbase.pool import Pool, PoolState
-from tallymark.store.hbase.tables import LAYOUT, Tables, verify
+from tallymark.store.hbase.tables import LAYOUT, LAYOUT_BEFORE, Tables, verify
 from tallymark.tally import Tally
 
 __all__ = ["HBaseViewStore"]
@@ -62,13 +62,8 @@ class HBaseViewStore:
         return self._pool.state
 
     def put(self, view: View, cells: Iterable[Cell], *, version: Attempt | Stamp) -> int:
-        table, at = self._tables.holding(view), layout.timestamp(version)
-        count = 0
-        for chunk in layout.chunks(cells, version=version, most_bytes=_PUT_BYTES):
-            put = partial(Connection.put, table=table, rows=chunk.rows, timestamp=at)
-            self._pool.call(put, within=_WORK_SECONDS, patience=_PUT_PATIENCE_SECONDS)
-            count += chunk.cells
-        return count
+        chunks = layout.chunks(cells, version=version, most_bytes=_PUT_BYTES)
+        return self._put(self._tables.holding(view), chunks, timestamp=layout.timestamp(version))
 
     def get(self, view: View, spans: Iterable[CellSpan], *, version: int, users: bool = True) -> dict[CellKey, Tally]:
         table, before = self._tables.holding(view), layout.read_before(view, version)
@@ -101,6 +96,26 @@ class HBaseViewStore:
         rows = self._walk(table, *of_shard, families=_NUMBERS, only=of_grain, within=_WORK_SECONDS)
         old = (row for row, _ in rows if row[-5] == grain and int.from_bytes(row[-4:], "big") < before)
         return self._remove(table, old, families=_ALL)
+
+    def put_late(self, cells: Iterable[LateCell], *, version: Stamp) -> int:
+        chunks = late_layout.chunks(cells, version=version, most_bytes=_PUT_BYTES)
+        return self._put(self._tables.speed, chunks, timestamp=layout.timestamp(version))
+
+    def get_late(self, video_id: str, type: str, *, since: int, version: int, users: bool = True) -> list[LateCell]:
+        start, stop = late_layout.rows_since(video_id, type, since)
+        found = self._walk(self._tables.speed, start, stop, families=_ALL if users else _NUMBERS)
+        cells = chain.from_iterable(late_layout.cells_in(*row, version=version) for row in found)
+        return [cell for cell in cells if cell.step >= since]
+
+    def scan_late(self, shard: int, *, version: int) -> Iterator[LateCell]:
+        for row, columns in self._late_rows(shard, families=_ALL):
+            yield from late_layout.cells_in(row, columns, version=version)
+
+    def remove_late(self, shard: int, *, before: int) -> int:
+        rows = self._late_rows(shard, families=_NUMBERS)
+        return self._remove(
+            self._tables.speed, (row for row, _ in rows if late_layout.end_of(row) <= before), families=_ALL
+        )
 
     def read_document(self, name: str) -> bytes | None:
         return self.read_documents([name])[0]
@@ -143,6 +158,20 @@ class HBaseViewStore:
 
     def close(self) -> None:
         self._pool.close()
+
+    def _put(self, table: bytes, chunks: Iterable[layout.Chunk], *, timestamp: int) -> int:
+        count = 0
+        for chunk in chunks:
+            put = partial(Connection.put, table=table, rows=chunk.rows, timestamp=timestamp)
+            self._pool.call(put, within=_WORK_SECONDS, patience=_PUT_PATIENCE_SECONDS)
+            count += chunk.cells
+        return count
+
+    def _late_rows(self, shard: int, *, families: Sequence[bytes]) -> Iterator[Row]:
+        of_shard = bytes((shard,)), bytes((shard + 1,))
+        only = late_layout.late_filter()
+        rows = self._walk(self._tables.speed, *of_shard, families=families, only=only, within=_WORK_SECONDS)
+        return (row for row in rows if late_layout.is_late(row[0]))
 
     def _remove(self, table: bytes, rows: Iterator[bytes], *, families: Sequence[bytes]) -> int:
         count = 0
@@ -194,9 +223,10 @@ class HBaseViewStore:
             most = _next_page(rows)
 
     def _agree_on_layout(self) -> None:
+        """What was filled as the layout before is taken over: all that it holds is read as it is."""
         found = self.read_document("layout")
-        if found is None:
-            self.swap_document("layout", None, LAYOUT)
+        if found in {None, LAYOUT_BEFORE}:
+            self.swap_document("layout", found, LAYOUT)
             found = self.read_document("layout")
         if found != LAYOUT:
             self.close()
