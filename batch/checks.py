@@ -11,7 +11,7 @@ from batch.shard import ShardCount
 from tallymark.buckets import Grain
 from tallymark.documents.attempts import Check
 from tallymark.documents.publication import Publication
-from tallymark.instants import DAY, Minute, instant, minute_of
+from tallymark.instants import DAY, Minute, instant, millis_of, minute_of
 from tallymark.raw import RawVersion
 from tallymark.store import ViewStore
 
@@ -75,9 +75,11 @@ def _not_backwards(plan: Plan, published: Publication) -> Check:
 
 
 def _sealed_days_complete(store: ViewStore, plan: Plan, raw: RawVersion, number: int) -> Check:
-    """The days that this attempt touched and that are wholly sealed: the ledger against the table's log."""
-    until = minute_of(plan.exact_until)
+    """The days that this attempt touched, that are wholly sealed and have no rows that came later than what is counted:
+    the ledger against the table's log."""
+    until, taken_before = minute_of(plan.exact_until), millis_of(plan.counted_until)
     days = {(day.start, task.shard) for task in plan.tasks for day in task.days if day.start + DAY <= until}
+    days -= {(file.day, file.shard) for file in raw.files if file.appended_ms >= taken_before}
     told: Counter[tuple[int, int]] = Counter()
     for file in raw.files:
         if (file.day, file.shard) in days:

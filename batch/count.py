@@ -78,12 +78,14 @@ class Counted:
             yield Cell(video, kind, Bucket(grain, at), ZERO)
 
 
-def count(files: Sequence[str], hours: Sequence[int]) -> Counted:
+def count(files: Sequence[str], hours: Sequence[int], *, taken_before: int) -> Counted:
     """Count the rows in `files`, all of one shard, of `hours` (starts in epoch minutes). No files: nothing.
+
+    `taken_before`: only rows that the log took before it, epoch ms.
 
     Raises RawRefused or RawUnavailable when the storage of the files does not give them.
     """
-    rows = _read(files, hours) if files else pl.DataFrame(schema=_ROW)
+    rows = _read(files, hours, taken_before) if files else pl.DataFrame(schema=_ROW)
     # all copies of an event have its id: what has an id of its own, nearly all, needs no sorting
     repeated = rows["event_id"].is_duplicated()
     copied = rows.filter(repeated)
@@ -92,45 +94,46 @@ def count(files: Sequence[str], hours: Sequence[int]) -> Counted:
     return Counted(dict(rows.group_by("hour").len().iter_rows()), distinct, copied)
 
 
-def _read(files: Sequence[str], hours: Sequence[int]) -> pl.DataFrame:
+def _read(files: Sequence[str], hours: Sequence[int], taken_before: int) -> pl.DataFrame:
     start_ms, end_ms = min(hours) * MINUTE_MS, (max(hours) + 60) * MINUTE_MS
     minute = pl.col("occurred_at") // MINUTE_MS
     with scanning(files) as rows:
         return (
             rows.filter(pl.col("occurred_at").is_between(start_ms, end_ms, closed="left"))  # skips row groups
             .with_columns(minute=minute, hour=minute - minute % 60)
-            .filter(pl.col("hour").is_in(hours))
+            .filter(pl.col("hour").is_in(hours) & (pl.col("appended_at") < taken_before))
             .select(pl.col(name).cast(as_type) for name, as_type in _ROW.items())
             .collect()
         )
 
 
-def rows_by_hour(files: Sequence[RawFile]) -> Counter[tuple[int, int]]:
-    """Rows by (hour start, shard) in `files`, reading occurred_at of those that hold more than one hour.
+def rows_by_hour(files: Sequence[RawFile], taken_before: int) -> Counter[tuple[int, int]]:
+    """Rows by (hour start, shard) in `files` that the log took before `taken_before`, epoch ms.
 
-    Rows outside of their file's day are left out: nobody would look for them there.
+    Reads when rows occurred and were taken, of the files that hold more than one hour or later rows. Rows outside of
+    their file's day are left out: nobody would look for them there.
     """
     found: Counter[tuple[int, int]] = Counter()
     several: list[RawFile] = []
     for file in files:
         hour = Grain.HOUR.floor(Minute(file.first))
-        if hour != Grain.HOUR.floor(Minute(file.last)):
+        if hour != Grain.HOUR.floor(Minute(file.last)) or file.appended_ms >= taken_before:
             several.append(file)
         elif Grain.DAY.floor(hour) == file.day:
             found[hour, file.shard] += file.rows
     for group in _groups(several):
         of = {file.uri: file for file in group}
-        for uri, hour, rows in _rows_of(list(of)).iter_rows():
+        for uri, hour, rows in _rows_of(list(of), taken_before).iter_rows():
             if Grain.DAY.floor(hour) == of[uri].day:
                 found[hour, of[uri].shard] += rows
     return found
 
 
-def _rows_of(uris: list[str]) -> pl.DataFrame:
+def _rows_of(uris: list[str], taken_before: int) -> pl.DataFrame:
     """(file, hour start, rows)."""
     hour = pl.col("occurred_at") // (60 * MINUTE_MS) * 60
     with scanning(uris, include_file_paths="uri") as rows:
-        return rows.group_by("uri", hour).len().collect()
+        return rows.filter(pl.col("appended_at") < taken_before).group_by("uri", hour).len().collect()
 
 
 def _groups(files: Sequence[RawFile]) -> Iterator[list[RawFile]]:

@@ -21,18 +21,18 @@ import msgspec
 
 from batch.ledger import rows_counted
 from tallymark.buckets import Grain
-from tallymark.cells import SHARDS
+from tallymark.cells import SHARDS, STEP_MS
 from tallymark.documents.attempts import AttemptRecord, Days, hours_of
 from tallymark.documents.progress import Progress
 from tallymark.documents.publication import Publication
-from tallymark.instants import DAY, Millis, instant_of, minute_of
+from tallymark.instants import DAY, EPOCH, Millis, instant_of, millis_of, minute_of
 from tallymark.raw import RawFile, RawVersion
 from tallymark.store import ViewStore
 
-__all__ = ["DayTask", "HourTask", "Plan", "ShardTask", "make_plan", "provable_until"]
+__all__ = ["DayTask", "HourTask", "Plan", "ShardTask", "countable_until", "make_plan", "provable_until"]
 
 Pair = tuple[int, int]  # (start in epoch minutes, shard)
-RowsByHour = Callable[[Sequence[RawFile]], Mapping[Pair, int]]
+RowsByHour = Callable[[Sequence[RawFile], int], Mapping[Pair, int]]
 
 
 class HourTask(msgspec.Struct, frozen=True, array_like=True):
@@ -56,10 +56,14 @@ class DayTask(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ShardTask(msgspec.Struct, frozen=True, array_like=True):
-    """All that one shard has to do in attempt number `attempt`, day by day."""
+    """All that one shard has to do in attempt number `attempt`, day by day.
+
+    It counts the rows that the log took before `counted_until_ms`, epoch ms.
+    """
 
     attempt: int
     shard: int
+    counted_until_ms: int
     days: list[DayTask]
 
     @property
@@ -73,6 +77,7 @@ class Plan:
 
     tasks: tuple[ShardTask, ...]
     exact_until: datetime
+    counted_until: datetime
     days: Days | None
 
     @property
@@ -90,13 +95,22 @@ class Plan:
         return sum(task.rows for task in self.tasks)
 
 
-def provable_until(progress: Progress, newest_ms: int, lateness: timedelta) -> datetime:
-    """Up to where hours can be sealed: both the archive and event time are `lateness` past their end (ADR 16).
+def countable_until(progress: Progress, published: Publication) -> datetime:
+    """Rows that the log took before it are counted: the start of a step, up to which raw has all of them (ADR 45).
 
-    The archive includes all until 12:31:10, the newest event is of 12:03, lateness is 2 min: 12:00.
+    The archive includes all until 12:31:14.2: 12:31:10. It never goes back, whatever the log's clock does.
+    """
+    step_ms = millis_of(progress.included_until) // STEP_MS * STEP_MS
+    return max(instant_of(Millis(step_ms)), published.counted_until or EPOCH)
+
+
+def provable_until(counted_until: datetime, newest_ms: int, lateness: timedelta) -> datetime:
+    """Up to where hours can be sealed: both what is counted and event time are `lateness` past their end (ADR 16).
+
+    Rows are counted until 12:31:10, the newest event is of 12:03, lateness is 2 min: 12:00.
     """
     newest = instant_of(Millis(newest_ms))
-    proven = min(progress.included_until, newest) - lateness
+    proven = min(counted_until, newest) - lateness
     return proven.replace(minute=0, second=0, microsecond=0)
 
 
@@ -109,6 +123,7 @@ def make_plan(
     newer: Sequence[AttemptRecord],
     days: Days | None,
     exact_until: datetime,
+    counted_until: datetime,
     rows_by_hour: RowsByHour,
     again: Collection[int] = (),
 ) -> Plan:
@@ -117,9 +132,9 @@ def make_plan(
     Hours at or beyond `exact_until` that an earlier attempt counted are planned with no rows: they become nothing.
     `again`: days (starts in epoch minutes) whose hours are counted although nothing of them changed.
     """
-    until = minute_of(exact_until)
+    until, taken_before = minute_of(exact_until), millis_of(counted_until)
     reopened = {pair for record in newer for pair in hours_of(record.pairs)}
-    suspects = _changed_days(store, raw, until, days, version=published.version)
+    suspects = _changed_days(store, raw, until, days, taken_before=taken_before, version=published.version)
     suspects |= {(_day_of(hour), shard) for hour, shard in reopened}
     suspects |= {(file.day, file.shard) for file in raw.files if file.day in again and file.day < until}
     files = _files_by_day(raw, suspects)
@@ -128,7 +143,7 @@ def make_plan(
         until=until,
         reopened=reopened,
         shrunk={pair for record in newer for pair in hours_of(record.shrunk)},
-        found=rows_by_hour([file for group in files.values() for file in group]),
+        found=rows_by_hour([file for group in files.values() for file in group], taken_before),
         counted=counted,
         most=_most_counted(store, counted, newer),
         again=again,
@@ -138,11 +153,11 @@ def make_plan(
         task = look.day_task(day, shard, files[day, shard])
         if task.hours:
             tasks[shard].append(task)
-    planned = [ShardTask(number, shard, todo) for shard, todo in tasks.items()]
+    planned = [ShardTask(number, shard, taken_before, todo) for shard, todo in tasks.items()]
     biggest_first = sorted(planned, key=lambda task: (-task.rows, task.shard))
     touched = {task.start for todo in tasks.values() for task in todo} | ({days.first, days.last} if days else set())
     covered = Days(min(touched), max(touched)) if touched else None
-    return Plan(tasks=tuple(biggest_first), exact_until=exact_until, days=covered)
+    return Plan(tasks=tuple(biggest_first), exact_until=exact_until, counted_until=counted_until, days=covered)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,8 +187,11 @@ class _SecondLook:
         return DayTask(day, todo, needed, kept)
 
 
-def _changed_days(store: ViewStore, raw: RawVersion, until: int, days: Days | None, *, version: int) -> set[Pair]:
-    """The first look: (day, shard) with another number of rows in raw than in the ledger."""
+def _changed_days(
+    store: ViewStore, raw: RawVersion, until: int, days: Days | None, *, taken_before: int, version: int
+) -> set[Pair]:
+    """The first look: (day, shard) with another number of rows in raw than in the ledger, or with rows that the log
+    took later than what is counted, of which only the files know how many there are."""
     found: Counter[Pair] = Counter()
     for file in raw.files:
         if file.day < until:
@@ -183,7 +201,8 @@ def _changed_days(store: ViewStore, raw: RawVersion, until: int, days: Days | No
         return set()
     asked = range(min(known), max(known) + 1, DAY)
     counted = rows_counted(store, Grain.DAY, dict.fromkeys(range(SHARDS), asked), version=version)
-    return {pair for pair in found.keys() | counted.keys() if found[pair] != counted.get(pair, 0)}
+    mixed = {(file.day, file.shard) for file in raw.files if file.day < until and file.appended_ms >= taken_before}
+    return mixed | {pair for pair in found.keys() | counted.keys() if found[pair] != counted.get(pair, 0)}
 
 
 def _most_counted(store: ViewStore, counted: Mapping[Pair, int], newer: Sequence[AttemptRecord]) -> dict[Pair, int]:

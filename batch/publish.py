@@ -24,6 +24,7 @@ def publish_version(
     version: int,
     exact_until: datetime,
     raw_version: int,
+    counted_until: datetime | None,
     replacing: Publication,
     now: Callable[[], datetime],
 ) -> Publication:
@@ -44,6 +45,7 @@ def publish_version(
             version=version,
             exact_until=exact_until,
             raw_version=raw_version,
+            counted_until=counted_until,
             epoch=at.epoch,
             published_at=_after(at, now()),
             missing=missing_before(store, exact_until),

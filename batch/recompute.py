@@ -115,6 +115,7 @@ def _publish(store: ViewStore, started: Started, record: AttemptRecord, now: Cal
             version=record.number,
             exact_until=record.exact_until,
             raw_version=record.raw_version,
+            counted_until=record.counted_until,
             replacing=started.published,
             now=now,
         )

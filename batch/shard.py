@@ -171,7 +171,8 @@ class _Work:
     def count(self, part: Slice) -> list[Cell]:
         """Put the hour and minute cells of the slice, and return those of the hours."""
         started = time.perf_counter()
-        counted = count(part.files, [hour.start for hour in part.hours if hour.rows])
+        full = [hour.start for hour in part.hours if hour.rows]
+        counted = count(part.files, full, taken_before=self._task.counted_until_ms)
         stored = [key for hour in part.hours for key in self._stored.get(hour.start, ())]
         hours = [*counted.cells(Grain.HOUR), *counted.lost(Grain.HOUR)]
         hours += vanished_hours(stored, {cell.key for cell in hours})

@@ -50,13 +50,15 @@ def progress(*, quiet: bool) -> Iterator[Watch]:
 def show_recount(done: Recount) -> None:
     at = done.publication
     if not done.published:
-        _say(f"Nothing to recount: version {at.version} is exact until {_time(at.exact_until)}")
+        _say(f"Nothing to recount: version {at.version} is exact until {_time(at.exact_until)}{_counted(at)}")
         return
     _say(f"Version {at.version} is published: exact until {_time(at.exact_until)}, of raw version {at.raw_version}")
     if at.missing:
         _say(f"  MISSING   events before that known never to have come: {at.missing:,}; see `tallymark audit`")
     _say(f"  dirty     {done.pairs:,} pairs of an hour and a shard, on {done.days:,} days")
     _say(f"  counted   {done.events:,} events; {done.duplicates:,} duplicates removed from {done.rows:,} rows")
+    if at.counted_until:
+        _say(f"  taken     by the log before {at.counted_until:%Y-%m-%d %H:%M:%S} UTC; what came since is counted next")
     _say(f"  written   {done.cells:,} cells, {done.zeros:,} of them to say that nothing is left")
     _say(f"  seconds   {', '.join(f'{step} {seconds:.1f}' for step, seconds in done.seconds.items())}")
 
@@ -109,6 +111,13 @@ def _print(document: dict[str, Any]) -> None:
 
 def _say(text: str) -> None:
     Console().print(text, soft_wrap=True, highlight=False, markup=False)
+
+
+def _counted(at: Publication) -> str:
+    """What comes into a sealed hour just now is counted by the next one."""
+    if at.counted_until is None:
+        return ""
+    return f"; it has what the log took before {at.counted_until:%Y-%m-%d %H:%M:%S} UTC and the archive committed"
 
 
 def _missing(at: Publication) -> str:

@@ -5,7 +5,8 @@ Each read here comes before the next for a reason, and a lost race starts over f
     publication   the version to continue
     attempts      listed before raw is pinned: so an attempt's raw version is never older than an earlier attempt's, and
                   whatever an earlier one may still write, this one counts as well and, having the higher number, covers
-    progress      read before raw is pinned: every record appended before `included_until` is in the pinned version
+    progress      read before raw is pinned: every record appended before `included_until` is in the pinned version;
+                  those that were appended before the step that it has reached are counted
     raw version
     begin         succeeds only if no other attempt was started since they were listed
 """
@@ -18,7 +19,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from batch.count import rows_by_hour
-from batch.plan import Plan, make_plan, provable_until
+from batch.plan import Plan, countable_until, make_plan, provable_until
 from tallymark.documents import attempts, publication
 from tallymark.documents.attempts import AttemptRecord, State
 from tallymark.documents.progress import ARCHIVE, Progress, read_progress
@@ -72,7 +73,8 @@ def start(
         newer = attempts.newer_than(store, published.version)
         progress = read_progress(store, ARCHIVE)
         raw = table.pin()
-        exact_until = _exact_until(table, raw, progress, lateness, published)
+        counted_until = _counted_until(progress, published)
+        exact_until = _exact_until(table, raw, counted_until, lateness, published)
         done(Step.PIN)
         number = 1 + max((record.number for record in newer), default=published.version)
         plan = make_plan(
@@ -83,6 +85,7 @@ def start(
             newer=newer,
             days=_days_counted(store, published),
             exact_until=exact_until,
+            counted_until=counted_until,
             rows_by_hour=rows_by_hour,
             again=again,
         )
@@ -95,6 +98,7 @@ def start(
             started_at=now(),
             raw_version=raw.number,
             exact_until=exact_until,
+            counted_until=counted_until,
             pairs=attempts.as_pairs(plan.hours),
             shrunk=attempts.as_pairs(plan.shrunk),
             days=plan.days,
@@ -104,20 +108,24 @@ def start(
             return Started(published, raw, plan, record)
 
 
-def _exact_until(
-    table: RawTable, raw: RawVersion, progress: Progress | None, lateness: timedelta, published: Publication
-) -> datetime:
-    """As far as is proven; never back: only a rollback goes back."""
+def _counted_until(progress: Progress | None, published: Publication) -> datetime:
     if progress is None:
         raise NothingToRecount(
             "the archive has not yet said how far it has read the log, so no hour can be sealed: start `tallymark up` "
             "(or `tallymark stream`) and wait for its first commit"
         )
+    return countable_until(progress, published)
+
+
+def _exact_until(
+    table: RawTable, raw: RawVersion, counted_until: datetime, lateness: timedelta, published: Publication
+) -> datetime:
+    """As far as is proven; never back: only a rollback goes back."""
     if raw.newest_ms is None:
         if not published.version:
             raise NothingToRecount(f"{table.uri} holds no events yet: send some, and wait for the archive to commit")
         return published.exact_until
-    return max(provable_until(progress, raw.newest_ms, lateness), published.exact_until)
+    return max(provable_until(counted_until, raw.newest_ms, lateness), published.exact_until)
 
 
 def _days_counted(store: ViewStore, published: Publication) -> attempts.Days | None:

@@ -55,7 +55,7 @@ def _lines(done: Maintenance) -> list[str]:
     speed = "all" if kept.speed_from is None else f"those from {kept.speed_from:%Y-%m-%d %H:%M} UTC on"
     return [
         f"  versions  {len(kept.versions)} can be read; {len(kept.forgotten)} {would}forgotten, with {done.attempts} "
-        f"records of attempts and {done.pending} of late rows",
+        f"records of attempts",
         f"  speed     {speed} kept{rows}",
         f"  raw       {done.partitions:,} days of a shard {would}compacted: {done.files_before:,} files{after}",
         f"            {done.raw_files_deleted:,} files {would}deleted, out of the table for "

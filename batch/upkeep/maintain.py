@@ -1,7 +1,7 @@
 """Upkeep, beside everything that runs: fewer raw files, and nothing kept that no reader and no recount can ask for.
 
-    forget      versions that can be chosen no more (see `retention`), and the attempts and late rows of theirs
-    speed       minutes of the speed view that lie before what the oldest of the others reads
+    forget      versions that can be chosen no more (see `retention`), and the attempts of theirs
+    speed       minutes and late cells of the speed view that lie before what the oldest of the others reads
     compact     days and shards of the raw table with many small files, one after the other with the archive's commits
     delete      raw files that compaction or a deletion took out of the table long ago
 
@@ -19,10 +19,10 @@ import msgspec
 
 from batch.upkeep.retention import Retention, raw_age, retention_of
 from tallymark.buckets import Grain
-from tallymark.cells import SHARDS
-from tallymark.documents import attempts, late, publication
+from tallymark.cells import SHARDS, STEP_MS
+from tallymark.documents import attempts, publication
 from tallymark.errors import NothingToRecount
-from tallymark.instants import minute_of, utc_now
+from tallymark.instants import millis_of, minute_of, utc_now
 from tallymark.raw import Partition, RawTable
 from tallymark.settings import Settings
 from tallymark.store import View, ViewStore
@@ -41,7 +41,6 @@ class Maintenance(msgspec.Struct, frozen=True, kw_only=True):
     dry_run: bool
     kept: Retention
     attempts: int
-    pending: int
     speed_rows: int | None
     partitions: int
     files_before: int
@@ -79,8 +78,8 @@ def maintain(
     with holding(store, "maintain", now=now):
         kept = retention_of(store, most=settings.keep_versions, keep=settings.keep)
         say(f"forgetting {len(kept.forgotten)} versions")
-        attempts, pending = _forget(store, kept, dry_run=dry_run)
-        say("removing old minutes of the speed view")
+        attempts = _forget(store, kept, dry_run=dry_run)
+        say("removing old cells of the speed view")
         speed_rows = None if dry_run else _remove_speed(store, kept)
         crowded = _crowded(upkeep)
         say(f"compacting {len(crowded)} days of a shard")
@@ -92,7 +91,6 @@ def maintain(
         dry_run=dry_run,
         kept=kept,
         attempts=attempts,
-        pending=pending,
         speed_rows=speed_rows,
         partitions=len(crowded),
         files_before=sum(each.files for each in crowded),
@@ -103,21 +101,25 @@ def maintain(
     )
 
 
-def _forget(store: ViewStore, kept: Retention, *, dry_run: bool) -> tuple[int, int]:
+def _forget(store: ViewStore, kept: Retention, *, dry_run: bool) -> int:
     """Versions first: whoever reads meanwhile finds all that a version needs, or no such version."""
     old_attempts = attempts.names_before(store, kept.attempts_from)
-    old_pending = late.names_until(store, kept.pending_after)
     if not dry_run:
         publication.forget(store, kept.forgotten)
-        store.remove_documents([*old_attempts, *old_pending])
-    return len(old_attempts), len(old_pending)
+        store.remove_documents(old_attempts)
+        # earlier versions noted there what came late; nobody reads it any more
+        store.remove_documents([name for name, _ in store.list_documents("pending/")])
+    return len(old_attempts)
 
 
 def _remove_speed(store: ViewStore, kept: Retention) -> int:
     if kept.speed_from is None:
         return 0
-    before = minute_of(kept.speed_from)
-    return sum(store.remove(View.SPEED, shard, Grain.MINUTE, before=before) for shard in range(SHARDS))
+    before, step = minute_of(kept.speed_from), millis_of(kept.speed_from) // STEP_MS
+    return sum(
+        store.remove(View.SPEED, shard, Grain.MINUTE, before=before) + store.remove_late(shard, before=step)
+        for shard in range(SHARDS)
+    )
 
 
 def _crowded(upkeep: RawTable) -> list[Partition]:

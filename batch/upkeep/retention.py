@@ -1,13 +1,13 @@
 """What may still be needed, and what `maintain` may therefore remove (ADR 38).
 
 A reader at version v (now, by `as_of`, or after a rollback) takes minutes from v's exact_until on from the speed view,
-and late rows of raw commits that v did not count from `pending/`. A recount on top of v lists all attempts after v. So
+and what came late since v counted from its late cells. A recount on top of v lists all attempts after v. So
 whatever the oldest version that can still be chosen needs is kept, and versions before it can be chosen no more: they
 leave the history first, and no reader gets half of one.
 
     history   41  42  43 | 44 … 91   keep_versions = 48
-              forgotten    kept: attempts from 44 on, pending after 44's raw version, speed minutes from `keep` before
-                           the earliest exact_until of 44 … 91
+              forgotten    kept: attempts from 44 on, and of the speed view what is younger than `keep` before the
+                           earliest exact_until of 44 … 91
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _CLOCKS: Final = timedelta(minutes=10)  # by which those of two machines may dif
 
 
 class Retention(msgspec.Struct, frozen=True, kw_only=True):
-    """`versions` stay, newest first; `forgotten` go. Speed minutes stay from `speed_from`, None: all of them."""
+    """`versions` stay, newest first; `forgotten` go. Of the speed view stay minutes from `speed_from` on, and what came
+    late from then on, by the log's time; None: all of it."""
 
     versions: list[int]
     forgotten: list[int]
     speed_from: datetime | None
-    pending_after: int
     attempts_from: int
 
 
@@ -42,7 +42,7 @@ def retention_of(store: ViewStore, *, most: int, keep: timedelta) -> Retention:
     """What the last `most` versions that readers saw need, the current one first; and `keep` more of speed minutes."""
     history = publication.history(store)
     if not history:
-        return Retention(versions=[], forgotten=[], speed_from=None, pending_after=-1, attempts_from=0)
+        return Retention(versions=[], forgotten=[], speed_from=None, attempts_from=0)
     newest = max([record.number for record in attempts.newer_than(store, history[-1].version)], default=0)
     newest = max(newest, *(each.version for each in history))
     seen = list(dict.fromkeys(each.version for each in reversed(history)))
@@ -52,7 +52,6 @@ def retention_of(store: ViewStore, *, most: int, keep: timedelta) -> Retention:
         versions=chosen,
         forgotten=sorted(set(seen) - set(chosen)),
         speed_from=_hour_of(min(each.exact_until for each in kept.values()) - keep),
-        pending_after=min(each.raw_version for each in kept.values()),
         attempts_from=min(kept),
     )
 

@@ -12,6 +12,8 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from tallymark.documents.late import Pending, pending_since
+
 from tallymark.buckets import Grain, TimeRange
 from tallymark.cells import CellKey, CellSpan, shard_of
 from tallymark.client.questions import Question
@@ -20,7 +22,6 @@ from tallymark.documents.coverage import DOCUMENT as COVERAGE
 from tallymark.documents.coverage import Coverage, Known
 from tallymark.documents.evidence import DOCUMENT as EVIDENCE
 from tallymark.documents.evidence import Evidence
-from tallymark.documents.late import Pending, pending_since
 from tallymark.documents.progress import ARCHIVE, SPEED, Progress
 from tallymark.documents.publication import CURRENT, NOTHING_PUBLISHED, Publication
 from tallymark.instants import HOUR

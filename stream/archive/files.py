@@ -5,7 +5,6 @@ What no event could be made of is buried among the dead letters on the way. ADR 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
@@ -15,10 +14,8 @@ import pyarrow.compute as pc
 
 from stream.decoding import DECODED
 from stream.log.spark_source import decoding
-from tallymark.cells import shard_of
 from tallymark.documents.dead_letters import DeadLetter, bury
 from tallymark.errors import TallymarkError
-from tallymark.instants import HOUR_MS
 from tallymark.raw import ROW, RawFile, RawTable
 from tallymark.settings import Settings
 from tallymark.store.open import open_store
@@ -30,47 +27,35 @@ _ROWS_AT_ONCE: Final = 250_000  # bounds a worker's memory, where a task brings 
 
 
 class Written(msgspec.Struct, frozen=True, kw_only=True):
-    """What a task did: its files, or in our own words why it could not write them (`retriable`: perhaps later).
-
-    `late`: by shard and hour (start in epoch minutes, as text), rows before the instant that the driver gave.
-    """
+    """What a task did: its files, or in our own words why it could not write them (`retriable`: perhaps later)."""
 
     files: list[RawFile] = []
-    late: dict[int, dict[str, int]] = {}
     error: str | None = None
     retriable: bool = False
 
 
-def writing(
-    settings: Settings, *, late_before_ms: int
-) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def writing(settings: Settings) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """A function for mapInArrow over undecoded records: writes what decodes, buries what does not."""
 
     decode = decoding(settings)
 
     def write(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        report = _write(settings, decode(batches), late_before_ms)
+        report = _write(settings, decode(batches))
         yield pa.RecordBatch.from_pydict({"report": [msgspec.json.encode(report).decode()]})
 
     return write
 
 
-def _write(settings: Settings, batches: Iterable[pa.RecordBatch], late_before_ms: int) -> Written:
+def _write(settings: Settings, batches: Iterable[pa.RecordBatch]) -> Written:
     table = RawTable(settings.raw_uri)
     files: list[RawFile] = []
-    late: Counter[tuple[int, int]] = Counter()
     try:
         for records in _tables(batches):
             _bury_malformed(settings, records)
-            events = events_among(records)
-            files += table.write(events)
-            late += _late(events, late_before_ms)
+            files += table.write(events_among(records))
     except TallymarkError as error:  # in its own words, not in Spark's stack traces
         return Written(error=str(error), retriable=error.retriable)
-    by_shard: dict[int, dict[str, int]] = {}
-    for (shard, hour), rows in sorted(late.items()):
-        by_shard.setdefault(shard, {})[str(hour)] = rows
-    return Written(files=files, late=by_shard)
+    return Written(files=files)
 
 
 def _tables(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
@@ -101,10 +86,3 @@ def events_among(records: pa.Table) -> pa.Table:
     if records["reason"].null_count < records.num_rows:
         events = events.filter(pc.is_null(records["reason"]))
     return events
-
-
-def _late(events: pa.Table, before_ms: int) -> Counter[tuple[int, int]]:
-    """Rows by (shard, hour start in epoch minutes) that occurred before `before_ms`."""
-    late = events.filter(pc.less(events["occurred_at"], before_ms))
-    hours = (late["occurred_at"].to_numpy() // HOUR_MS * 60).tolist()
-    return Counter(zip(map(shard_of, late["video_id"].to_pylist()), hours, strict=True))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain, repeat
 from typing import Final
@@ -84,9 +83,7 @@ class Archive:
         self._settings = settings
         self._behind = False
         self._stop = stop or threading.Event()
-        self._commits = RawTable(settings.raw_uri).appending(
-            store, application=f"archive-{number}", lateness=settings.lateness, lease=lease
-        )
+        self._commits = RawTable(settings.raw_uri).appending(store, application=f"archive-{number}", lease=lease)
         try:
             self._commits.open()
         except Unavailable as trouble:  # the first micro-batch will wait for it
@@ -115,12 +112,11 @@ class Archive:
     def _commit(self, records: DataFrame, micro_batch: int) -> None:
         if self._commits.has(micro_batch):
             return
-        write = writing(self._settings, late_before_ms=self._commits.sealable_before_ms)
-        rows = records.coalesce(self._tasks(records)).mapInArrow(write, WRITTEN).collect()
+        rows = records.coalesce(self._tasks(records)).mapInArrow(writing(self._settings), WRITTEN).collect()
         written = [msgspec.json.decode(row.report, type=Written) for row in rows]
         _raise_troubles(written)
         files = [file for task in written for file in task.files]
-        self._commits.add(files, micro_batch, late=_late(written))
+        self._commits.add(files, micro_batch)
 
     def _tasks(self, records: DataFrame) -> int:
         """While it keeps up, half of the cores: the rest are for the speed layer, whose readers wait."""
@@ -133,15 +129,6 @@ def _raise_troubles(written: Sequence[Written]) -> None:
     for task in written:
         if task.error is not None:
             raise (Unavailable if task.retriable else RawRefused)(task.error)
-
-
-def _late(written: Sequence[Written]) -> dict[int, Counter[str]]:
-    """Late rows of all tasks, by shard and hour."""
-    late: dict[int, Counter[str]] = {}
-    for task in written:
-        for shard, hours in task.late.items():
-            late.setdefault(shard, Counter()).update(hours)
-    return late
 
 
 def _pauses() -> Iterator[float]:

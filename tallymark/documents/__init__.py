@@ -3,7 +3,6 @@
     publication, published/…    publication.py    what readers see, and what they saw
     progress/…                  progress.py       how far each layer has read the log
     checkpoints/…               checkpoints.py    where the queries of the stream began
-    pending/…                   late.py           rows that came late to sealed hours, by raw commit
     dead-letters/…              dead_letters.py   records of the log that are no events
     attempts/…                  attempts.py       every recount that was tried
     audits/…, audited           audits.py         what audits found, and how far they have come
@@ -25,7 +24,6 @@ __all__ = [
     "coverage",
     "dead_letters",
     "evidence",
-    "late",
     "progress",
     "publication",
 ]

@@ -68,6 +68,7 @@ class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     started_at: datetime
     raw_version: int
     exact_until: datetime
+    counted_until: datetime | None = None
     pairs: Pairs
     shrunk: Pairs = {}
     days: Days | None = None

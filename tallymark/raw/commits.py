@@ -2,24 +2,19 @@
 
 The table has one archive, which holds the lease of that name, and it takes turns with compaction. Both are confirmed
 before each commit: a commit is a conditional put, but some S3 servers carry out both of two that meet, and the earlier
-one's rows would be gone. While it holds the lock, the archive also knows the number that its commit will have.
+one's rows would be gone.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Sequence
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.transaction import AddAction
 
-from tallymark.documents.late import note_late
-from tallymark.instants import HOUR_MS, length_ms
 from tallymark.raw.errors import explaining
 from tallymark.raw.s3 import S3, is_s3
 from tallymark.raw.schema import PARTITIONS, RAW, RawFile, day_name
@@ -27,11 +22,7 @@ from tallymark.store import ViewStore
 from tallymark.store.lease import Lease
 from tallymark.store.lock import RAW_COMMIT, locking
 
-__all__ = ["LateRows", "RawCommits"]
-
-
-LateRows = Mapping[int, Mapping[str, int]]
-"""Shard → hour start in epoch minutes, as text → rows."""
+__all__ = ["RawCommits"]
 
 
 class RawCommits:
@@ -40,23 +31,18 @@ class RawCommits:
     `application` names one life of the archive's checkpoint, in which each micro-batch has a number.
     """
 
-    def __init__(
-        self, uri: str, store: ViewStore, *, application: str, lateness: timedelta, lease: Lease | None = None
-    ) -> None:
+    def __init__(self, uri: str, store: ViewStore, *, application: str, lease: Lease | None = None) -> None:
         self._uri = uri
         self._store = store
         self._application = application
-        self._lateness_ms = length_ms(lateness)
         self._lease = lease
         self._table: DeltaTable | None = None
-        self._newest_ms = 0
 
     def open(self) -> DeltaTable:
         """See what the table is now, once it is made."""
         with explaining(self._uri):
             if self._table is None:
                 self._table = _create(self._uri)
-                self._newest_ms = _newest_occurred(self._table)
             else:
                 self._table.update_incremental()
         return self._table
@@ -65,14 +51,8 @@ class RawCommits:
         """Whether it is committed, by now."""
         return self._is_in(self.open(), micro_batch)
 
-    @property
-    def sealable_before_ms(self) -> int:
-        """No publication that does not contain the next commit can have an exact_until after this instant."""
-        return (self._newest_ms - self._lateness_ms) // HOUR_MS * HOUR_MS
-
-    def add(self, files: Sequence[RawFile], micro_batch: int, *, late: LateRows | None = None) -> None:
-        """Commit `files`, which need not be any; nothing when the micro-batch is committed by now. `late`: how many of
-        their rows belong before `sealable_before_ms`, which is told before they are committed: never too late.
+    def add(self, files: Sequence[RawFile], micro_batch: int) -> None:
+        """Commit `files`, which need not be any; nothing when the micro-batch is committed by now.
 
         Raises LeaseHeld when another archive has taken over, Unavailable when the lock is not to be had.
         """
@@ -80,8 +60,6 @@ class RawCommits:
             table = self.open()
             if self._is_in(table, micro_batch):
                 return
-            if late:
-                note_late(self._store, table.version() + 1, late)
             for lease in filter(None, (self._lease, lock)):
                 lease.confirm()
             with explaining(self._uri):
@@ -92,7 +70,6 @@ class RawCommits:
                     partition_by=[*PARTITIONS],
                     commit_properties=CommitProperties(app_transactions=[Transaction(self._application, micro_batch)]),
                 )
-        self._newest_ms = max(self._newest_ms, *(file.last_ms for file in files), 0)
 
     def _is_in(self, table: DeltaTable, micro_batch: int) -> bool:
         done = table.transaction_version(self._application)
@@ -108,19 +85,11 @@ def _create(uri: str) -> DeltaTable:
     )
 
 
-def _newest_occurred(table: DeltaTable) -> int:
-    """The newest occurred_at of the table in epoch ms, from its statistics; 0 when it is empty."""
-    actions = pa.table(table.get_add_actions(flatten=True))
-    if "max.occurred_at" not in actions.column_names:
-        return 0
-    return pc.max(actions["max.occurred_at"]).as_py() or 0
-
-
 def _add_action(file: RawFile) -> AddAction:
     stats = {
         "numRecords": file.rows,
         "minValues": {"occurred_at": file.first_ms},
-        "maxValues": {"occurred_at": file.last_ms},
+        "maxValues": {"occurred_at": file.last_ms, "appended_at": file.appended_ms},
     }
     return AddAction(
         path=file.path,

@@ -44,7 +44,8 @@ class RawFile(NamedTuple):
     """A file of one day and shard. `day`: its start in epoch minutes.
 
     `first_ms`, `last_ms`: occurred_at of its outer rows. `written_ms`: when the file was made, by the clock of who made
-    it; 0 when that is not told. `size` in bytes.
+    it; 0 when that is not told. `size` in bytes. `appended_ms`: when the log took its newest row; 0 of a file of
+    earlier versions, which does not tell, and was taken before anything of now.
     """
 
     uri: str
@@ -55,6 +56,7 @@ class RawFile(NamedTuple):
     last_ms: int
     written_ms: int = 0
     size: int = 0
+    appended_ms: int = 0
 
     @property
     def first(self) -> int:

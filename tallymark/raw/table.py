@@ -35,6 +35,7 @@ __all__ = ["Partition", "RawTable", "RawVersion"]
 
 _TOLD = ("path", "partition.day", "partition.shard", "num_records", "min.occurred_at", "max.occurred_at")
 _WRITTEN = "modification_time"
+_APPENDED = "max.appended_at"
 _SMALL: Final = 32_000_000  # bytes
 _CROWD: Final = 4  # small files in a partition, from which on it is worth the work
 _LARGEST: Final = 1_000_000_000  # bytes: a partition is sorted in memory. Where more comes a day, files are not small
@@ -76,13 +77,11 @@ class RawTable:
 
         return write_files(self.uri, rows)
 
-    def appending(
-        self, store: ViewStore, *, application: str, lateness: timedelta, lease: Lease | None = None
-    ) -> RawCommits:
+    def appending(self, store: ViewStore, *, application: str, lease: Lease | None = None) -> RawCommits:
         """Commits of `application`, one life of the archive's checkpoint. The table is made when it does not exist."""
         from tallymark.raw.commits import RawCommits
 
-        return RawCommits(self.uri, store, application=application, lateness=lateness, lease=lease)
+        return RawCommits(self.uri, store, application=application, lease=lease)
 
     def pin(self) -> RawVersion:
         """The newest version: later commits and compaction do not touch the files that it names.
@@ -93,7 +92,7 @@ class RawTable:
         table = self.open()
         actions = table.get_add_actions(flatten=True)
         known = set(actions.schema.names)
-        told = {name: actions.column(name).to_pylist() for name in (*_TOLD, _WRITTEN) if name in known}
+        told = {name: actions.column(name).to_pylist() for name in (*_TOLD, _WRITTEN, _APPENDED) if name in known}
         if not told["path"]:
             return RawVersion(table.version(), (), None)
         untold = [name for name in _TOLD if None in told.get(name, [None])]
@@ -103,9 +102,9 @@ class RawTable:
                 f"archive wrote there; write those rows again with statistics, or take the files out of the table"
             )
         files = (
-            RawFile(f"{self.uri}/{path}", day_start(day), int(shard), rows, first, last, at)
-            for path, day, shard, rows, first, last, at in zip(
-                *(told[name] for name in (*_TOLD, _WRITTEN)), strict=True
+            RawFile(f"{self.uri}/{path}", day_start(day), int(shard), rows, first, last, at, appended_ms=appended or 0)
+            for path, day, shard, rows, first, last, at, appended in zip(
+                *(told[name] for name in (*_TOLD, _WRITTEN)), told.get(_APPENDED, [0] * len(told["path"])), strict=True
             )
         )
         return RawVersion(table.version(), tuple(sorted(files)), max(told["max.occurred_at"]))

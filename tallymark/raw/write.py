@@ -68,6 +68,7 @@ def _put(uri: str, storage: _Storage, piece: tuple[int, pa.Table]) -> RawFile:
         last_ms=int(occurred[-1]),
         written_ms=time.time_ns() // 1_000_000,
         size=body.size,
+        appended_ms=pc.max(rows["appended_at"]).as_py(),
     )
 
 
