@@ -40,7 +40,7 @@ def _standing(answer: Envelope) -> Iterator[str]:
     elif answer.start >= answer.exact_until:
         yield f"  exact   nothing of it yet: recounted until {_time(answer.exact_until)}, version {answer.version}"
     elif answer.late_pending:
-        yield f"  exact   until {until}, version {answer.version}, but for {answer.late_pending:,} late events at most"
+        yield f"  exact   until {until}, version {answer.version}, but for {answer.late_pending:,} late events"
     else:
         yield f"  exact   {'all of it' if until == _time(answer.end) else f'until {until}'}, version {answer.version}"
     if answer.freshness_ms is not None and answer.end > answer.exact_until:

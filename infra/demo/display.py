@@ -50,7 +50,7 @@ class Display:
     def seam(self, rows: list[Seam], *, exact_until: datetime) -> None:
         table = _table("destination", "exact", "+ fresh", "= answer", "truth so far", "late")
         for row in rows:
-            late = f"≤ {row.late_pending:,}" if row.late_pending else "none"
+            late = f"{row.late_pending:,}" if row.late_pending else "none"
             _row(table, row.video_id, row.exact_part, row.fresh_part, row.stitched, row.truth_so_far, late)
         self.say(f"Exact until {exact_until:%F %H:%M}, counted live after that; where the seam lies cannot be seen:")
         self._console.print(table)

@@ -1,7 +1,8 @@
 """Answers: what was counted exactly, and what was seen since, as one number that says how true it is.
 
 snapshot   what one request goes by: the publication, read once, and the cut of a range at its boundary
-quality    how true an answer over that cut is, before any cell is read
+reading    the cells of both views that a question needs
+quality    how true an answer over that cut is
 stitch     the cells of both views, added up
 estimate   the value, and the bounds that the truth lies within
 series     the same, bucket by bucket

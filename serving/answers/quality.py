@@ -1,7 +1,4 @@
-"""How true an answer is, known before any cell is read: which part is exact, how fresh the rest is, what is lacking.
-
-ADR 22 says why.
-"""
+"""How true an answer is: which part is exact, how fresh it is, what is lacking. ADR 22 and 45 say why."""
 
 from __future__ import annotations
 
@@ -40,14 +37,19 @@ class Quality(NamedTuple):
         return self.cut.counted.start < self.known_until
 
 
-def quality_of(question: Question, cut: Cut, *, at: Snapshot, now: datetime, staleness: Staleness) -> Quality:
-    """The quality of an answer to `question` over `cut`, which is of its range or of the whole buckets around it."""
+def quality_of(
+    question: Question, cut: Cut, *, late: int, at: Snapshot, now: datetime, staleness: Staleness
+) -> Quality:
+    """The quality of an answer to `question` over `cut`, which is of its range or of the whole buckets around it.
+
+    `late`: how many events are pending that came late to what was counted.
+    """
     counted, fresh = cut
     complete = cut.all_counted or at.speed_until is not None
-    late = sum(rows for _, rows in at.late_hours(question.video_id, counted))
+    until = _included_until(cut, at)
     lacks = [
         *_lacks_of_counted(counted, at=at, now=now, longest=staleness.archive),
-        *_lacks_of_fresh(fresh, at=at, now=now, longest=staleness.speed),
+        *_lacks_of_speed(cut, until, now=now, longest=staleness.speed),
     ]
     if not fresh.empty and question.range.end > _next_minute(now):
         lacks.append(Degraded(Code.FUTURE, f"the range ends after now, {_shown(now)}, and can still grow"))
@@ -56,7 +58,7 @@ def quality_of(question: Question, cut: Cut, *, at: Snapshot, now: datetime, sta
         known_until=max(counted.end, _next_minute(now)) if complete else counted.end,
         complete=complete,
         exact=cut.all_counted and not late,
-        freshness_ms=0 if fresh.empty else _behind(at.speed_until, now),
+        freshness_ms=_behind(until, now),
         late_pending=late,
         degraded=tuple(lacks),
     )
@@ -71,24 +73,32 @@ def _lacks_of_counted(counted: TimeRange, *, at: Snapshot, now: datetime, longes
         since = "the start" if at.archive_until is None else _shown(at.archive_until)
         yield Degraded(
             Code.ARCHIVE_STALE,
-            f"what the log took since {since} is not archived; late events in it are not in late_pending; "
-            f"see `tallymark status`",
+            f"what the log took since {since} is not archived: until it is, no further hour is sealed and no late "
+            f"event is counted; see `tallymark status`",
         )
 
 
-def _lacks_of_fresh(fresh: TimeRange, *, at: Snapshot, now: datetime, longest: timedelta) -> Iterator[Degraded]:
-    if fresh.empty:
-        return
-    if at.speed_until is None:
+def _included_until(cut: Cut, at: Snapshot) -> datetime | None:
+    """Every event of the range that the log took before it is in the answer, or pending in it; None: not known.
+
+    A version has what was taken before its counted_until, whatever the speed view knows.
+    """
+    if not cut.all_counted:
+        return at.speed_until
+    return max((until for until in (at.speed_until, at.publication.counted_until) if until), default=None)
+
+
+def _lacks_of_speed(cut: Cut, until: datetime | None, *, now: datetime, longest: timedelta) -> Iterator[Degraded]:
+    if until is None and not cut.all_counted:
         yield Degraded(
             Code.SPEED_MISSING,
-            f"there is no speed view, so nothing from {_shown(instant(fresh.start))} on is in value; "
+            f"there is no speed view, so nothing from {_shown(instant(cut.fresh.start))} on is in value; "
             f"start it with `tallymark up`",
         )
-    elif now - at.speed_until > longest:
+    elif until is not None and now - until > longest:
         yield Degraded(
             Code.SPEED_STALE,
-            f"what the log took since {_shown(at.speed_until)} is not in value; see `tallymark status`",
+            f"what the log took since {_shown(until)} is neither in value nor in late_pending; see `tallymark status`",
         )
 
 

@@ -8,15 +8,15 @@ from itertools import chain, islice
 from typing import Final
 
 from serving.answers.estimate import value_of
-from serving.answers.quality import quality_of
-from serving.answers.snapshot import Cells, Snapshot, read
+from serving.answers.reading import Cells, Reading
+from serving.answers.snapshot import Snapshot
 from serving.answers.stitch import envelope
 from tallymark.buckets import Bucket, Grain, Span, TimeRange
 from tallymark.client.questions import Function, Question
 from tallymark.client.wire import GrainName, Point, Series
 from tallymark.documents.progress import Staleness
 from tallymark.errors import InvalidQuestion
-from tallymark.instants import Minute, instant
+from tallymark.instants import instant
 from tallymark.store import ViewStore
 from tallymark.tally import Tally
 
@@ -32,14 +32,15 @@ def series(
     grain = name.grain
     covered = TimeRange(grain.floor(question.range.start), grain.ceil(question.range.end))
     buckets = _buckets(covered, name)
-    cut = at.cut(covered)
-    quality = quality_of(question, cut, at=at, now=now, staleness=staleness)
     users = question.function is Function.USERS
-    exact = quality.exact and not users
-    cells = read(question, cut, at=at, store=store, grains=[g for g in Grain if g <= grain], users=users)
-    tallies = _by_bucket(cells, grain)
-    late = _late_buckets(at.late_hours(question.video_id, cut.counted), grain)
-    exact_until = covered.start if users else cut.counted.end
+    grains = [each for each in Grain if each <= grain]
+    reading = Reading.of(
+        question, covered, at=at, store=store, now=now, staleness=staleness, grains=grains, users=users
+    )
+    quality = reading.quality
+    tallies = _by_bucket(reading.cells, grain)
+    late = {grain.floor(cell.minute) for cell in reading.cells.pending}
+    exact_until = covered.start if users else reading.cut.counted.end
 
     def point(bucket: Bucket) -> Point:
         tally = Tally.total(tallies.get(bucket.start, ()))
@@ -50,7 +51,7 @@ def series(
         )
 
     return Series(
-        **envelope(question, covered, at=at, quality=quality, exact=exact),
+        **envelope(question, covered, at=at, quality=quality, exact=quality.exact and not users),
         function=question.function,
         grain=name,
         points=tuple(map(point, buckets)),
@@ -72,9 +73,3 @@ def _by_bucket(cells: Cells, grain: Grain) -> dict[int, list[Tally]]:
     for key, tally in chain(cells.batch.items(), (cells.speed or {}).items()):
         groups[grain.floor(key.bucket.start)].append(tally)
     return groups
-
-
-def _late_buckets(hours: list[tuple[int, int]], grain: Grain) -> set[int]:
-    """The starts of the buckets that late rows may belong to."""
-    step = 1 if grain is Grain.MINUTE else 60
-    return {grain.floor(Minute(minute)) for hour, _ in hours for minute in range(hour, hour + 60, step)}

@@ -12,11 +12,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from tallymark.documents.late import Pending, pending_since
-
-from tallymark.buckets import Grain, TimeRange
-from tallymark.cells import CellKey, CellSpan, shard_of
-from tallymark.client.questions import Question
+from tallymark.buckets import TimeRange
 from tallymark.documents import publication
 from tallymark.documents.coverage import DOCUMENT as COVERAGE
 from tallymark.documents.coverage import Coverage, Known
@@ -24,11 +20,9 @@ from tallymark.documents.evidence import DOCUMENT as EVIDENCE
 from tallymark.documents.evidence import Evidence
 from tallymark.documents.progress import ARCHIVE, SPEED, Progress
 from tallymark.documents.publication import CURRENT, NOTHING_PUBLISHED, Publication
-from tallymark.instants import HOUR
-from tallymark.store import View, ViewStore
-from tallymark.tally import Tally
+from tallymark.store import ViewStore
 
-__all__ = ["Cells", "Cut", "Snapshot", "Snapshots", "read"]
+__all__ = ["Cut", "Snapshot", "Snapshots"]
 
 _DOCUMENTS: Final = (CURRENT, SPEED, ARCHIVE, EVIDENCE, COVERAGE)
 _Bodies = Mapping[str, bytes | None]  # document → its body
@@ -38,33 +32,18 @@ class Snapshot(NamedTuple):
     """What one request goes by.
 
     `speed_until`: every event that the log took before it is in the speed view; None when readers have no speed view.
-    `archive_until`: the same of the raw events. `pending`: late rows in raw commits that `publication` did not count.
-    `evidence`: how far counts grow, where the audit knows it; None of an older version. `coverage`: what is known of
-    events that never arrived; None before anybody has looked.
+    `archive_until`: the same of the raw events. `evidence`: how far counts grow, where the audit knows it; None of an
+    older version. `coverage`: what is known of events that never arrived; None before anybody has looked.
     """
 
     publication: Publication
     speed_until: datetime | None
     archive_until: datetime | None
-    pending: Pending
     evidence: Evidence | None = None
     coverage: Coverage | None = None
 
     def cut(self, within: TimeRange) -> Cut:
         return Cut(*within.cut(self.publication.boundary))
-
-    def late_hours(self, video_id: str, within: TimeRange) -> list[tuple[int, int]]:
-        """(hour start in epoch minutes, rows) that came late to the hours of `within`, in the shard of the video."""
-        if not self.pending or within.empty:
-            return []
-        shard = shard_of(video_id)
-        first, end = within.start - within.start % HOUR, within.end
-        return [
-            (hour, rows)
-            for commit in self.pending
-            for hour, rows in commit.get(shard, {}).items()
-            if first <= hour < end
-        ]
 
 
 class Cut(NamedTuple):
@@ -78,27 +57,11 @@ class Cut(NamedTuple):
         return self.fresh.empty
 
 
-class _Listed(NamedTuple):
-    """`pending` of publications of `raw_version`, as it was when the archive's progress was `archive`."""
-
-    raw_version: int
-    archive: bytes | None
-    pending: Pending
-
-
-class Cells(NamedTuple):
-    """The cells of one question, each bucket from one view. `speed` is None when readers have no speed view."""
-
-    batch: Mapping[CellKey, Tally]
-    speed: Mapping[CellKey, Tally] | None
-
-
 class Snapshots:
-    """Takes one for each request, by a single read of documents while nothing new is told. Threads may share it."""
+    """Takes one for each request, by a single read of documents. Threads may share it."""
 
     def __init__(self, store: ViewStore) -> None:
         self._store = store
-        self._listed: _Listed | None = None
 
     def take(self, as_of: int | None = None) -> Snapshot:
         """By the current publication, or that of version `as_of`. Raises UnknownVersion."""
@@ -114,35 +77,12 @@ class Snapshots:
             publication=seen,
             speed_until=speed.included_until if speed and seen.epoch else None,
             archive_until=archive.included_until if archive else None,
-            pending=self._pending(seen, stored[ARCHIVE]) if seen.version else [],
             evidence=_evidence(stored[EVIDENCE]) if as_of is None else None,
             coverage=_coverage(stored[COVERAGE]),
         )
 
     def _read(self) -> _Bodies:
         return dict(zip(_DOCUMENTS, self._store.read_documents(_DOCUMENTS), strict=True))
-
-    def _pending(self, seen: Publication, archive: bytes | None) -> Pending:
-        """What is late is told before the archive's progress passes it: no more is to be known until that moves."""
-        listed = self._listed
-        if listed is None or archive is None or (listed.raw_version, listed.archive) != (seen.raw_version, archive):
-            pending = pending_since(self._store, seen.raw_version)
-            listed = self._listed = _Listed(seen.raw_version, archive, pending)
-        return listed.pending
-
-
-def read(question: Question, cut: Cut, *, at: Snapshot, store: ViewStore, grains: list[Grain], users: bool) -> Cells:
-    """The cells that tile the range: before exact_until in the fewest buckets of `grains`, from there on in minutes.
-
-    `users`: whether their sketches matter.
-    """
-    spans = CellSpan.all(question.video_id, question.type, cut.counted.split(grains))
-    batch = store.get(View.BATCH, spans, version=at.publication.version, users=users) if spans else {}
-    if at.speed_until is None:
-        return Cells(batch, None)
-    spans = CellSpan.all(question.video_id, question.type, cut.fresh.split([Grain.MINUTE]))
-    speed = store.get(View.SPEED, spans, version=at.publication.epoch, users=users) if spans else {}
-    return Cells(batch, speed)
 
 
 @lru_cache(maxsize=4)

@@ -92,8 +92,8 @@ class Code(StrEnum):
 
     nothing_published: there is no recount yet, all of it is the speed view's.
     speed_missing: nothing of what lies after `exact_until` is known, and `value` leaves it out.
-    speed_stale: the speed view is behind; what happened in the last `freshness_ms` may be missing.
-    archive_stale: late events may wait in the log that `late_pending` does not know of.
+    speed_stale: the speed view is behind; what the log took in the last `freshness_ms` is not in the answer.
+    archive_stale: the archive is behind; until it is not, no further hour is sealed and no late event counted.
     future: the range ends after now, so it can still grow.
     """
 
@@ -134,7 +134,8 @@ class Coverage(msgspec.Struct, frozen=True):
 
 
 _Exact = Annotated[
-    bool, Meta(description="The whole range was recounted, and no archived event of it waits for the next recount.")
+    bool,
+    Meta(description="The whole range was recounted, and no event of it that came late waits for the next recount."),
 ]
 _Start = Annotated[datetime, Meta(tz=True, description="What the answer covers, aligned outward: its first minute …")]
 _End = Annotated[datetime, Meta(tz=True, description="… and the first minute that no longer counts.")]
@@ -147,15 +148,15 @@ _Epoch = Annotated[int, Meta(description="The life of the speed view that was re
 _Freshness = Annotated[
     int | None,
     Meta(
-        description="How far the speed view is behind, in ms: every event that the log took before now minus this is "
-        "in. 0 when the range ends before exact_until, null when there is no speed view."
+        description="In ms: every event of the range that the log took before now minus this is in the value, or in "
+        "late_pending. null when it is not known, as where there is no speed view."
     ),
 ]
 _Late = Annotated[
     int,
     Meta(
-        description="How many archived events came after their hour was recounted and may belong to the range: an "
-        "upper bound, shared by all videos of the shard and all types."
+        description="How many events of this video and type came after their hour was recounted: they are not in the "
+        "value, but within lower and upper. The next recount has them; copies of counted events are among them."
     ),
 ]
 _Lower = Annotated[Number, Meta(description="The truth is at least this; null: not known.")]

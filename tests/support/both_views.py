@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,13 +10,13 @@ from serving.answers import stitch
 from serving.answers.series import series
 from serving.answers.snapshot import Snapshots
 from tallymark.buckets import Grain, TimeRange
-from tallymark.cells import Cell
+from tallymark.cells import STEP_MS, Cell, LateCell
 from tallymark.client.questions import Function, Question
 from tallymark.client.wire import Answer, Envelope, GrainName, Series, Stats
 from tallymark.documents.progress import Progress, Staleness
 from tallymark.documents.publication import Publication
 from tallymark.event import Event
-from tallymark.instants import instant, minute_of
+from tallymark.instants import instant, millis_of, minute_of
 from tallymark.settings import Settings
 from tallymark.store import Attempt, Stamp, View, ViewStore
 from tallymark.tally import Tally
@@ -28,6 +27,7 @@ HOURS = 10
 END = START + HOURS * 60
 NOW = instant(END + 120)
 EVERYTHING = TimeRange(START, END)
+COUNTED_UNTIL = instant(END + 90)
 STALENESS = Staleness.of(Settings())
 VIDEO = "ab"
 
@@ -90,11 +90,17 @@ def fill_speed(store: ViewStore, events: Iterable[Event], *, epoch: int = 1) -> 
     store.put(View.SPEED, _cells(list(events), Grain.MINUTE), version=Stamp(epoch, 0, 1))
 
 
-def set_publication(store: ViewStore, boundary: int, *, version: int = 1, epoch: int = 1, raw_version: int = 1) -> None:
+def set_publication(
+    store: ViewStore, boundary: int, *, version: int = 1, epoch: int = 1, counted_until: datetime = COUNTED_UNTIL
+) -> None:
     """Let readers see `version` up to epoch minute `boundary`, whatever they saw before."""
-    exact_until = instant(boundary)
     new = Publication(
-        version=version, exact_until=exact_until, raw_version=raw_version, epoch=epoch, published_at=exact_until
+        version=version,
+        exact_until=instant(boundary),
+        raw_version=1,
+        counted_until=counted_until,
+        epoch=epoch,
+        published_at=instant(boundary),
     )
     store.write_document("publication", new.to_json())
 
@@ -103,10 +109,14 @@ def set_progress(store: ViewStore, layer: str, until: datetime) -> None:
     store.write_document(f"progress/{layer}", Progress(positions={0: 1}, included_until=until).to_json())
 
 
-def set_pending(store: ViewStore, raw_version: int, rows: Mapping[int, Mapping[int, int]]) -> None:
-    """`rows`: shard → hour (start, epoch minutes) → late rows."""
-    body = {str(shard): {str(hour): n for hour, n in hours.items()} for shard, hours in rows.items()}
-    store.write_document(f"pending/{raw_version:012d}", json.dumps(body).encode())
+def set_late(store: ViewStore, *events: Event, taken_at: datetime = COUNTED_UNTIL, epoch: int = 1) -> None:
+    """The speed layer has taken these events late, in the step of the log's time that holds `taken_at`."""
+    step = millis_of(taken_at) // STEP_MS
+    cells = [
+        LateCell(cell.video_id, cell.type, step, cell.bucket.start, cell.tally)
+        for cell in _cells(list(events), Grain.MINUTE)
+    ]
+    store.put_late(cells, version=Stamp(epoch, 0, 1))
 
 
 def truth(events: Iterable[Event], video_id: str, type: str, within: TimeRange) -> Tally:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from tallymark.buckets import TimeRange
-from tallymark.cells import shard_of
 from tallymark.client.questions import Function
 from tallymark.documents import publication
 from tallymark.instants import instant
@@ -19,7 +18,6 @@ from tests.support.both_views import (
     END,
     NOW,
     START,
-    VIDEO,
     ask,
     ask_stats,
     both_complete,
@@ -33,6 +31,8 @@ def test_a_range_that_was_recounted_is_exact_and_its_bounds_are_its_value(store:
     found = ask(store)
     assert (found.exact, found.lower, found.value, found.upper) == (True, 1, 1, 1)
     assert (found.freshness_ms, found.late_pending, found.degraded) == (0, 0, ())
+    views.set_progress(store, "speed", NOW - timedelta(seconds=2))
+    assert ask(store).freshness_ms == 2000  # what came since is not known to be pending
 
 
 def test_a_video_that_nobody_saw_is_exactly_zero_once_recounted(store: SqliteViewStore) -> None:
@@ -58,30 +58,33 @@ def test_least_and_greatest_are_bounded_by_what_was_recounted(store: SqliteViewS
     assert (mean.lower, mean.value, mean.upper) == (None, 7.0, None)
 
 
-def test_late_events_take_exactness_away_and_give_an_upper_bound(store: SqliteViewStore) -> None:
+def test_late_events_of_its_minutes_take_exactness_away_and_are_within_the_bounds(store: SqliteViewStore) -> None:
     both_complete(store, [event(START)], END)
-    views.set_pending(store, 2, {shard_of(VIDEO): {START: 3, START - 60: 50}})
-    views.set_pending(store, 3, {shard_of(VIDEO): {START + 60: 1}, (shard_of(VIDEO) + 1) % 16: {START: 100}})
-    found = ask(store, TimeRange(START + 5, START + 61))
-    assert (found.exact, found.late_pending) == (False, 4)
+    others = event(START + 6, "a", type="like"), event(START + 6, "b", video_id="other"), event(START + 4, "c")
+    views.set_late(store, *others, *(event(START + 5 + n, f"e{n}", value=n - 1) for n in range(4)))
+    found = ask(store, TimeRange(START + 5, START + 9))
+    assert (found.exact, found.late_pending, found.degraded) == (False, 4, ())
     assert (found.lower, found.value, found.upper) == (0, 0, 4)
-    found = ask(store, TimeRange(START + 120, END))
+    for function, bounds in {Function.SUM: (-4, 6), Function.MIN: (-1, None), Function.MAX: (None, 2)}.items():
+        found = ask(store, TimeRange(START + 5, START + 9), function)
+        assert (found.lower, found.upper) == bounds
+    found = ask(store, TimeRange(START + 9, END))
     assert (found.exact, found.late_pending) == (True, 0)
 
 
 def test_late_events_that_the_publication_counted_are_not_pending(store: SqliteViewStore) -> None:
     both_complete(store, [], END)
-    views.set_pending(store, 7, {shard_of(VIDEO): {START: 3}})
-    views.set_publication(store, END, raw_version=7)
+    views.set_late(store, event(START, "a"), event(START, "b"), taken_at=views.COUNTED_UNTIL - timedelta(seconds=10))
     assert (ask(store).exact, ask(store).late_pending) == (True, 0)
-    views.set_publication(store, END, raw_version=6)  # as a rollback does
-    assert (ask(store).exact, ask(store).late_pending) == (False, 3)
+    views.set_publication(store, END, counted_until=views.COUNTED_UNTIL - timedelta(seconds=10))  # as a rollback does
+    assert (ask(store).exact, ask(store).late_pending) == (False, 2)
 
 
-def test_late_events_after_the_boundary_are_the_speed_views(store: SqliteViewStore) -> None:
-    both_complete(store, [], START + 60)
-    views.set_pending(store, 2, {shard_of(VIDEO): {START + 60: 3}})
-    assert ask(store).late_pending == 0
+def test_late_events_after_the_boundary_are_counted_at_once(store: SqliteViewStore) -> None:
+    both_complete(store, [event(START + 60, "a", value=7)], START + 60)
+    views.set_late(store, event(START + 60, "b", value=5), event(START + 300, "c"), taken_at=instant(START + 120))
+    assert (ask(store).value, ask(store).late_pending) == (3, 0)
+    assert ask(store, TimeRange(START + 60, START + 61), Function.SUM).value == 12
 
 
 def test_users_are_never_exact_and_always_within_an_interval(store: SqliteViewStore) -> None:
@@ -90,8 +93,10 @@ def test_users_are_never_exact_and_always_within_an_interval(store: SqliteViewSt
     found = ask(store, function=Function.USERS)
     assert not found.exact
     assert 1900 < found.lower < found.value < found.upper < 2100
-    views.set_pending(store, 2, {shard_of(VIDEO): {START: 30}})
-    assert ask(store, function=Function.USERS).upper == found.upper + 30
+    views.set_late(store, *(event(START, f"late-{n}", user_id=f"u{n}") for n in range(30)))
+    assert ask(store, function=Function.USERS).upper == found.upper
+    views.set_late(store, *(event(START, f"late-{n}", user_id=f"late-{n}") for n in range(300)))
+    assert found.upper + 200 < ask(store, function=Function.USERS).upper < found.upper + 400
 
 
 def test_nothing_known_is_null_and_never_zero(store: SqliteViewStore) -> None:
@@ -128,7 +133,8 @@ def test_without_a_speed_view_the_value_is_what_was_recounted(store: SqliteViewS
     assert ask(store, function=Function.USERS).upper is None
     assert ask(store, TimeRange(START + 60, END)).value is None
     recounted = ask(store, TimeRange(START, START + 60))
-    assert (recounted.exact, codes(recounted)) == (True, [])
+    assert (recounted.exact, codes(recounted)) == (True, ["speed_stale"])
+    assert recounted.freshness_ms == 30 * 60_000  # the version has what the log took before its counted_until
 
 
 class Without:
@@ -156,7 +162,9 @@ def test_a_speed_view_that_is_behind_is_said_to_be(store: SqliteViewStore) -> No
     assert codes(ask(store)) == ["speed_stale"]
     assert ask(store).freshness_ms == 5001  # no less than it is
     views.set_publication(store, END)
-    assert codes(ask(store)) == []
+    assert codes(ask(store)) == ["speed_stale"]  # late events may have come since
+    views.set_publication(store, END, counted_until=NOW - timedelta(seconds=4))
+    assert (codes(ask(store)), ask(store).freshness_ms) == ([], 4000)
 
 
 def test_a_speed_view_by_a_clock_ahead_of_ours_is_fresh(store: SqliteViewStore) -> None:

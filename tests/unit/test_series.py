@@ -8,14 +8,13 @@ import pytest
 
 from serving.answers.series import MAX_POINTS
 from tallymark.buckets import TimeRange
-from tallymark.cells import shard_of
 from tallymark.client.questions import Function
 from tallymark.client.wire import GrainName
 from tallymark.errors import InvalidQuestion
 from tallymark.instants import instant, minute_of
 from tallymark.store.sqlite import SqliteViewStore
 from tests.support import both_views as views
-from tests.support.both_views import END, START, VIDEO, ask_series, both_complete, codes, event
+from tests.support.both_views import END, START, ask_series, both_complete, codes, event
 
 
 def test_points_follow_each_other_over_whole_buckets_without_a_gap(store: SqliteViewStore) -> None:
@@ -26,16 +25,21 @@ def test_points_follow_each_other_over_whole_buckets_without_a_gap(store: Sqlite
     assert [point.value for point in found.points] == [1] + [0] * 9
 
 
-@pytest.mark.parametrize(("grain", "each"), [(GrainName.HOUR, 1), (GrainName.MINUTE, 60)])
-def test_a_point_is_exact_unless_it_is_fresh_or_a_late_event_may_belong_to_it(
+@pytest.mark.parametrize(("grain", "each"), [(GrainName.HOUR, 60), (GrainName.MINUTE, 1)])
+def test_a_point_is_exact_unless_it_is_fresh_or_a_late_event_belongs_to_it(
     store: SqliteViewStore, grain: GrainName, each: int
 ) -> None:
     both_complete(store, [], START + 180)
-    views.set_pending(store, 2, {shard_of(VIDEO): {START + 60: 1}})
+    views.set_late(store, event(START + 77), event(START + 200, "b"))
     found = ask_series(store, grain, TimeRange(START, START + 240))
     assert found.late_pending == 1
-    exact = [point.exact for point in found.points]
-    assert exact == [True] * each + [False] * each + [True] * each + [False] * each
+    starts = [minute_of(point.start) for point in found.points]
+    assert [at for at, point in zip(starts, found.points, strict=True) if not point.exact] == [
+        at for at in starts if at <= START + 77 < at + each or at >= START + 180
+    ]
+    assert [at for at, point in zip(starts, found.points, strict=True) if point.value] == [
+        at for at in starts if at <= START + 200 < at + each
+    ]
 
 
 def test_a_day_that_lies_on_both_sides_of_the_boundary_is_one_point_and_not_exact(store: SqliteViewStore) -> None:

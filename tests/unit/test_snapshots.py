@@ -12,10 +12,9 @@ from serving.answers.snapshot import Snapshots
 from tallymark.documents import publication
 from tallymark.documents.progress import SPEED, Progress
 from tallymark.store.sqlite import SqliteViewStore
-from tests.support.both_views import NOW, START, set_pending, set_progress, set_publication
+from tests.support.both_views import NOW, START, set_progress, set_publication
 
 SECOND = timedelta(seconds=1)
-LATE = {3: {START: 1}}  # shard → hour → rows
 
 
 class Watched:
@@ -51,16 +50,13 @@ def told(store: SqliteViewStore) -> SqliteViewStore:
     return store
 
 
-def test_a_request_takes_one_read_of_documents_while_nothing_new_is_told(told: SqliteViewStore) -> None:
+def test_a_request_takes_one_read_of_documents(told: SqliteViewStore) -> None:
     watched = Watched(told)
     snapshots = Snapshots(watched)  # type: ignore[arg-type]
 
-    assert watched.asked_for(snapshots) == ["read_documents", "list_documents"]
-    assert watched.asked_for(snapshots) == ["read_documents"]
-    set_progress(told, "speed", NOW + SECOND)
     assert watched.asked_for(snapshots) == ["read_documents"]
     set_progress(told, "archive", NOW + SECOND)
-    assert watched.asked_for(snapshots) == ["read_documents", "list_documents"]
+    assert watched.asked_for(snapshots) == ["read_documents"]
 
 
 def test_what_is_new_is_in_the_next_snapshot(told: SqliteViewStore) -> None:
@@ -72,28 +68,6 @@ def test_what_is_new_is_in_the_next_snapshot(told: SqliteViewStore) -> None:
     taken = snapshots.take()
 
     assert (taken.publication.boundary, taken.speed_until) == (START + 60, NOW + SECOND)
-
-
-def test_late_rows_are_seen_once_the_archive_has_told_of_them(told: SqliteViewStore) -> None:
-    snapshots = Snapshots(told)
-    assert snapshots.take().pending == []
-
-    set_pending(told, 2, LATE)
-    set_progress(told, "archive", NOW + SECOND)
-
-    assert snapshots.take().pending == [LATE]
-
-
-def test_late_rows_are_those_of_the_publication(told: SqliteViewStore) -> None:
-    """One that is taken back has counted less of the raw events."""
-    snapshots = Snapshots(told)
-    set_pending(told, 2, LATE)
-    set_progress(told, "archive", NOW + SECOND)
-    assert len(snapshots.take().pending) == 1
-
-    set_publication(told, START, raw_version=2)
-
-    assert snapshots.take().pending == []
 
 
 def test_the_progress_of_an_epoch_never_comes_with_the_epoch_before(told: SqliteViewStore) -> None:

@@ -1,0 +1,109 @@
+"""What a question finds in both views, once for all that is made of it.
+
+The cut of its range at the boundary says which view answers for a bucket: before exact_until the batch view, in the
+fewest buckets; from there on the speed view, its minutes and what came late to them. What came late to the minutes
+before exact_until, and is not in the version that was published, is pending.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from itertools import chain
+from typing import NamedTuple
+
+from serving.answers.quality import Quality, quality_of
+from serving.answers.snapshot import Cut, Snapshot
+from tallymark.buckets import Bucket, Grain, TimeRange
+from tallymark.cells import STEP_MS, CellKey, CellSpan, LateCell
+from tallymark.client.questions import Question
+from tallymark.documents.progress import Staleness
+from tallymark.instants import MINUTE_MS
+from tallymark.store import View, ViewStore
+from tallymark.tally import ZERO, Tally
+
+__all__ = ["Cells", "Reading"]
+
+
+class Cells(NamedTuple):
+    """The cells of one question, each bucket from one view. `speed` is None when readers have no speed view.
+
+    `pending`: late cells of counted minutes that the version has not counted.
+    """
+
+    batch: Mapping[CellKey, Tally]
+    speed: Mapping[CellKey, Tally] | None
+    pending: Sequence[LateCell] = ()
+
+
+class Reading:
+    """Of one question over `covered`, its range or the whole buckets around it."""
+
+    def __init__(self, cut: Cut, cells: Cells, quality: Quality) -> None:
+        self.cut = cut
+        self.cells = cells
+        self.quality = quality
+
+    @classmethod
+    def of(
+        cls,
+        question: Question,
+        covered: TimeRange,
+        *,
+        at: Snapshot,
+        store: ViewStore,
+        now: datetime,
+        staleness: Staleness,
+        grains: Sequence[Grain] = tuple(Grain),
+        users: bool,
+    ) -> Reading:
+        """`grains`: those that buckets of the batch view may have. `users`: whether their sketches matter."""
+        cut = at.cut(covered)
+        cells = _read(question, cut, at=at, store=store, grains=grains, users=users)
+        late = sum(cell.tally.count for cell in cells.pending)
+        return cls(cut, cells, quality_of(question, cut, late=late, at=at, now=now, staleness=staleness))
+
+    @cached_property
+    def counted(self) -> Tally:
+        """What was recounted."""
+        return Tally.total(self.cells.batch.values())
+
+    @cached_property
+    def total(self) -> Tally:
+        """That, and the speed view's part."""
+        return Tally.total(chain((self.counted,), (self.cells.speed or {}).values()))
+
+    @cached_property
+    def pending(self) -> Tally:
+        return Tally.total(cell.tally for cell in self.cells.pending)
+
+
+def _read(
+    question: Question, cut: Cut, *, at: Snapshot, store: ViewStore, grains: Sequence[Grain], users: bool
+) -> Cells:
+    video_id, type_, epoch = question.video_id, question.type, at.publication.epoch
+    spans = CellSpan.all(video_id, type_, cut.counted.split(grains))
+    batch = store.get(View.BATCH, spans, version=at.publication.version, users=users) if spans else {}
+    if at.speed_until is None:
+        return Cells(batch, None)
+    spans = CellSpan.all(video_id, type_, cut.fresh.split([Grain.MINUTE]))
+    speed = dict(store.get(View.SPEED, spans, version=epoch, users=users)) if spans else {}
+    pending = []
+    for cell in store.get_late(video_id, type_, since=_first_step(cut, at), version=epoch, users=users):
+        if cut.fresh.start <= cell.minute < cut.fresh.end:
+            key = CellKey(video_id, type_, Bucket(Grain.MINUTE, cell.minute))
+            speed[key] = speed.get(key, ZERO) + cell.tally
+        elif cut.counted.start <= cell.minute < cut.counted.end and cell.step >= at.publication.first_uncounted_step:
+            pending.append(cell)
+    return Cells(batch, speed, pending)
+
+
+def _first_step(cut: Cut, at: Snapshot) -> int:
+    """The first step of the log's time in which a late event can have come that matters here.
+
+    What occurred at or after exact_until and was late came after exact_until.
+    """
+    steps = [] if cut.counted.empty else [at.publication.first_uncounted_step]
+    steps += [] if cut.fresh.empty else [cut.fresh.start * MINUTE_MS // STEP_MS]
+    return min(steps, default=at.publication.first_uncounted_step)
