@@ -4,7 +4,7 @@
       │
     compare       speed minutes summed to hours against batch hours: equal, differing, missing, extra
       │
-    causes        of hours that differ: late, duplicates, lost, or not to be explained    (reads raw events)
+    causes        of hours that differ: duplicates, lost, or not to be explained    (reads raw events)
       │
     completeness  events that producers numbered and that never arrived, and producers that fell silent: `coverage`
       │

@@ -169,7 +169,7 @@ def _plots(record: AuditRecord, earlier: Sequence[AuditRecord]) -> str:
         (
             "How late events came",
             bars(late, says="raw rows by lateness", y=_count),
-            "Rows of the hours that differ, by how far they came behind the newest event before them.",
+            "Rows of the hours that differ, by how long after they occurred the log took them.",
         ),
     ]
     cards = (f"<figure><h3>{h}</h3>{svg}<figcaption>{text}</figcaption></figure>" for h, svg, text in figures)
@@ -194,13 +194,13 @@ def _missing(hours: Sequence[HourFigures]) -> float:
 
 
 def _by_type(record: AuditRecord) -> str:
-    head = ["type", "events", "missing", "share", "too many", "late", "duplicates", "lost", "unexplained"]
+    head = ["type", "events", "missing", "share", "too many", "duplicates", "lost", "unexplained"]
     rows = [
         [
             escape(one.type),
             *(f"{n:,}" for n in (one.figures.batch, one.figures.under)),
             f"{one.figures.missing_share:.3%}",
-            *(f"{n:,}" for n in (one.figures.over, one.causes.late, one.causes.duplicates, one.causes.lost)),
+            *(f"{n:,}" for n in (one.figures.over, one.causes.duplicates, one.causes.lost)),
             f"{one.causes.unexplained:,}",
         ]
         for one in record.by_type

@@ -54,8 +54,8 @@ def audit(
     within = scope(store, last, start=start, until=until)
     arrived = check_arrivals(store, RawTable(settings.raw_uri), lateness=settings.lateness)
     raw = _pinned(settings)
-    evidence = renew(store, raw, lateness=settings.lateness, now=now())
-    found = survey(store, within, raw.files, lateness=settings.lateness)
+    evidence = renew(store, raw, memory=settings.memory, now=now())
+    found = survey(store, within, raw.files, memory=settings.memory)
     before = last.checked_ms if last else 0
     complete = arrived and arrived.since(before)
     tables = {**found.tables(), "versions": versions_table(publication.history(store))} if found.figures else {}

@@ -41,8 +41,7 @@ def _lines(record: AuditRecord) -> list[str]:
             f"  cells     {of.equal:,} equal, {of.differing:,} differing, {of.missing:,} missing, {of.extra:,} extra",
             f"  events    {of.batch:,} recounted; the speed view missed {of.under:,} ({of.missing_share:.3%}) and had "
             f"{of.over:,} too many",
-            f"  causes    {why.late:,} late, {why.duplicates:,} duplicates, {why.lost:,} lost, "
-            f"{why.unexplained:,} unexplained",
+            f"  causes    {why.duplicates:,} duplicates, {why.lost:,} lost, {why.unexplained:,} unexplained",
         ]
     lines += _arrived(record.completeness)
     lines += [f"  NOT COMPARED  {reason}" for reason in record.not_compared]

@@ -60,9 +60,9 @@ class Memory:
             known |= _are_in(run.ids, distinct)
         fresh = np.zeros(len(ids), np.bool_)
         fresh[places[~known]] = True
-        new = np.ascontiguousarray(distinct[~known])
-        # taken in only when it is read for the next micro-batch: another process may do this one again, and differently
-        write_segment(self._folder, Segment(micro_batch, newest_ms, self._last, new))
+        # Known ids too: each copy is remembered anew. Taken in only when it is read for the next micro-batch: another
+        # process may do this one again, and differently.
+        write_segment(self._folder, Segment(micro_batch, newest_ms, self._last, np.ascontiguousarray(distinct)))
         self._remove_old(first_ms - self._memory_ms)
         return fresh
 

@@ -27,7 +27,7 @@ from tallymark.store import Attempt, View, ViewStore
 from tallymark.store.sqlite import SqliteViewStore
 from tallymark.tally import ZERO
 from tests.support.both_views import event
-from tests.support.recounts import LATENESS, MIDNIGHT, World
+from tests.support.recounts import MIDNIGHT, World
 from tests.support.speed_views import count_in_both, fill_speed
 from tests.support.systems import free_ports, tallymark
 
@@ -97,7 +97,7 @@ def test_hours_without_events_are_counted_as_such_and_not_as_equal(world: World)
 
 
 def test_an_hour_that_only_the_speed_view_knows_is_not_without_events(world: World) -> None:
-    fill_speed(world.store, hour_of_events(2), lateness=LATENESS)
+    fill_speed(world.store, hour_of_events(2))
     found = audited(world)
     assert (found.verdict, found.hours, found.empty) == ("failed", 3, 1)
     assert (found.figures.over, found.causes.unexplained) == (60, 60)
@@ -107,16 +107,16 @@ def test_what_an_epoch_that_ended_within_an_hour_took_along_is_lost_and_nothing_
     kept, hole, rest = range(4, 20), range(20, 40), range(40, 60)
     count_in_both(world, [seal(5)])
     world.append(*hour_of_events(5, minutes=range(4, 60)), seal(6))
-    fill_speed(world.store, hour_of_events(5, minutes=kept), lateness=LATENESS)
+    fill_speed(world.store, hour_of_events(5, minutes=kept))
     publish_epoch(world.store, 2)  # its checkpoint was lost at minute 20, and it could not begin where it should have
-    fill_speed(world.store, [*hour_of_events(5, minutes=rest), seal(6)], lateness=LATENESS, epoch=2)
+    fill_speed(world.store, [*hour_of_events(5, minutes=rest), seal(6)], epoch=2)
     world.recompute()
     found = audited(world, **hours_from(5, 1))
     assert (found.verdict, found.epoch) == ("warned", 2)
     assert found.figures.under == found.causes.lost == len(hole)
     assert found.causes.unexplained == 0
     world.append(*hour_of_events(6, minutes=range(4, 60)), seal(7))
-    fill_speed(world.store, [*hour_of_events(6, minutes=kept), seal(7)], lateness=LATENESS, epoch=2)
+    fill_speed(world.store, [*hour_of_events(6, minutes=kept), seal(7)], epoch=2)
     world.recompute()
     found = audited(world, **hours_from(6, 1))
     assert (found.verdict, found.causes.unexplained) == ("failed", 40)
@@ -178,14 +178,14 @@ def test_with_hbase_down_the_command_fails_and_names_it(tmp_path: Path) -> None:
 def test_what_the_last_audit_found_is_there_for_prometheus(world: World) -> None:
     client = TestClient(create_app(Settings(home=world.folder), store=world.store))
     assert "tallymark_audit" not in client.get("/metrics").text
-    world.append(event(MIDNIGHT + 1, "never-seen-by-speed", video_id="v1"))
+    world.append(event(MIDNIGHT + 1, "never-seen-by-speed", video_id="unseen"))
     world.recompute()
     audited(world)
     told = client.get("/metrics").text
     for line in (
         'tallymark_audit_events{view="batch"} 121.0',
         'tallymark_audit_events{view="speed"} 120.0',
-        'tallymark_audit_events_off{cause="late"} 1.0',
+        'tallymark_audit_events_off{cause="lost"} 1.0',
         "tallymark_audit_hours 2.0",
         "tallymark_audit_failed 0.0",
     ):

@@ -33,7 +33,7 @@ from tallymark.raw import RawTable
 from tallymark.settings import Settings
 from tallymark.store.sqlite import SqliteViewStore
 from tests.support.raw_writer import RawRow, RawWriter
-from tests.support.speed_views import SpeedView
+from tests.support.speed_views import MEMORY, SpeedView
 
 pytestmark = pytest.mark.slow
 
@@ -57,26 +57,31 @@ class Replay:
     def __init__(self, folder: Path) -> None:
         self.store = SqliteViewStore(folder / "views.sqlite")
         self._raw = RawWriter(folder / "raw")
-        self._speed = SpeedView(self.store, lateness=LATENESS)
+        self._speed = SpeedView(self.store)
         self._waiting: list[RawRow] = []
         self._offset = 0
         publish_epoch(self.store, 1)
-        for layer in ("speed", "archive"):
-            forever = Progress(positions={0: 1}, included_until=datetime(2100, 1, 1, tzinfo=UTC))
-            self.store.write_document(f"progress/{layer}", forever.to_json())
+        self._included("speed", datetime(2100, 1, 1, tzinfo=UTC))
 
     def take(self, deliveries: list[Delivery]) -> None:
-        self._speed.take(one.event for one in deliveries)
+        rows = []
         for delivered_at, event in deliveries:
             self._offset += 1
-            self._waiting.append(RawRow(event, delivered_at, 0, self._offset))
+            rows.append(RawRow(event, delivered_at, 0, self._offset))
+        self._speed.take(rows)
+        self._waiting += rows
 
     def recount(self, now: datetime) -> None:
         self._raw.commit(self._waiting)
+        self._included("archive", now)
         self._waiting = []
         table = RawTable(self._raw.uri)
         recompute(self.store, table, lateness=LATENESS, distribute=serially(self.store), now=lambda: now)
-        renew(self.store, table.pin(), lateness=LATENESS, now=now)
+        renew(self.store, table.pin(), memory=MEMORY, now=now)
+
+    def _included(self, layer: str, until: datetime) -> None:
+        progress = Progress(positions={0: 1}, included_until=until)
+        self.store.write_document(f"progress/{layer}", progress.to_json())
 
     def ask(self, video: str, within: TimeRange, now: datetime) -> Answer:
         self._speed.put()

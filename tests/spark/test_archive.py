@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -110,31 +107,6 @@ def test_files_of_an_attempt_that_died_before_its_commit_are_never_seen(
     Archive(home_settings, store, 1).commit(records(spark, 1, 1), 0)
     assert len(raw_rows(home_settings)) == 1
     assert len(list(Path(home_settings.raw_uri).glob("day=*/*/*.parquet"))) == 2
-
-
-def test_rows_that_come_after_their_hour_can_be_sealed_are_told_before_they_are_committed(
-    spark: SparkSession, home_settings: Settings, log: SqliteLog, store: SqliteViewStore
-) -> None:
-    archive = Archive(replace(home_settings, lateness=timedelta(hours=1)), store, 1)
-    append(log, event(1, 600))
-    archive.commit(records(spark, 1, 1), 0)
-    assert store.list_documents("pending/") == []
-    append(log, event(2, 539), event(3, 540))
-    archive.commit(records(spark, 2, 3), 1)
-    ((name, body),) = store.list_documents("pending/")
-    assert name == f"pending/{DeltaTable(home_settings.raw_uri).version():012d}"
-    assert json.loads(body) == {str(shard_of("v")): {str(FIRST + 480): 1}}
-
-
-def test_a_commit_of_old_events_alone_does_not_make_later_late_rows_untold(
-    spark: SparkSession, home_settings: Settings, log: SqliteLog, store: SqliteViewStore
-) -> None:
-    archive = Archive(replace(home_settings, lateness=timedelta(hours=1)), store, 1)
-    append(log, event(1, 600), event(2, 100), event(3, 200))
-    for micro_batch in range(3):
-        archive.commit(records(spark, micro_batch + 1, micro_batch + 1), micro_batch)
-    told = [json.loads(body) for _, body in store.list_documents("pending/")]
-    assert told == [{str(shard_of("v")): {str(FIRST + hour): 1}} for hour in (60, 180)]
 
 
 def test_a_lost_checkpoint_goes_on_from_the_proven_progress(

@@ -24,7 +24,7 @@ LATENESS = timedelta(minutes=2)
 
 def commits(settings: Settings, store: ViewStore, *, number: int = 1, lease: Lease | None = None) -> RawCommits:
     """What an archive would commit through that resumes checkpoint `number`."""
-    return RawCommits(settings.raw_uri, store, application=f"archive-{number}", lateness=LATENESS, lease=lease)
+    return RawCommits(settings.raw_uri, store, application=f"archive-{number}", lease=lease)
 
 
 def written(settings: Settings, events: Sequence[Event], *, first_offset: int = 0) -> list[RawFile]:

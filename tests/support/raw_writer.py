@@ -60,7 +60,7 @@ class RawWriter:
         rows = []
         for event in events:
             self._offset += 1
-            rows.append(RawRow(event, 1_800_000_000_000 + self._offset, 0, self._offset))
+            rows.append(RawRow(event, 1_700_000_000_000 + self._offset, 0, self._offset))
         self.commit(rows)
         return rows
 

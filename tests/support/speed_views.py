@@ -1,4 +1,4 @@
-"""The speed layer by a plain loop: what it stores of a log that it reads event by event."""
+"""The speed layer by a plain loop: what it stores of a log that it reads record by record."""
 
 from __future__ import annotations
 
@@ -6,62 +6,82 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from tallymark.buckets import Bucket, Grain
-from tallymark.cells import Cell, CellKey
+from tallymark.cells import STEP_MS, Cell, CellKey, LateCell
 from tallymark.event import Event, identity
+from tallymark.instants import length_ms
 from tallymark.store import Stamp, View, ViewStore
 from tallymark.tally import ZERO, Tally
+from tests.support.raw_writer import RawRow
 from tests.support.recounts import LATENESS, World
 
-STEP_MS = 10_000
+MEMORY = timedelta(minutes=10)
+LateKey = tuple[str, str, int, int]  # video, type, step, minute
 
 
 class SpeedView:
-    """`take` events in the order of the log; `put` the cells that changed since. `dropped`: what came too late."""
+    """`take` records in the order of the log; `put` the cells that changed since.
 
-    def __init__(self, store: ViewStore, *, lateness: timedelta, epoch: int = 1) -> None:
-        self.dropped: list[Event] = []
+    An event alone was taken when it occurred, and its copies are always known.
+    """
+
+    def __init__(
+        self, store: ViewStore, *, lateness: timedelta = LATENESS, memory: timedelta = MEMORY, epoch: int = 1
+    ) -> None:
         self._store = store
-        self._behind = lateness // timedelta(milliseconds=1) + STEP_MS
+        self._lateness_ms = length_ms(lateness)
+        self._memory_ms = length_ms(memory)
         self._epoch = epoch
-        self._newest = 0
-        self._known: set[tuple[object, int]] = set()
+        self._known: dict[tuple[object, int], int] = {}
         self._cells: dict[CellKey, Tally] = {}
+        self._late: dict[LateKey, Tally] = {}
         self._changed: set[CellKey] = set()
+        self._changed_late: set[LateKey] = set()
         self._puts = 0
 
-    def take(self, events: Iterable[Event]) -> None:
-        for event in events:
-            step = event.occurred_at // STEP_MS * STEP_MS
-            key = (identity(event), step)
-            if step <= self._newest - self._behind:
-                self.dropped.append(event)
-            elif key not in self._known:
-                self._known.add(key)
-                self._count(event)
-            self._newest = max(self._newest, step)
+    def take(self, records: Iterable[Event | RawRow]) -> None:
+        for record in records:
+            if isinstance(record, Event):
+                self._take(record, record.occurred_at, 0, far_ms=0)
+            else:
+                self._take(*record[:3], far_ms=record.appended_at)
 
     def put(self) -> None:
-        if self._changed:
-            self._puts += 1
-            cells = [Cell(*key, self._cells[key]) for key in self._changed]
-            self._store.put(View.SPEED, cells, version=Stamp(self._epoch, 0, self._puts))
-            self._changed.clear()
+        self._puts += 1
+        version = Stamp(self._epoch, 0, self._puts)
+        self._store.put(View.SPEED, [Cell(*key, self._cells[key]) for key in self._changed], version=version)
+        late = [
+            LateCell(video, kind, step, minute, self._late[video, kind, step, minute])
+            for video, kind, step, minute in self._changed_late
+        ]
+        self._store.put_late(late, version=version)
+        self._changed.clear()
+        self._changed_late.clear()
 
-    def _count(self, event: Event) -> None:
-        cell = CellKey(event.video_id, event.type, Bucket(Grain.MINUTE, event.occurred_at // 60_000))
-        self._cells[cell] = self._cells.get(cell, ZERO) + Tally.of(event)
-        self._changed.add(cell)
+    def _take(self, event: Event, taken_ms: int, partition: int, *, far_ms: int) -> None:
+        key = identity(event), partition
+        known = key in self._known and far_ms - self._known[key] < self._memory_ms
+        self._known[key] = far_ms
+        if known:
+            return
+        minute = event.occurred_at // 60_000
+        if taken_ms - event.occurred_at > self._lateness_ms:
+            late = event.video_id, event.type, taken_ms // STEP_MS, minute
+            self._late[late] = self._late.get(late, ZERO) + Tally.of(event)
+            self._changed_late.add(late)
+        else:
+            cell = CellKey(event.video_id, event.type, Bucket(Grain.MINUTE, minute))
+            self._cells[cell] = self._cells.get(cell, ZERO) + Tally.of(event)
+            self._changed.add(cell)
 
 
-def fill_speed(store: ViewStore, log: Iterable[Event], *, lateness: timedelta, epoch: int = 1) -> SpeedView:
-    view = SpeedView(store, lateness=lateness, epoch=epoch)
+def fill_speed(store: ViewStore, log: Iterable[Event | RawRow], *, epoch: int = 1) -> None:
+    view = SpeedView(store, epoch=epoch)
     view.take(log)
     view.put()
-    return view
 
 
 def count_in_both(world: World, log: list[Event]) -> None:
-    """Both layers have counted the log, which speed has read in this order."""
+    """Both layers have counted the log."""
     world.append(*log)
-    fill_speed(world.store, log, lateness=LATENESS)
+    fill_speed(world.store, log)
     world.recompute()

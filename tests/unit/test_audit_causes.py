@@ -7,16 +7,18 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from batch.audit.comparison.causes import attribute, explain
 from batch.audit.comparison.scope import scope
 from batch.audit.comparison.survey import Survey, survey
-from tallymark.cells import shard_of
 from tallymark.documents.audit_record import Causes, Difference, HourCell
 from tallymark.documents.publication import publish_epoch
 from tallymark.event import Event
-from tests.support.recounts import LATENESS, MIDNIGHT, World
-from tests.support.speed_views import SpeedView, fill_speed
+from tallymark.instants import instant
+from tests.support.raw_writer import RawRow
+from tests.support.recounts import MIDNIGHT, World
+from tests.support.speed_views import MEMORY, fill_speed
 from tests.support.strategies import quick
 
 CELL = HourCell("a", "view", MIDNIGHT)
@@ -34,67 +36,82 @@ def world(tmp_path: Path) -> World:
     return world
 
 
-def compared(world: World, log: list[Event]) -> tuple[Survey, SpeedView]:
+def compared(world: World, log: list[RawRow]) -> Survey:
     """Both layers count the log, and all sealed hours are compared."""
-    view = fill_speed(world.store, log, lateness=LATENESS)
-    world.append(*log)
+    fill_speed(world.store, log)
+    world.commit(log)
     world.recompute()
     within = scope(world.store, None, start=None, until=None)
-    return survey(world.store, within, world.table.pin().files, lateness=LATENESS), view
+    return survey(world.store, within, world.table.pin().files, memory=MEMORY)
+
+
+def took(*taken: tuple[float, Event], partition: int = 0) -> list[RawRow]:
+    """(minute in which the log took it, event), in order."""
+    return [RawRow(one, round(minute * 60_000), partition, offset) for offset, (minute, one) in enumerate(taken)]
+
+
+SEALS = took((MIDNIGHT + 63, event("seals", MIDNIGHT + 63)))
 
 
 @quick
-@given(counts, st.none() | counts, counts, counts, st.booleans())
-def test_causes_add_up_to_the_difference(batch: int, speed: int | None, late: int, copies: int, lost: bool) -> None:
+@given(counts, st.none() | counts, counts, st.booleans())
+def test_causes_add_up_to_the_difference(batch: int, speed: int | None, copies: int, lost: bool) -> None:
     difference = Difference(CELL, batch, speed)
-    causes = attribute(difference, late, copies, lost=lost)
+    causes = attribute(difference, copies, lost=lost)
     assert causes.explained + causes.unexplained == (abs(difference.missing) or 1)
-    assert causes.late <= max(late, 0)
-    assert causes.duplicates <= copies
+    assert causes.duplicates <= max(copies, 0)
     assert not (causes.lost and causes.unexplained)
 
 
 @quick
-@given(counts, counts, counts)
-def test_what_late_events_and_copies_can_do_is_explained_and_nothing_beyond(batch: int, late: int, copies: int) -> None:
-    late = min(late, batch)
-    for speed in range(batch - late, batch + copies + 1):
-        assert not attribute(Difference(CELL, batch, speed), late, copies, lost=False).unexplained or speed == batch
-    assert attribute(Difference(CELL, batch, batch + copies + 1), late, copies, lost=False).unexplained == 1
-    assert attribute(Difference(CELL, batch + 1, batch - late), late, copies, lost=False).unexplained == 1
+@given(counts, counts)
+def test_what_copies_can_do_is_explained_and_nothing_beyond(batch: int, copies: int) -> None:
+    for speed in range(batch, batch + copies + 1):
+        assert not attribute(Difference(CELL, batch, speed), copies, lost=False).unexplained or speed == batch
+    assert attribute(Difference(CELL, batch, batch + copies + 1), copies, lost=False).unexplained == 1
+    assert attribute(Difference(CELL, batch + 1, batch), copies, lost=False).unexplained == 1
 
 
 def test_a_cell_that_is_not_there_is_lost_and_so_is_what_an_epoch_took_along() -> None:
-    assert attribute(Difference(CELL, 5, None), 1, 0, lost=False) == Causes(late=1, lost=4)
-    assert attribute(Difference(CELL, 5, 3), 0, 0, lost=True) == Causes(lost=2)
+    assert attribute(Difference(CELL, 5, None), 0, lost=False) == Causes(lost=5)
+    assert attribute(Difference(CELL, 5, 3), 0, lost=True) == Causes(lost=2)
 
 
-def test_an_event_behind_the_watermark_is_late(world: World) -> None:
-    log = [event("1", MIDNIGHT), event("2", MIDNIGHT + 5), event("late", MIDNIGHT + 1), event("seals", MIDNIGHT + 63)]
-    found, view = compared(world, log)
-    assert [one.event_id for one in view.dropped] == ["late"]
-    assert found.all_causes == Causes(late=1)
+def test_a_copy_that_comes_when_the_memory_is_over_is_a_duplicate(world: World) -> None:
+    once = event("1", MIDNIGHT)
+    found = compared(world, [*took((MIDNIGHT, once), (MIDNIGHT + 9, once), (MIDNIGHT + 19.5, once)), *SEALS])
+    assert found.all_causes == Causes(duplicates=1)
+    assert found.figures[MIDNIGHT, "view"].over == 1
     assert found.explained.lateness["≤10 m"] == 1
 
 
-def test_an_event_is_late_also_behind_one_of_another_video_and_the_next_day(world: World) -> None:
-    other = next(name for name in "bcdefgh" if shard_of(name) != shard_of("a"))
-    log = [event("1", MIDNIGHT - 3), event("next", MIDNIGHT + 63, video_id=other), event("late", MIDNIGHT - 1)]
-    found, view = compared(world, log)
-    assert [one.event_id for one in view.dropped] == ["late"]
-    assert found.all_causes == Causes(late=1)
-
-
-def test_a_copy_with_another_time_is_a_duplicate(world: World) -> None:
-    log = [event("1", MIDNIGHT), event("1", MIDNIGHT + 1), event("1", MIDNIGHT + 1), event("seals", MIDNIGHT + 63)]
-    found, _ = compared(world, log)
+def test_a_copy_in_a_partition_that_was_added_is_a_duplicate(world: World) -> None:
+    once = event("1", MIDNIGHT)
+    found = compared(world, [*took((MIDNIGHT, once)), *took((MIDNIGHT + 1, once), partition=1), *SEALS])
     assert found.all_causes == Causes(duplicates=1)
 
 
-def test_copies_with_the_same_time_make_no_difference_however_late(world: World) -> None:
-    log = [event("1", MIDNIGHT), event("2", MIDNIGHT + 30), event("1", MIDNIGHT), event("seals", MIDNIGHT + 63)]
-    found, _ = compared(world, log)
-    assert not found.differences
+def test_copies_within_the_memory_make_no_difference_however_late(world: World) -> None:
+    once = event("1", MIDNIGHT)
+    taken = [(MIDNIGHT + minute, once) for minute in range(0, 60, 9)]
+    assert not compared(world, [*took(*taken), *SEALS]).differences
+
+
+def test_late_events_are_compared_once_a_version_has_counted_them(world: World) -> None:
+    late = took((MIDNIGHT + 30, event("late", MIDNIGHT)))
+    assert not compared(world, [*late, *SEALS]).differences
+    after = took((MIDNIGHT + 90, event("later", MIDNIGHT)))
+    world.archived_until(MIDNIGHT + 80)
+    fill_speed(world.store, [*late, *SEALS, *after])
+    within = scope(world.store, None, start=None, until=None)
+    at = structs.replace(within.at, counted_until=instant(MIDNIGHT + 80))
+    files = world.table.pin().files
+    assert not survey(world.store, within._replace(at=at), files, memory=MEMORY).differences
+    world.commit(after)
+    world.archived_until(MIDNIGHT + 100_001)
+    world.recompute()
+    within = scope(world.store, None, start=None, until=None)
+    assert not survey(world.store, within, world.table.pin().files, memory=MEMORY).differences
 
 
 @quick
@@ -103,11 +120,17 @@ def test_whatever_the_speed_layer_meets_is_explained(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     minutes = st.floats(MIDNIGHT - 30, MIDNIGHT + 59, allow_nan=False)
-    drawn = data.draw(st.lists(st.tuples(st.integers(0, 12), minutes, st.sampled_from("abc")), max_size=25))
-    log = [event(str(name), at, video_id=video) for name, at, video in drawn]
+    drawn = data.draw(
+        st.lists(st.tuples(st.integers(0, 12), minutes, st.sampled_from("abc"), st.floats(0, 15)), max_size=25)
+    )
+    clock, log = MIDNIGHT - 31.0, []
+    for offset, (name, minute, video, pause) in enumerate(drawn):
+        clock += pause
+        log.append(RawRow(event(str(name), minute, video_id=video), round(clock * 60_000), name % 2, offset))
     world = World(tmp_path_factory.mktemp("world"))
     publish_epoch(world.store, 1)
-    found, _ = compared(world, [*log, event("seals", MIDNIGHT + 63)])
+    end = RawRow(event("seals", MIDNIGHT + 63), round((clock + 200) * 60_000), 0, 99)
+    found = compared(world, [*log, end])
     world.store.close()
     assert found.all_causes.unexplained == 0
     assert all(
@@ -116,4 +139,4 @@ def test_whatever_the_speed_layer_meets_is_explained(
 
 
 def test_nothing_is_read_where_nothing_differs() -> None:
-    assert explain([], [], lateness=LATENESS, changed=()).causes == {}
+    assert explain([], [], memory=MEMORY, changed=(), taken_before=0).causes == {}

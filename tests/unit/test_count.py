@@ -23,6 +23,7 @@ from tests.support.strategies import logs, quick
 
 NOON = 29_454_480  # 2026-01-01T12:00Z in epoch minutes
 VIDEO = "v"
+EVER = 2**62
 
 
 def event(event_id: str, minute: int = NOON, *, type: str = "view", value: int = 1, user: str | None = None) -> Event:
@@ -50,7 +51,7 @@ def raw_files(folder: Path | str, *commits: list[RawRow]) -> list[RawFile]:
 
 
 def counted(folder: Path | str, *commits: list[RawRow], hours: tuple[int, ...] = (NOON,)) -> Counted:
-    return count([file.uri for file in raw_files(folder, *commits)], hours)
+    return count([file.uri for file in raw_files(folder, *commits)], hours, taken_before=EVER)
 
 
 def cells(found: Counted, grain: Grain) -> dict[CellKey, Tally]:
@@ -108,7 +109,7 @@ def test_only_the_hours_asked_for_are_counted(tmp_path: Path) -> None:
 
 
 def test_no_files_count_nothing() -> None:
-    found = count([], [])
+    found = count([], [], taken_before=EVER)
     assert (found.events, dict(found.rows), found.last) == (0, {}, None)
     assert not cells(found, Grain.MINUTE)
 
@@ -140,17 +141,17 @@ def test_rows_by_hour_are_all_rows_copies_too(log: list[Event]) -> None:
         pair = (one.occurred_at // 3_600_000 * 60, shard_of(one.video_id))
         expected[pair] = expected.get(pair, 0) + 1
     with TemporaryDirectory() as folder:
-        assert dict(rows_by_hour(raw_files(folder, in_log_order(*log)))) == expected
+        assert dict(rows_by_hour(raw_files(folder, in_log_order(*log)), EVER)) == expected
 
 
 def test_a_file_of_one_hour_is_not_opened_to_count_its_rows(tmp_path: Path) -> None:
     files = raw_files(tmp_path, in_log_order(event("a"), event("b", NOON + 59)))
     for file in files:
         Path(file.uri).unlink()
-    assert dict(rows_by_hour(files)) == {(NOON, shard_of(VIDEO)): 2}
+    assert dict(rows_by_hour(files, EVER)) == {(NOON, shard_of(VIDEO)): 2}
 
 
 def test_rows_outside_their_files_day_are_nobodys(tmp_path: Path) -> None:
     (file,) = raw_files(tmp_path, in_log_order(event("a"), event("b", NOON + 61)))
-    assert not rows_by_hour([file._replace(day=file.day - 1440)])
-    assert not rows_by_hour([file._replace(day=file.day - 1440, last_ms=file.first_ms)])
+    assert not rows_by_hour([file._replace(day=file.day - 1440)], EVER)
+    assert not rows_by_hour([file._replace(day=file.day - 1440, last_ms=file.first_ms)], EVER)

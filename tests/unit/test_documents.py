@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tallymark.documents import attempts, audits, canary, checkpoints, coverage, dead_letters, evidence, late
-from tallymark.documents.progress import SPEED, Progress, read_progress
+from tallymark.documents import attempts, audits, canary, checkpoints, coverage, dead_letters, evidence
+from tallymark.documents.progress import ARCHIVE, SPEED, Progress, read_progress
 from tallymark.documents.publication import Publication, current, history
 from tallymark.store import ViewStore
 
@@ -17,10 +17,10 @@ STORED = {
     "publication": b'{"version":17,"exact_until":"2026-01-31T12:00:00Z","raw_version":40,"epoch":2,'
     b'"published_at":"2026-01-31T12:05:00Z"}',
     "published/001769860800000-00000016": b'{"version":16,"exact_until":"2026-01-31T12:00:00Z","raw_version":39,'
-    b'"epoch":1,"published_at":"2026-01-31T12:00:00Z","missing":3}',
+    b'"epoch":1,"published_at":"2026-01-31T12:00:00Z","missing":3,"counted_until":"2026-01-31T12:01:10Z"}',
     "progress/speed": b'{"positions":{"0":17,"3":9},"included_until":"2026-01-31T12:00:00Z","epoch":2}',
     "checkpoints/speed/000002": b'{"start": {"0": 5, "1": 7}}',
-    "pending/000000000041": b'{"3": {"29498400": 2}}',
+    "checkpoints/speed/000003": b'{"start":{"0":5},"form":2,"lateness_ms":30000,"since":29497680}',
     "dead-letters/00000-00000000000000000007": b'[{"log_partition":0,"log_offset":7,"appended_at":1769860800000,'
     b'"reason":"not valid JSON","field":null,"record":"ew=="}]',
     "attempts/00000017": b'{"number":17,"state":"published","started_at":"2026-01-31T12:00:00Z","raw_version":40,'
@@ -31,6 +31,8 @@ STORED = {
     b'"share":[]}',
     "canary/main": b'{"name":"main","at":"2026-01-31T12:00:00Z","part":null,"trouble":null,"sent":40,"missing":0,'
     b'"lost":0,"duplicated":0,"latency_ms":500,"freshness_ms":300,"exact_until":null}',
+    "progress/archive": b'{"positions":{"0":17},"included_until":"2026-01-31T12:00:00Z"}',
+    "coverage/state": b"\x81\xa1a\x01",
 }
 
 
@@ -45,9 +47,14 @@ def test_each_document_is_read_as_it_was_written(filled: ViewStore) -> None:
     published = Publication(version=17, exact_until=NOON, raw_version=40, epoch=2, published_at=NOON.replace(minute=5))
     assert current(filled) == published
     assert [(each.version, each.missing) for each in history(filled)] == [(16, 3), (17, None)]
+    assert [each.first_uncounted_step for each in history(filled)] == [176_986_087, 176_986_080]
     assert read_progress(filled, SPEED) == Progress(positions={0: 17, 3: 9}, included_until=NOON, epoch=2)
-    assert checkpoints.newest_checkpoint(filled, "speed") == (2, checkpoints.BegunAt(start={0: 5, 1: 7}))
-    assert late.pending_since(filled, 40) == [{3: {29_498_400: 2}}]
+    begun = checkpoints.BegunAt(start={0: 5}, form=2, lateness_ms=30_000, since=29_497_680)
+    assert checkpoints.newest_checkpoint(filled, "speed") == (3, begun)
+    old = checkpoints.BegunAt.read(filled, "checkpoints/speed/000002")
+    assert old == checkpoints.BegunAt(start={0: 5, 1: 7}, form=1)
+    assert read_progress(filled, ARCHIVE) == Progress(positions={0: 17}, included_until=NOON)
+    assert coverage.read_state(filled) == b"\x81\xa1a\x01"
     assert [letter.record for letter in dead_letters.dead_letters(filled)] == [b"{"]
     (attempt,) = attempts.newer_than(filled, 16)
     assert (attempt.state, attempts.hours_of(attempt.pairs)) == ("published", {(29_497_560, 3), (29_497_620, 3)})

@@ -135,5 +135,5 @@ def test_evidence_of_last_week_is_too_old(store: SqliteViewStore) -> None:
 
 
 def test_of_too_few_hours_nothing_is_gathered() -> None:
-    found = gather([], [], now=datetime(2026, 2, 1, tzinfo=UTC), lateness=timedelta(minutes=2))
+    found = gather([], [], now=datetime(2026, 2, 1, tzinfo=UTC), memory=timedelta(minutes=10))
     assert (found.types, found.hours, found.needed) == ({}, 0, 24)

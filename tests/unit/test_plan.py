@@ -16,7 +16,6 @@ from batch.start import Step
 from tallymark.buckets import Grain, Span
 from tallymark.cells import SHARDS, shard_of
 from tallymark.documents.attempts import as_pairs, attempt, hours_of
-from tallymark.documents.progress import Progress
 from tallymark.errors import IncompatibleStore, NothingToRecount
 from tallymark.event import Event
 from tallymark.instants import instant
@@ -154,7 +153,7 @@ def test_hours_are_sealed_by_the_archive_and_by_event_time(until: datetime, apar
     lateness = timedelta(seconds=lateness_s)
     newest_ms = (until - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1) + apart_ms
     newest = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=newest_ms)
-    sealed = provable_until(Progress(positions={}, included_until=until), newest_ms, lateness)
+    sealed = provable_until(until, newest_ms, lateness)
     assert sealed + lateness <= min(until, newest) < sealed + lateness + timedelta(hours=1)
     assert (sealed.minute, sealed.second, sealed.microsecond) == (0, 0, 0)
 
@@ -189,7 +188,7 @@ def test_slices_are_bounded_and_hold_every_hour_once(days: list[list[int]], most
             for hour in hours
         ]
         tasks.append(DayTask(start, hours, files, {start + 1380: 7} if len(rows) < 24 else {}))
-    found = list(slices(ShardTask(1, 0, tasks), most_rows=most))
+    found = list(slices(ShardTask(1, 0, 0, tasks), most_rows=most))
     assert [hour for part in found for hour in part.hours] == [hour for task in tasks for hour in task.hours]
     for part in found:
         inside = {hour.start for hour in part.hours}

@@ -24,10 +24,12 @@ def event(event_id: str, minute: int, *, video: str = "x", type: str = "view", u
 def world(tmp_path: Path) -> World:
     """Two hours around a midnight are published as version 1, exact until 01:00; one event lies after that."""
     world = World(tmp_path)
+    world.archived_until(MIDNIGHT + 64)
     world.append(*(event(f"{video}{n}", MIDNIGHT - 50 + 10 * n, video=video) for video in "xy" for n in range(10)))
     world.append(event("open", MIDNIGHT + 63))
     assert world.recompute().publication.version == 1
     assert world.published.boundary == MIDNIGHT + 60
+    world.archived_until(MIDNIGHT + 100_000)
     return world
 
 

@@ -33,6 +33,7 @@ def publish(store: SqliteViewStore, *versions: int) -> None:
             version=version,
             exact_until=START + version * HOUR,
             raw_version=10 * version,
+            counted_until=START + version * HOUR + timedelta(minutes=5),
             replacing=publication.current(store),
             now=lambda: START + version * HOUR + timedelta(minutes=10),  # noqa: B023
         )
@@ -48,7 +49,7 @@ def crashed(store: SqliteViewStore, number: int) -> None:
 def test_before_anything_is_published_everything_is_kept(store: SqliteViewStore) -> None:
     kept = retention_of(store, most=1, keep=timedelta())
     assert (kept.versions, kept.forgotten, kept.speed_from) == ([], [], None)
-    assert (kept.pending_after, kept.attempts_from) == (-1, 0)
+    assert kept.attempts_from == 0
 
 
 def test_the_last_versions_stay_with_all_that_the_oldest_of_them_needs(store: SqliteViewStore) -> None:
@@ -56,7 +57,7 @@ def test_the_last_versions_stay_with_all_that_the_oldest_of_them_needs(store: Sq
     kept = retention_of(store, most=3, keep=DAY)
     assert (kept.versions, kept.forgotten) == ([7, 6, 5], [1, 2, 3, 4])
     assert kept.speed_from == START + 5 * HOUR - DAY
-    assert (kept.pending_after, kept.attempts_from) == (50, 5)
+    assert kept.attempts_from == 5
 
 
 def test_after_a_rollback_the_versions_that_readers_saw_last_stay(store: SqliteViewStore) -> None:
@@ -65,7 +66,7 @@ def test_after_a_rollback_the_versions_that_readers_saw_last_stay(store: SqliteV
     kept = retention_of(store, most=2, keep=timedelta())
     assert (kept.versions, kept.forgotten) == ([2, 4], [1, 3])
     assert kept.speed_from == START + 2 * HOUR
-    assert (kept.pending_after, kept.attempts_from) == (20, 2)
+    assert kept.attempts_from == 2
 
 
 def test_versions_that_hbase_may_no_longer_hold_are_forgotten_except_the_current_one(store: SqliteViewStore) -> None:

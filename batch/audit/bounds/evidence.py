@@ -1,10 +1,10 @@
 """Bounds from evidence: what past reads would have seen, against what is exact by now (ADR 39).
 
 Reads of the past are made up, with random videos, ends and lengths, and answered from the raw events as readers would
-have seen them at that instant: before the boundary of the version that was published then, what had been archived; from
-there on, what had arrived and was not too late for the speed view. Half of them say how counts grow with age. On the
-other half, that forecast's errors are measured, each against the square root of what it foretold, since counts scatter
-that way; their quantiles are the bounds.
+have seen them at that instant: before the boundary of the version that was published then, what that had counted; from
+there on, what had arrived. Half of them say how counts grow with age. On the other half, that forecast's errors are
+measured, each against the square root of what it foretold, since counts scatter that way; their quantiles are the
+bounds.
 
 This is split conformal prediction (Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005), with
 normalised scores (Lei, G'Sell, Rinaldo, Tibshirani and Wasserman, "Distribution-Free Predictive Inference for
@@ -46,20 +46,21 @@ _Ints = npt.NDArray[np.int64]
 
 
 class Shown(NamedTuple):
-    """From `since_ms` on, readers saw batch cells before minute `boundary`, of rows archived before `archived_ms`."""
+    """From `since_ms` on, readers saw batch cells before minute `boundary`, of rows that the log took before
+    `counted_ms`."""
 
     since_ms: int
     boundary: int
-    archived_ms: int
+    counted_ms: int
 
 
 def gather(
-    files: Sequence[RawFile], shown: Sequence[Shown], *, now: datetime, lateness: timedelta, seed: int = 0
+    files: Sequence[RawFile], shown: Sequence[Shown], *, now: datetime, memory: timedelta, seed: int = 0
 ) -> Evidence:
     """What the raw events of the last days tell, for each type of which there are enough. `shown`: in order of time."""
     until = minute_of(now - _SETTLED)
     since = until - _SPAN // timedelta(minutes=1)
-    rows = _rows(files, since - AGES[-1], until, lateness)
+    rows = _rows(files, since - AGES[-1], until, memory)
     hours = rows.filter(pl.col("minute").is_between(since, until, closed="left"))["hour"].n_unique()
     types = {}
     if hours >= HOURS_NEEDED and shown:
@@ -80,7 +81,7 @@ def conformal(scores: Sequence[float], level: float) -> float:
     return sorted(scores)[rank - 1] if rank <= len(scores) else float("inf")
 
 
-def _rows(files: Sequence[RawFile], start: int, end: int, lateness: timedelta) -> pl.DataFrame:
+def _rows(files: Sequence[RawFile], start: int, end: int, memory: timedelta) -> pl.DataFrame:
     """The first copies of the events in the minutes from `start` to `end`, of as many shards as are few enough rows."""
     first_day, last_day = Grain.DAY.floor(Minute(start)), Grain.DAY.floor(Minute(end))
     inside = [file for file in files if first_day <= file.day <= last_day + DAY]
@@ -91,11 +92,11 @@ def _rows(files: Sequence[RawFile], start: int, end: int, lateness: timedelta) -
         if taken and rows > _ROWS:
             break
         taken.add(shard)
-    days = [judged(inside, day, shards=taken, lateness=lateness) for day in range(first_day, last_day + 1, DAY)]
+    days = [judged(inside, day, shards=taken, memory=memory) for day in range(first_day, last_day + 1, DAY)]
     return (
         pl.concat(days)
         .filter(pl.col("first") & pl.col("minute").is_between(start, end))
-        .select("video_id", "type", "hour", "minute", "appended_at", "late")
+        .select("video_id", "type", "hour", "minute", "appended_at")
         .sort("video_id", "minute")
     )
 
@@ -111,7 +112,6 @@ class _Reads:
 def _reads(rows: pl.DataFrame, shown: Sequence[Shown], since: int, until: int, random: np.random.Generator) -> _Reads:
     """Reads that meet at least one event, of a video each as likely as any other."""
     minute, appended = rows["minute"].to_numpy(), rows["appended_at"].to_numpy()
-    late = rows["late"].to_numpy()
     videos = rows["video_id"].rle().struct.field("len").cast(pl.Int64).to_numpy().cumsum()
     starts = np.concatenate(([0], videos[:-1]))
     seen, exact = [], []
@@ -127,7 +127,7 @@ def _reads(rows: pl.DataFrame, shown: Sequence[Shown], since: int, until: int, r
             continue
         minutes, arrived = minute[inside], appended[inside]
         batch = minutes < view.boundary
-        known = np.where(batch, arrived < view.archived_ms, (arrived < at_ms - _SPEED_DELAY_MS) & ~late[inside])
+        known = np.where(batch, arrived < view.counted_ms, arrived < at_ms - _SPEED_DELAY_MS)
         place = batch * _CLASSES + np.searchsorted(AGES, end - 2 - minutes, side="right")
         seen.append(np.bincount(place[known], minlength=2 * _CLASSES))
         exact.append(np.bincount(place, minlength=2 * _CLASSES))

@@ -20,10 +20,10 @@ _LOOK_BACK: Final = timedelta(days=14)
 _NOTHING: Final = Shown(0, 0, 0)
 
 
-def renew(store: ViewStore, raw: RawVersion, *, lateness: timedelta, now: datetime) -> Evidence:
+def renew(store: ViewStore, raw: RawVersion, *, memory: timedelta, now: datetime) -> Evidence:
     """Gather what the raw events of the last days tell, and let answers go by it from now on."""
     shown = [_NOTHING, *_shown(store, publication.history(store), now)]
-    evidence = gather(raw.files, shown, now=now, lateness=lateness)
+    evidence = gather(raw.files, shown, now=now, memory=memory)
     renew_evidence(store, evidence)
     return evidence
 
@@ -41,9 +41,9 @@ def in_words(evidence: Evidence) -> str:
 
 
 def _shown(store: ViewStore, history: Sequence[Publication], now: datetime) -> Iterator[Shown]:
-    """What readers saw in the last days, with the instant before which what was archived was counted."""
+    """What readers saw in the last days, with the instant before which what the log took was counted."""
     for at in history:
         if now - at.published_at <= _LOOK_BACK:
-            attempt = attempts.attempt(store, at.version)
-            counted = attempt.started_at if attempt else at.published_at
+            attempt = attempts.attempt(store, at.version)  # of versions that do not say, what was archived by then
+            counted = at.counted_until or (attempt.started_at if attempt else at.published_at)
             yield Shown(millis_of(at.published_at), at.boundary, millis_of(counted))

@@ -1,9 +1,8 @@
 """Why the views differ, as far as raw events tell.
 
-Of a cell that the recount says holds 100 events, 3 came behind the watermark, and one has a copy with another
-occurred_at that did not: the speed layer can have counted 97 to 101. Within that it is explained: 98 are 2 late ones,
-101 is one duplicate. What lies outside of it is lost, if nothing at all of the cell is stored or an epoch ended within
-the hour, and unexplained otherwise.
+Of a cell that the recount says holds 100 events, two were sent again so much later that the speed layer may have
+forgotten them: it can have counted 100 to 102. Within that, what is too many are duplicates. What is missing is lost,
+if nothing at all of the cell is stored or an epoch ended within the hour, and unexplained otherwise, as is the rest.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final, NamedTuple
+from typing import Final
 
 import polars as pl
 
@@ -39,18 +38,11 @@ LAGS: Final = {
 }
 
 
-class _Seen(NamedTuple):
-    """Of one cell, by raw events: those that can have been dropped, and copies that can have been counted again."""
-
-    late: int
-    copies: int
-
-
 @dataclass(frozen=True)
 class Explained:
     """`causes` by differing cell. `rows` and `events` in raw by (hour, shard), of those that were looked into.
 
-    `lateness`: how many rows came how far behind, by the names of LAGS.
+    `lateness`: how many rows the log took how long after they occurred, by the names of LAGS.
     """
 
     causes: dict[HourCell, Causes] = field(default_factory=dict)
@@ -60,18 +52,24 @@ class Explained:
 
 
 def explain(
-    differences: Sequence[Difference], files: Sequence[RawFile], *, lateness: timedelta, changed: Collection[int]
+    differences: Sequence[Difference],
+    files: Sequence[RawFile],
+    *,
+    memory: timedelta,
+    changed: Collection[int],
+    taken_before: int,
 ) -> Explained:
-    """Read the raw events behind `differences`, day by day; `changed`: the hours in which an epoch ended."""
+    """Read the raw events behind `differences`, day by day, as far as the log took them before `taken_before`, epoch
+    ms; `changed`: the hours in which an epoch ended."""
     found = Explained()
     for day, some in _by_day(differences):
         hours = {one.cell.hour for one in some}
         shards = {shard_of(one.cell.video_id) for one in some}
-        rows = judged(files, day, shards=shards, lateness=lateness).filter(pl.col("hour").is_in(hours))
-        seen = _seen(rows)
+        counted = pl.col("hour").is_in(hours) & (pl.col("appended_at") < taken_before)
+        rows = judged(files, day, shards=shards, memory=memory).filter(counted)
+        copies = _forgotten(rows)
         for one in some:
-            of_cell = seen.get(one.cell, _Seen(0, 0))
-            found.causes[one.cell] = attribute(one, *of_cell, lost=one.cell.hour in changed)
+            found.causes[one.cell] = attribute(one, copies.get(one.cell, 0), lost=one.cell.hour in changed)
         for hour, shard, count, events in rows.group_by("hour", "shard").agg(pl.len(), pl.col("first").sum()).rows():
             found.rows[hour, shard] = count
             found.events[hour, shard] = events
@@ -79,22 +77,19 @@ def explain(
     return found
 
 
-def attribute(difference: Difference, late: int, copies: int, *, lost: bool) -> Causes:
-    """The causes of one cell's difference; `lost`: an epoch ended in its hour.
+def attribute(difference: Difference, copies: int, *, lost: bool) -> Causes:
+    """The causes of one cell's difference. `copies`: those that can have been counted again; `lost`: an epoch ended in
+    its hour.
 
     Cells with as many events in both views differ in their values: that is one event taken for another.
     """
     missing = difference.missing
     if missing == 0:
-        return Causes(late=1) if late else Causes(duplicates=1) if copies else Causes(unexplained=1)
+        return Causes(duplicates=1) if copies else Causes(unexplained=1)
     if missing < 0:
         again = min(-missing, copies)
         return Causes(duplicates=again, unexplained=-missing - again)
-    too_late = min(missing, late)
-    rest = missing - too_late
-    if difference.speed is None or lost:
-        return Causes(late=too_late, lost=rest)
-    return Causes(late=too_late, unexplained=rest)
+    return Causes(lost=missing) if difference.speed is None or lost else Causes(unexplained=missing)
 
 
 def _by_day(differences: Sequence[Difference]) -> Iterator[tuple[int, list[Difference]]]:
@@ -104,20 +99,9 @@ def _by_day(differences: Sequence[Difference]) -> Iterator[tuple[int, list[Diffe
     yield from sorted(days.items())
 
 
-def _seen(rows: pl.DataFrame) -> Mapping[HourCell, _Seen]:
-    firsts = rows.filter("first")
-    identity = ["event_id", "video_id", "hour", "at"]
-    # a copy in the same step is known by its hash; one in another step is taken for an event of its own
-    copies = (
-        rows.filter(~pl.col("first") & ~pl.col("late"))
-        .join(firsts, on=identity, how="anti")
-        .unique(identity)
-        .group_by(_CELL)
-        .agg(copies=pl.len())
-    )
-    late = firsts.filter("late").group_by(_CELL).agg(late=pl.len())
-    both = late.join(copies, on=_CELL, how="full", coalesce=True).select(*_CELL, "late", "copies").fill_null(0)
-    return {HourCell(video, kind, hour): _Seen(late, copies) for video, kind, hour, late, copies in both.iter_rows()}
+def _forgotten(rows: pl.DataFrame) -> Mapping[HourCell, int]:
+    counts = rows.filter("forgotten").group_by(_CELL).len()
+    return {HourCell(video, kind, hour): copies for video, kind, hour, copies in counts.iter_rows()}
 
 
 def _lateness(rows: pl.DataFrame) -> Counter[str]:

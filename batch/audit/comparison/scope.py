@@ -3,9 +3,9 @@
 An hour is audited when it was sealed since the last audit, and again when late events reopened it. The plans of the
 attempts since then name both.
 
-The speed view never changes an hour that its watermark has passed, so its cells are what they were, but for a newer
-epoch: the cells of an hour are read at the epoch that was published when the hour was sealed. The publication that
-seals it is put out with the epoch of the one before it.
+The minutes of a sealed hour do not change any more, since what comes late is kept apart, but for a newer epoch: they
+are read at the epoch that was published when the hour was sealed. The publication that seals it is put out with the
+epoch of the one before it.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import chain
+from typing import Final
 
 import pandas as pd
 
@@ -13,15 +15,17 @@ from batch.audit.comparison.causes import Explained, Pair, explain
 from batch.audit.comparison.compare import compare
 from batch.audit.comparison.scope import Scope
 from batch.ledger import rows_counted
-from tallymark.buckets import Grain
-from tallymark.cells import SHARDS
+from tallymark.buckets import Bucket, Grain
+from tallymark.cells import SHARDS, Cell
 from tallymark.documents.audit_record import Causes, Difference, Figures, HourFigures, TypeFigures
 from tallymark.documents.publication import Publication
-from tallymark.instants import Minute, instant
+from tallymark.instants import Minute, instant, millis_of
 from tallymark.raw import RawFile
 from tallymark.store import View, ViewStore
 
 __all__ = ["Survey", "survey", "versions_table"]
+
+_EVER: Final = 2**62
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,24 +104,30 @@ class Survey:
         return {"hour": f"{instant(Minute(hour)):%Y-%m-%d %H:%M}", "beyond_ledger": beyond, "unconserved": unconserved}
 
 
-def survey(store: ViewStore, within: Scope, files: Sequence[RawFile], *, lateness: timedelta) -> Survey:
-    """Compare the hours of `within`, and look into raw events where they differ."""
+def survey(store: ViewStore, within: Scope, files: Sequence[RawFile], *, memory: timedelta) -> Survey:
+    """Compare the hours of `within`, and look into raw events where they differ.
+
+    Of what came late, the version has counted the steps before `first_uncounted_step`: those are compared with it.
+    """
     figures: dict[tuple[int, str], Figures] = defaultdict(Figures)
     events: dict[Pair, int] = {}
     differences: list[Difference] = []
     for shard in range(SHARDS):
         cells = store.scan(View.BATCH, shard, Grain.HOUR, version=within.at.version)
         batch = [cell for cell in cells if cell.bucket.start in within.hours]
+        late = _late(store, shard, within)
         for epoch, hours in within.by_epoch.items():
             speed = store.scan(View.SPEED, shard, Grain.MINUTE, version=epoch)
-            found = compare(batch, speed, hours)
+            found = compare(batch, chain(speed, late), hours)
             for key, some in found.figures.items():
                 figures[key] += some
             events |= {(hour, shard): count for hour, count in found.events.items()}
             differences += found.differences
     gone = _gone(figures, within)
     differences = [one for one in differences if one.cell.hour not in gone]
-    explained = explain(differences, files, lateness=lateness, changed=within.changed)
+    counted_until = within.at.counted_until
+    taken_before = _EVER if counted_until is None else millis_of(counted_until)
+    explained = explain(differences, files, memory=memory, changed=within.changed, taken_before=taken_before)
     causes: dict[tuple[int, str], Causes] = defaultdict(Causes)
     for cell, why in explained.causes.items():
         causes[cell.hour, cell.type] += why
@@ -140,6 +150,16 @@ def versions_table(history: Sequence[Publication]) -> pd.DataFrame:
     latest = {one.version: one for one in history}
     rows = [{"version": number, "exact_until": latest[number].boundary} for number in sorted(latest)]
     return pd.DataFrame(rows)
+
+
+def _late(store: ViewStore, shard: int, within: Scope) -> list[Cell]:
+    """What came late, as minute cells. They are read at the epoch of now, whichever was published when their hour was
+    sealed: each step is wholly in the newest epoch that has met it."""
+    return [
+        Cell(cell.video_id, cell.type, Bucket(Grain.MINUTE, cell.minute), cell.tally)
+        for cell in store.scan_late(shard, version=within.at.epoch)
+        if cell.step < within.at.first_uncounted_step and Grain.HOUR.floor(cell.minute) in within.hours
+    ]
 
 
 def _gone(figures: dict[tuple[int, str], Figures], within: Scope) -> set[int]:
