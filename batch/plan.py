@@ -96,7 +96,7 @@ class Plan:
 
 
 def countable_until(progress: Progress, published: Publication) -> datetime:
-    """Rows that the log took before it are counted: the start of a step, up to which raw has all of them (ADR 45).
+    """Rows that the log took before it are counted: the start of a step, up to which raw has all of them (ADR 46).
 
     The archive includes all until 12:31:14.2: 12:31:10. It never goes back, whatever the log's clock does.
     """

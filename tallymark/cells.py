@@ -69,7 +69,7 @@ class Cell(NamedTuple):
 class LateCell(NamedTuple):
     """What came late for one minute, in one step of the log's time: step 177 begins at `appended_at` 1 770 000 ms.
 
-    A recount counts the rows of whole steps, so each late cell is wholly in a version or wholly not (ADR 45).
+    A recount counts the rows of whole steps, so each late cell is wholly in a version or wholly not (ADR 46).
     """
 
     video_id: str

@@ -1,4 +1,4 @@
-"""How true an answer is: which part is exact, how fresh it is, what is lacking. ADR 22 and 45 say why."""
+"""How true an answer is: which part is exact, how fresh it is, what is lacking. ADR 22 and ADR 46 say why."""
 
 from __future__ import annotations
 

@@ -16,10 +16,10 @@ from typing import NamedTuple
 from serving.answers.quality import Quality, quality_of
 from serving.answers.snapshot import Cut, Snapshot
 from tallymark.buckets import Bucket, Grain, TimeRange
-from tallymark.cells import STEP_MS, CellKey, CellSpan, LateCell
+from tallymark.cells import HOUR_STEPS, STEP_MS, CellKey, CellSpan, LateCell
 from tallymark.client.questions import Question
 from tallymark.documents.progress import Staleness
-from tallymark.instants import MINUTE_MS
+from tallymark.instants import MINUTE_MS, millis_of
 from tallymark.store import View, ViewStore
 from tallymark.tally import ZERO, Tally
 
@@ -90,7 +90,8 @@ def _read(
     spans = CellSpan.all(video_id, type_, cut.fresh.split([Grain.MINUTE]))
     speed = dict(store.get(View.SPEED, spans, version=epoch, users=users)) if spans else {}
     pending = []
-    for cell in store.get_late(video_id, type_, since=_first_step(cut, at), version=epoch, users=users):
+    since, until = _steps(cut, at, at.speed_until)
+    for cell in store.get_late(video_id, type_, since=since, until=until, version=epoch, users=users):
         if cut.fresh.start <= cell.minute < cut.fresh.end:
             key = CellKey(video_id, type_, Bucket(Grain.MINUTE, cell.minute))
             speed[key] = speed.get(key, ZERO) + cell.tally
@@ -99,11 +100,13 @@ def _read(
     return Cells(batch, speed, pending)
 
 
-def _first_step(cut: Cut, at: Snapshot) -> int:
-    """The first step of the log's time in which a late event can have come that matters here.
+def _steps(cut: Cut, at: Snapshot, speed_until: datetime) -> tuple[int, int]:
+    """[since, until) of the log's time, in which a late event can have come that matters here.
 
-    What occurred at or after exact_until and was late came after exact_until.
+    What occurred at or after exact_until and was late came after exact_until. What came an hour after what is known to
+    be in the speed view is not in it.
     """
     steps = [] if cut.counted.empty else [at.publication.first_uncounted_step]
     steps += [] if cut.fresh.empty else [cut.fresh.start * MINUTE_MS // STEP_MS]
-    return min(steps, default=at.publication.first_uncounted_step)
+    until = millis_of(speed_until) // STEP_MS + HOUR_STEPS
+    return min(steps, default=until), until

@@ -2,10 +2,10 @@
 
 A pure function but for the memory of ids, which it is given; Spark adds up what it returns (see `query`).
 
-An event is *late* when the log took it more than `lateness` after it occurred. Late events are tallied by the step of
-the log's time that they came in as well, so that a recount, which ends at a step, has all of such a tally or nothing of
-it. The log's time never goes back here: a record that is stamped before an earlier one of its partition counts as taken
-with that one.
+An event is *late* (ADR 46) when the log took it more than `lateness` after it occurred. Late events are tallied by the
+step of the log's time that they came in as well, so that a recount, which ends at a step, has all of such a tally or
+nothing of it. The log's time never goes back here: a record that is stamped before an earlier one of its partition
+counts as taken with that one.
 
 Worked example, lateness 30 s: an event of 12:00:10 that was taken at 12:00:40.000 is tallied in minute 12:00; taken a
 millisecond later, in minute 12:00 and the step from 12:00:40.
@@ -65,7 +65,7 @@ def identities(events: pl.DataFrame) -> pl.Series:
     XXH64 of the UTF-8 of the three, separated by NUL, which no id holds.
 
     Of two different events among 10^7 that are remembered, some share a hash once in about 10^5 such memories (the
-    birthday bound, n²/2^65); one of them is then not counted until the recount, which compares ids in full.
+    birthday bound, n²/2^65; ADR 15); one of them is then not counted until the recount, which compares ids in full.
     """
     hour = (pl.col("occurred_at") // HOUR_MS).cast(pl.String)
     joined = pl.concat_str("event_id", "video_id", hour, separator="\0")

@@ -1,4 +1,4 @@
-"""The speed layer: the stream, counted per minute within a second or so (ADR 45).
+"""The speed layer: the stream, counted per minute within a second or so (ADR 14, ADR 45).
 
     log ──▶ decode, drop copies, partial tallies ──▶ running totals ──▶ view store
             a task for each partition (`partials`)    Spark's state      `sink`

@@ -69,9 +69,11 @@ class ViewStore(Protocol):
         """As `put`, of the speed view's late cells."""
         ...
 
-    def get_late(self, video_id: str, type: str, *, since: int, version: int, users: bool = True) -> list[LateCell]:
-        """The late cells of a video and type that the log took in step `since` or later, by (step, minute), each with
-        the newest epoch ≤ `version`, the parts of its generations added up."""
+    def get_late(
+        self, video_id: str, type: str, *, since: int, until: int, version: int, users: bool = True
+    ) -> list[LateCell]:
+        """The late cells of a video and type that the log took in the steps from `since` to before `until`, by (step,
+        minute), each with the newest epoch ≤ `version`, the parts of its generations added up."""
         ...
 
     def scan_late(self, shard: int, *, version: int) -> Iterator[LateCell]:

@@ -83,7 +83,7 @@ WHERE row >= ? AND row < ? AND version <= ? AND substr(row, -5, 1) = ? ORDER BY 
 """
 _GET_LATE: Final = """
 SELECT head, step, minute, version, tally, {users} FROM late
-WHERE head = ? AND step >= ? AND version <= ? ORDER BY step, minute, version
+WHERE head = ? AND step >= ? AND step < ? AND version <= ? ORDER BY step, minute, version
 """
 _SCAN_LATE: Final = """
 SELECT head, step, minute, version, tally, users FROM late
@@ -143,10 +143,12 @@ class SqliteViewStore:
         ]
         return self._put("late", rows)
 
-    def get_late(self, video_id: str, type: str, *, since: int, version: int, users: bool = True) -> list[LateCell]:
+    def get_late(
+        self, video_id: str, type: str, *, since: int, until: int, version: int, users: bool = True
+    ) -> list[LateCell]:
         query = _GET_LATE.format(users="users" if users else "NULL")
         with self._reading, self._file.reading() as connection:
-            found = connection.execute(query, (key_head(video_id, type), since, version)).fetchall()
+            found = connection.execute(query, (key_head(video_id, type), since, until, version)).fetchall()
         return [LateCell(video_id, type, step, minute, tally) for (_, step, minute), tally in _newest(found)]
 
     def scan_late(self, shard: int, *, version: int) -> Iterator[LateCell]:

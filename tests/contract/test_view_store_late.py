@@ -19,6 +19,7 @@ from tests.support.minutes import NOON, found, minute, tally
 STEP = NOON * 6
 EVER = 10_000
 _fresh = count()
+EVER_AFTER = 2**31
 
 
 def late(video: str, step: int, at: int, counted: Tally) -> LateCell:
@@ -48,10 +49,13 @@ def test_late_cells_are_found_from_a_step_on_in_order(store: ViewStore, video: s
     others = [late(f"{video}0", STEP, NOON, tally(7)), LateCell(video, "views", STEP, Minute(NOON), tally(7))]
     assert store.put_late([*cells, *others], version=Stamp(1, 0, 0)) == 7
     ordered = sorted(cells, key=lambda cell: (cell.step, cell.minute))
-    assert store.get_late(video, "view", since=0, version=1) == ordered
-    assert store.get_late(video, "view", since=STEP + 1, version=1) == ordered[2:]
-    assert store.get_late(video, "view", since=STEP + HOUR_STEPS * 30 + 1, version=1) == []
-    assert store.get_late(video, "view", since=0, version=0) == []
+    assert store.get_late(video, "view", since=0, until=EVER_AFTER, version=1) == ordered
+    assert store.get_late(video, "view", since=STEP + 1, until=EVER_AFTER, version=1) == ordered[2:]
+    assert store.get_late(video, "view", since=STEP + HOUR_STEPS * 30 + 1, until=EVER_AFTER, version=1) == []
+    assert store.get_late(video, "view", since=0, until=EVER_AFTER, version=0) == []
+    assert store.get_late(video, "view", since=STEP, until=STEP + HOUR_STEPS, version=1) == ordered[:3]
+    assert store.get_late(video, "view", since=STEP + 1, until=STEP + HOUR_STEPS + 1, version=1) == ordered[2:4]
+    assert store.get_late(video, "view", since=STEP, until=STEP, version=1) == []
     assert [cell for cell in store.scan_late(shard_of(video), version=1) if cell[:2] == (video, "view")] == ordered
 
 
@@ -64,16 +68,16 @@ def test_late_cells_are_no_minutes_and_minutes_are_not_late(store: ViewStore, vi
         assert all(cell.tally != tally(1) for cell in store.scan(View.SPEED, shard_of(video), grain, version=1)
                    if cell.video_id == video)  # fmt: skip
     store.remove(View.SPEED, shard_of(video), Grain.MINUTE, before=NOON + 60)
-    assert store.get_late(video, "view", since=0, version=1) == [late(video, STEP, NOON, tally(1))]
+    assert store.get_late(video, "view", since=0, until=EVER_AFTER, version=1) == [late(video, STEP, NOON, tally(1))]
 
 
 def test_sketches_of_late_cells_are_read_when_they_matter(store: ViewStore, video: str) -> None:
     parts = [Tally(1, 1, 1, 1, Sketch.of([user])) for user in ("a", "b")]
     for generation, part in enumerate(parts):
         store.put_late([late(video, STEP, NOON, part)], version=Stamp(1, generation, generation))
-    (cell,) = store.get_late(video, "view", since=STEP, version=1)
+    (cell,) = store.get_late(video, "view", since=STEP, until=EVER_AFTER, version=1)
     assert round(cell.tally.uniques().value) == 2
-    (cell,) = store.get_late(video, "view", since=STEP, version=1, users=False)
+    (cell,) = store.get_late(video, "view", since=STEP, until=EVER_AFTER, version=1, users=False)
     assert cell.tally == Tally(2, 2, 1, 1)
 
 
@@ -83,9 +87,9 @@ def test_hours_of_late_cells_are_removed_whole_once_they_are_over(store: ViewSto
     store.put_late(cells, version=Stamp(1, 0, 0))
     store.put(View.SPEED, [minute(video, NOON, tally(2))], version=Stamp(1, 0, 0))
     store.remove_late(shard_of(video), before=hours[1] - 1)
-    assert store.get_late(video, "view", since=0, version=1) == cells
+    assert store.get_late(video, "view", since=0, until=EVER_AFTER, version=1) == cells
     assert store.remove_late(shard_of(video), before=hours[2] - 1) >= 1
-    assert store.get_late(video, "view", since=0, version=1) == cells[2:]
+    assert store.get_late(video, "view", since=0, until=EVER_AFTER, version=1) == cells[2:]
     assert store.remove_late(shard_of(video), before=hours[2] - 1) == 0
     assert found(store, View.SPEED, video, version=1) == [tally(2)]
 
@@ -122,7 +126,7 @@ def test_any_puts_leave_what_a_plain_dict_keeps(store: ViewStore, puts: list) ->
             for key, epochs in kept.items()
             if min(epochs) <= version
         }
-        cells = store.get_late(video, "view", since=STEP, version=version)
+        cells = store.get_late(video, "view", since=STEP, until=EVER_AFTER, version=version)
         assert {(cell.step - STEP, cell.minute): cell.tally for cell in cells} == expected
         assert cells == sorted(cells, key=lambda cell: (cell.step, cell.minute))
         assert cells == [c for c in store.scan_late(shard_of(video), version=version) if c.video_id == video]

@@ -18,14 +18,16 @@ import pyspark
 import pytest
 
 from tallymark.buckets import Grain
+from tallymark.cells import STEP_MS
 from tallymark.documents import publication
 from tallymark.documents.progress import ARCHIVE, SPEED
 from tallymark.event import Event
+from tallymark.instants import utc_now
 from tallymark.settings import Settings
 from tallymark.store.open import open_store
 from tests.support import oracle
 from tests.support.recounts import assert_same, cells_at
-from tests.support.streams import append, counted, has_read, raw_places, streaming
+from tests.support.streams import append, counted, has_read, included_until, raw_places, streaming
 from tests.support.systems import eventually, settings_in, told
 
 pytestmark = pytest.mark.slow
@@ -116,8 +118,10 @@ def test_a_micro_batch_whose_executor_is_killed_is_done_again_and_nothing_is_dou
 def test_a_recount_on_executors_says_what_the_oracle_says(
     real: Settings, stream: psutil.Process, sent: list[Event]
 ) -> None:
-    end = send(real, sent, 30_000, ago=timedelta(hours=3))  # too late for the speed layer, and in an hour that is over
+    end = send(real, sent, 30_000, ago=timedelta(hours=3))  # in an hour that is over
     eventually(lambda: has_read(real, ARCHIVE, end), within=240)
+    step_over = utc_now() + timedelta(milliseconds=STEP_MS)  # only whole steps of the log's time are counted
+    eventually(lambda: included_until(real, ARCHIVE) > step_over, within=60)
     stream.terminate()  # two clusters at once are too much for a small machine
     stream.wait()
     assert told(real, "recompute", "--spark")["published"]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
@@ -17,6 +18,7 @@ from tallymark.cells import CellKey
 from tallymark.documents import publication
 from tallymark.documents.progress import read_progress
 from tallymark.event import Event, encode
+from tallymark.instants import EPOCH
 from tallymark.raw import RawTable
 from tallymark.raw.s3 import S3, is_s3
 from tallymark.settings import Settings
@@ -63,6 +65,12 @@ def has_read(settings: Settings, layer: str, end: dict[int, int]) -> bool:
         return True
     assert ready, words_of(settings)
     return False
+
+
+def included_until(settings: Settings, layer: str) -> datetime:
+    with closing(open_store(settings)) as store:
+        progress = read_progress(store, layer)
+    return progress.included_until if progress is not None else EPOCH
 
 
 def raw_places(settings: Settings) -> list[tuple[int, int]]:

@@ -18,7 +18,7 @@ from tallymark.instants import HOUR, Minute
 from tallymark.store import Stamp
 from tallymark.store.hbase import layout
 
-__all__ = ["cells_in", "chunks", "end_of", "is_late", "late_filter", "row_of_step", "rows_since"]
+__all__ = ["cells_in", "chunks", "end_of", "is_late", "late_filter", "row_of_step", "rows_between", "rows_since"]
 
 _TAG: Final = 0x10
 _TAIL: Final = struct.Struct(">BI")
@@ -45,6 +45,11 @@ def is_late(row: bytes) -> bool:
 def rows_since(video_id: str, type: str, since: int) -> tuple[bytes, bytes]:
     """[first, end) of the rows with the late cells of a video and type, from step `since` on."""
     return row_of_step(video_id, type, since), key_head(video_id, type) + bytes((_TAG + 1,))
+
+
+def rows_between(video_id: str, type: str, since: int, until: int) -> list[bytes]:
+    """The rows that may hold late cells of the steps from `since` to before `until`."""
+    return [row_of_step(video_id, type, step) for step in range(since - since % HOUR_STEPS, until, HOUR_STEPS)]
 
 
 def end_of(row: bytes) -> int:

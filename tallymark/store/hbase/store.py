@@ -12,7 +12,7 @@ from itertools import chain, islice
 from typing import Final, Self
 
 from tallymark.buckets import Grain
-from tallymark.cells import Cell, CellKey, CellSpan, LateCell
+from tallymark.cells import HOUR_STEPS, Cell, CellKey, CellSpan, LateCell
 from tallymark.errors import IncompatibleStore
 from tallymark.store import Attempt, Stamp, View
 from tallymark.store.hbase import late_layout, layout
@@ -101,11 +101,17 @@ class HBaseViewStore:
         chunks = late_layout.chunks(cells, version=version, most_bytes=_PUT_BYTES)
         return self._put(self._tables.speed, chunks, timestamp=layout.timestamp(version))
 
-    def get_late(self, video_id: str, type: str, *, since: int, version: int, users: bool = True) -> list[LateCell]:
-        start, stop = late_layout.rows_since(video_id, type, since)
-        found = self._walk(self._tables.speed, start, stop, families=_ALL if users else _NUMBERS)
+    def get_late(
+        self, video_id: str, type: str, *, since: int, until: int, version: int, users: bool = True
+    ) -> list[LateCell]:
+        families = _ALL if users else _NUMBERS
+        if until - since <= _ROWS_BY_NAME * HOUR_STEPS:
+            names = late_layout.rows_between(video_id, type, since, until)
+            found = iter(sorted(self._rows(self._tables.speed, names, families=families)))
+        else:
+            found = self._walk(self._tables.speed, *late_layout.rows_since(video_id, type, since), families=families)
         cells = chain.from_iterable(late_layout.cells_in(*row, version=version) for row in found)
-        return [cell for cell in cells if cell.step >= since]
+        return [cell for cell in cells if since <= cell.step < until]
 
     def scan_late(self, shard: int, *, version: int) -> Iterator[LateCell]:
         for row, columns in self._late_rows(shard, families=_ALL):
