@@ -98,7 +98,7 @@ class Plan:
 def countable_until(progress: Progress, published: Publication) -> datetime:
     """Rows that the log took before it are counted: the start of a step, up to which raw has all of them (ADR 46).
 
-    The archive includes all until 12:31:14.2: 12:31:10. It never goes back, whatever the log's clock does.
+    The archive includes all until 12:31:11.2: 12:31:10. It never goes back, whatever the log's clock does.
     """
     step_ms = millis_of(progress.included_until) // STEP_MS * STEP_MS
     return max(instant_of(Millis(step_ms)), published.counted_until or EPOCH)

@@ -43,9 +43,9 @@ __all__ = [
 
 SHARDS: Final = 16
 RESERVED: Final = "\x01"
-STEP_MS: Final = 10_000
+STEP_MS: Final = 2_000
 """The length of a step of the log's time, in ms: late cells are kept by steps, and a recount ends at one."""
-HOUR_STEPS: Final = 360
+HOUR_STEPS: Final = 1800
 _TAIL = struct.Struct(">BI")
 
 
@@ -67,7 +67,7 @@ class Cell(NamedTuple):
 
 
 class LateCell(NamedTuple):
-    """What came late for one minute, in one step of the log's time: step 177 begins at `appended_at` 1 770 000 ms.
+    """What came late for one minute, in one step of the log's time: step 885 begins at `appended_at` 1 770 000 ms.
 
     A recount counts the rows of whole steps, so each late cell is wholly in a version or wholly not (ADR 46).
     """

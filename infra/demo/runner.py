@@ -7,13 +7,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import IO, Any, Final
 
 import msgspec
 
 from infra.system import child_environment, tallymark_command
 from infra.system.report import report, stored
+from tallymark.cells import STEP_MS
 from tallymark.client.wire import ReplayReport
 from tallymark.errors import ProcessError, Unavailable
 from tallymark.settings import Settings
@@ -21,7 +22,7 @@ from tallymark.settings import Settings
 __all__ = ["CommandRunner", "ReplayReport"]
 
 _CAUGHT_UP_WITHIN: Final = 120.0
-_PAUSE: Final = 0.5
+_PAUSE: Final = 0.2
 
 
 class CommandRunner:
@@ -47,8 +48,9 @@ class CommandRunner:
         return at
 
     def wait_until_included(self) -> None:
-        """Return when the archive and the speed layer have taken in all that was accepted before this call."""
-        since = datetime.now(UTC)
+        """Return when the archive and the speed layer have taken in all that was accepted before this call, and a
+        recount would count it: it counts whole steps of the log's time."""
+        since = datetime.now(UTC) + timedelta(milliseconds=STEP_MS)
         deadline = time.monotonic() + _CAUGHT_UP_WITHIN
         while True:
             now = stored(self._settings)

@@ -16,7 +16,7 @@ from tallymark.tally import Tally
 from tests.support import strategies
 from tests.support.minutes import NOON, found, minute, tally
 
-STEP = NOON * 6
+STEP = NOON * 30
 EVER = 10_000
 _fresh = count()
 EVER_AFTER = 2**31

@@ -16,7 +16,7 @@ from pyspark.sql import SparkSession
 from stream.log.sqlite.log import SqliteLog
 from stream.speed.query import begin_epoch, start_speed
 from tallymark.buckets import Grain
-from tallymark.cells import SHARDS, CellKey, LateCell
+from tallymark.cells import SHARDS, STEP_MS, CellKey, LateCell
 from tallymark.event import Event, encode
 from tallymark.settings import Settings
 from tallymark.store import View
@@ -114,7 +114,7 @@ def test_an_event_that_comes_late_is_counted_at_once_and_kept_apart_by_the_step_
     )
     assert sum(tally.count for tally in speed.minutes().values()) == 1
     (late,) = speed.late()
-    assert (late.step, late.minute, late.tally.count) == (NOW // 10_000, (NOW - 16 * 60_000) // 60_000, 3)
+    assert (late.step, late.minute, late.tally.count) == (NOW // STEP_MS, (NOW - 16 * 60_000) // 60_000, 3)
 
 
 def test_history_beside_live_traffic_makes_nothing_late_that_was_not(spark: SparkSession, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from batch.publish import rollback
 from batch.recompute import Recount, recompute, utc_now
 from batch.upkeep.maintain import maintain
 from tallymark.buckets import Bucket, Grain
-from tallymark.cells import SHARDS, Cell, LateCell
+from tallymark.cells import HOUR_STEPS, SHARDS, Cell, LateCell
 from tallymark.documents import publication
 from tallymark.documents.progress import Progress
 from tallymark.errors import LeaseHeld
@@ -159,7 +159,7 @@ def test_what_a_version_needs_that_can_be_read_stays_and_the_rest_goes(tmp_path:
     minutes = [Bucket(Grain.MINUTE, MIDNIGHT + 60 * hour) for hour in range(9)]
     cells = [Cell("v", "view", at, Tally(1, 1, 1, 1)) for at in minutes]
     world.store.put(View.SPEED, cells, version=Stamp(1, 0, 1))
-    late = [LateCell("v", "view", MIDNIGHT * 6 + 360 * hour, MIDNIGHT, Tally(1, 1, 1, 1)) for hour in range(9)]
+    late = [LateCell("v", "view", MIDNIGHT * 30 + HOUR_STEPS * hour, MIDNIGHT, Tally(1, 1, 1, 1)) for hour in range(9)]
     world.store.put_late(late, version=Stamp(1, 0, 1))
     world.store.write_document("pending/000000000003", b"{}")  # of an earlier version
     assert [each.version for each in publication.history(world.store)] == [1, 2, 3]
@@ -176,7 +176,7 @@ def test_what_a_version_needs_that_can_be_read_stays_and_the_rest_goes(tmp_path:
     ]
     assert min(stored) == kept[0].boundary
     left = world.store.get_late("v", "view", since=0, until=EVER_AFTER, version=1)
-    assert [cell.step for cell in left] == [cell.step for cell in late if cell.step >= kept[0].boundary * 6]
+    assert [cell.step for cell in left] == [cell.step for cell in late if cell.step >= kept[0].boundary * 30]
     for each in kept:
         world.assert_exact(each)
     rollback(world.store, 2, now=utc_now)

@@ -1,7 +1,7 @@
 """How late cells lie in HBase, in the table of the speed view. Pure, as `layout` is.
 
     row      shard | video_id | 00 | type | 00 | 10 | hour of the log's time (epoch minutes, 4 bytes)
-    column   epoch (2), the step's offset in that hour (2, 0 to 359), minute in which it occurred (4), generation (4)
+    column   epoch (2), the step's offset in that hour (2, 0 to 1799), minute in which it occurred (4), generation (4)
 
 So what came late to a video and type since some step is one range of rows, a row an hour. The tag 10 is no grain:
 whoever walks the rows of a grain passes over them.
