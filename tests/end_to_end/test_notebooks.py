@@ -58,7 +58,7 @@ def runs(system: Settings) -> Iterator[Mapping[str, Future[Any]]]:
 def live_through_the_storm(settings: Settings) -> None:
     """Flights arrive up to each of the cuts and are recounted and audited; some hours more are not.
 
-    The first day comes in one go; then time runs slowly enough that the speed view meets events as late as they were.
+    The first day comes in one go; then time runs slowly enough that events come about as late as they did.
     """
     runner = CommandRunner(settings, environment(settings))
 
@@ -104,8 +104,8 @@ def test_there_is_something_to_see(system: Settings) -> None:
         day = {"start": versions[0].exact_until - timedelta(days=1), "end": versions[0].exact_until}
         as_of = [counts.count("ATL", **day, as_of=at.version) for at in versions]
     assert [at.version for at in versions] == [1, 2, 3, 4]
-    assert sum(audit.missed for audit in audits) == sum(audit.late for audit in audits) > 20
-    assert as_of[0].value < as_of[-1].value <= as_of[0].upper
+    assert sum(audit.missed + audit.surplus for audit in audits) == 0
+    assert as_of[0].value + 5 < as_of[-1].value <= as_of[0].upper
     assert as_of[-1].exact
 
 
