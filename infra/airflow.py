@@ -33,6 +33,7 @@ __all__ = ["airflow_environment", "cli", "down", "up"]
 
 _CODE: Final = Path(__file__).resolve().parents[1]
 _VENV: Final = _CODE / ".venv-airflow"
+_SETTINGS: Final = _CODE / "infra" / "airflow_settings"
 _PARTS: Final = {
     "airflow-api": ("api-server",),
     "airflow-scheduler": ("scheduler", "--skip-serve-logs"),
@@ -107,7 +108,7 @@ def airflow_environment(settings: Settings, at: Address) -> dict[str, str]:
     if not (_VENV / "bin" / "airflow").exists():
         raise ProcessError(f"there is no Airflow in {_VENV}: `make airflow` installs it")
     inherited = child_environment(settings, os.environ)
-    code = inherited.pop("PYTHONPATH")  # ours is not Airflow's: the commands take it along themselves
+    code = inherited.pop("PYTHONPATH")  # is not for Airflow: the commands take it along themselves
     command = ("env", f"PYTHONPATH={code}", sys.executable, "-m", "tallymark")
     folder = settings.home / "airflow"
     chosen = {
@@ -129,6 +130,7 @@ def airflow_environment(settings: Settings, at: Address) -> dict[str, str]:
         **chosen,
         **inherited,
         "PATH": f"{_VENV / 'bin'}{os.pathsep}{inherited.get('PATH', '')}",
+        "PYTHONPATH": str(_SETTINGS),
         "RUN_TALLYMARK": shlex.join(command),
         "AIRFLOW_HOME": str(folder),
         "SPT_NOENV": "1",  # it names its processes, in the place where their environment is: by that we know them
