@@ -52,7 +52,9 @@ def test_what_comes_late_and_twice_is_counted_by_both_alike(tmp_path: Path) -> N
     with closing(open_store(settings)) as store:
         assert publication.current(store).epoch == 1
     found = told(settings, "audit")
-    assert (found["verdict"], found["hours"], found["not_compared"]) == ("passed", 1, [])
-    assert found["figures"]["batch"] == found["figures"]["speed"] == EVENTS + LATE
+    assert (found["verdict"], found["not_compared"]) == ("passed", [])
+    next_hour = found["hours"] - 1  # with one event; it is compared once it has been over for the lateness
+    assert next_hour in (0, 1)
+    assert found["figures"]["batch"] == found["figures"]["speed"] == EVENTS + LATE + next_hour
     assert Path(found["report"]).is_file()
     assert "nothing to compare" in tallymark(settings, "audit").stdout

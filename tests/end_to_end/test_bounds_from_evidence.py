@@ -40,7 +40,7 @@ pytestmark = pytest.mark.slow
 LATENESS = timedelta(minutes=2)
 START = datetime(2013, 1, 1, tzinfo=UTC)
 DAYS = 41
-READS_A_DAY = 320
+READS_A_DAY = 420
 MORNING = timedelta(hours=6)
 DAY = timedelta(days=1)
 STALENESS = Staleness.of(Settings())

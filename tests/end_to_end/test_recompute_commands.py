@@ -18,7 +18,10 @@ def test_recompute_versions_and_rollback_say_what_they_did(tmp_path: Path) -> No
     assert first["rows"] == first["events"] + first["duplicates"] > 0
 
     again = tallymark(settings, "recompute")
-    assert again.stdout == "Nothing to recount: version 1 is exact until 2026-02-01 00:00 UTC\n"
+    assert again.stdout == (
+        "Nothing to recount: version 1 is exact until 2026-02-01 00:00 UTC; "
+        "it has what the log took before 2026-02-01 00:02:00 UTC and the archive committed\n"
+    )
 
     world.append(*many_events(100, 2))
     recount = tallymark(settings, "recompute").stdout
