@@ -21,6 +21,7 @@ from stream.log import Horizon, Positions, open_log
 from stream.log.spark_source import positions_of
 from stream.metrics import last_report, watching
 from stream.progress import ProgressTracker, has_passed
+from stream.retention import forget_what_nobody_needs
 from stream.speed.query import begin_epoch, start_speed
 from tallymark.documents import publication
 from tallymark.documents.progress import ARCHIVE, SPEED, read_progress
@@ -79,6 +80,14 @@ def run_stream(
                 _speed(store, epoch, start_speed(session, settings, epoch), caught_up_at=end),
             ]
             ready()
+            forgetting = threading.Thread(
+                target=forget_what_nobody_needs,
+                args=(store, log),
+                kwargs={"epoch": epoch.number, "max_ahead": settings.max_ahead, "stop": stop},
+                name="forgetting",
+                daemon=True,
+            )
+            forgetting.start()
             with watching(session, settings.stream_metrics) as look_at_metrics:
                 while not stop.wait(_TICK.total_seconds()):
                     horizon = None

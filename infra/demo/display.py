@@ -76,8 +76,7 @@ class Display:
         self.say(f"{asked:,} exact answers were compared with the truth from the file: {wrong or 'none'} differed.")
         self.say(
             f"The speed view was off by {account.speed_off_by:,} of {account.truth_events:,} events, in "
-            f"{account.speed_wrong_subjects} of {account.subjects} counts, when their hours were sealed: "
-            "what came later than it waits for."
+            f"{account.speed_wrong_subjects} of {account.subjects} counts, when their hours were sealed."
         )
         for problem in account.problems:
             self._console.print(f"[bold red]✗ {problem}", highlight=False)

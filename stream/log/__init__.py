@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from tallymark.instants import Millis
 from tallymark.settings import Settings
 
-__all__ = ["AppendsOnLoop", "EventLog", "Horizon", "Positions", "Record", "open_log"]
+__all__ = ["AppendsOnLoop", "EventLog", "Forgets", "Horizon", "Positions", "Record", "open_log"]
 
 Positions = Mapping[int, int]  # partition → next offset
 
@@ -57,10 +57,17 @@ class EventLog(Protocol):
         """By partition, the first offset that was appended at or after `instant`."""
         ...
 
+    def trimmed(self) -> dict[int, Millis]:
+        """The partitions whose first records are no longer there, with when the oldest that is left was appended.
+
+        Of a partition that has none left, the time now.
+        """
+        ...
+
     def read(self, start: Positions, end: Positions) -> Iterator[Record]:
         """The records from `start` (inclusive) to `end` (exclusive), ordered within each partition.
 
-        A partition of `end` that `start` does not name is read from its beginning.
+        A partition of `end` that `start` does not name is read from its beginning. What is no longer there is left out.
         """
         ...
 
@@ -73,6 +80,18 @@ class AppendsOnLoop(Protocol):
 
     async def append_on_loop(self, records: Sequence[tuple[str, bytes]]) -> None:
         """As `EventLog.append`, without blocking the loop."""
+        ...
+
+
+@runtime_checkable
+class Forgets(Protocol):
+    """A log that keeps its records until it is told what nobody needs. Others have a retention of their own."""
+
+    def forget(self, before: Positions) -> int:
+        """Remove the records before these positions and give their room back; returns how many they were.
+
+        Cut short, it may be called again.
+        """
         ...
 
 

@@ -33,7 +33,8 @@ from stream.speed.sink import CELLS, PUT, putting
 from tallymark.cells import STEP_MS
 from tallymark.documents import publication
 from tallymark.documents.checkpoints import BegunAt
-from tallymark.instants import Millis, instant_of, length_ms, millis_of
+from tallymark.documents.publication import Publication
+from tallymark.instants import Millis, instant_of, length_ms, millis_of, minute_at
 from tallymark.settings import Settings
 from tallymark.store import Stamp, ViewStore
 
@@ -56,7 +57,7 @@ def begin_epoch(store: ViewStore, log: EventLog, settings: Settings) -> Checkpoi
     made with another lateness.
 
     A new epoch reads the log from where the first event lies that can belong after exact_until: an event is appended at
-    most `max_ahead` before it says it occurred. It leaves minutes before exact_until to the epochs before it.
+    most `max_ahead` before it says it occurred. It leaves minutes before that to the epochs before it.
     """
     lateness_ms, memory_ms = length_ms(settings.lateness), length_ms(settings.memory)
 
@@ -67,7 +68,7 @@ def begin_epoch(store: ViewStore, log: EventLog, settings: Settings) -> Checkpoi
             start=log.positions_at(instant_of(Millis(first_ms))),
             form=_FORM,
             lateness_ms=lateness_ms,
-            since=published.boundary if published.version else 0,
+            since=_since(published, log, first_ms, length_ms(settings.max_ahead)) if published.version else 0,
         )
 
     def is_usable(checkpoint: Checkpoint) -> bool:
@@ -76,6 +77,13 @@ def begin_epoch(store: ViewStore, log: EventLog, settings: Settings) -> Checkpoi
         return fits and is_whole(checkpoint.folder, memory_ms=memory_ms, positions_of=positions_of)
 
     return resume_or_begin(store, "speed", settings.home, begin, is_usable=is_usable)
+
+
+def _since(published: Publication, log: EventLog, first_ms: int, max_ahead_ms: int) -> int:
+    """The first minute of which the log has all that is not late: that of exact_until, or a later one, when the log no
+    longer has what it took from `first_ms` on. Then a version was published again that is older than that."""
+    missing = [at for at in log.trimmed().values() if at > first_ms]
+    return max([published.boundary, *(minute_at(Millis(at + max_ahead_ms)) + 1 for at in missing)])
 
 
 def start_speed(

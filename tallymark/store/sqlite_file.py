@@ -15,13 +15,19 @@ from tallymark.errors import Unavailable
 __all__ = ["SqliteFile"]
 
 _BUSY_SECONDS: Final = 30.0
+_INCREMENTAL: Final = 2  # auto_vacuum
+_SLICE_PAGES: Final = 1000
 
 
 class SqliteFile:
-    """The file `path`, made when it does not exist. What SQLite raises becomes `error`, which names `what` it is."""
+    """The file `path`, made when it does not exist. What SQLite raises becomes `error`, which names `what` it is.
 
-    def __init__(self, path: Path, *, what: str, error: type[Unavailable]) -> None:
+    `shrinks`: whether room that is free can be given back, by `shrink`.
+    """
+
+    def __init__(self, path: Path, *, what: str, error: type[Unavailable], shrinks: bool = False) -> None:
         self.path = path
+        self._shrinks = shrinks
         self._what = what
         self._error = error
         self._connections: dict[threading.Thread, sqlite3.Connection] = {}
@@ -54,6 +60,19 @@ class SqliteFile:
                 connection.rollback()
                 raise
 
+    def shrink(self, *, pause_s: float) -> None:
+        """Give free room back to the file system, in slices with a pause after each. A file that was made without that
+        ability gets it now, by being written anew: other writers wait meanwhile."""
+        with self._explained("shrink"):
+            connection = self._connection()
+            if connection.execute("PRAGMA auto_vacuum").fetchone() != (_INCREMENTAL,):
+                connection.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")
+                connection.execute("VACUUM")
+            while connection.execute("PRAGMA freelist_count").fetchone() != (0,):
+                connection.executescript(f"PRAGMA incremental_vacuum({_SLICE_PAGES})")  # execute() frees one page
+                time.sleep(pause_s)
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # as far as readers let it
+
     def close(self) -> None:
         with self._lock:
             for connection in self._connections.values():
@@ -69,6 +88,8 @@ class SqliteFile:
         # closed by whichever thread calls close(), so not bound to the one that opens it
         connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
+            if self._shrinks and not self.path.stat().st_size:  # only a new file takes it, and others would wait
+                connection.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")
             _enter_wal(connection)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA mmap_size = 1073741824")

@@ -227,6 +227,11 @@ def test_positions_at_an_instant_are_the_first_ones_not_appended_before_it(log: 
             assert log.positions_at(EPOCH + timedelta(milliseconds=appended_at))[partition] == first.offset
 
 
+def test_a_log_that_has_all_that_it_took_is_not_trimmed(log: EventLog) -> None:
+    log.append(some(3))
+    assert log.trimmed() == {}
+
+
 def test_positions_at_the_far_past_are_the_beginning_and_at_the_future_the_end(log: EventLog) -> None:
     log.append(some(3))
     end = log.horizon().positions

@@ -114,12 +114,16 @@ def test_reading_ends_where_it_should_when_retention_has_removed_the_range_or_a_
     middle = {partition: offset // 2 for partition, offset in end.items()}
     admin.delete_records({TopicPartition(topic, partition): offset for partition, offset in middle.items()})
     assert log.positions_at(EPOCH) == middle
+    first = {partition: next(log.read({partition: at}, {partition: at + 1})) for partition, at in middle.items()}
+    assert log.trimmed() == {partition: record.appended_at for partition, record in first.items()}
     assert len(list(log.read({}, end))) == sum(end.values()) - sum(middle.values())
     assert list(log.read({}, middle)) == []
     assert list(log.read(dict.fromkeys(end, 1), dict.fromkeys(end, 5))) == []
     admin.delete_records({TopicPartition(topic, partition): offset for partition, offset in end.items()})
     assert log.positions_at(EPOCH) == end
     assert list(log.read({}, end)) == []
+    assert log.trimmed().keys() == end.keys()
+    assert min(log.trimmed().values()) >= max(record.appended_at for record in first.values())
 
 
 def test_reading_ends_where_it_should_when_markers_of_transactions_take_the_last_offsets(

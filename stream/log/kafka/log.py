@@ -82,6 +82,16 @@ class KafkaLog:
         found = self._offsets(OffsetSpec.for_timestamp(since))
         return {partition: offset if offset >= 0 else end.get(partition, 0) for partition, offset in found.items()}
 
+    def trimmed(self) -> dict[int, Millis]:
+        oldest = {partition: at for partition, at in self._offsets(OffsetSpec.earliest()).items() if at > 0}
+        end = self.end() if oldest else {}
+        there = {partition: at for partition, at in oldest.items() if at < end.get(partition, 0)}
+        first = {
+            record.partition: record.appended_at
+            for record in self.read(there, {partition: at + 1 for partition, at in there.items()})
+        }
+        return {partition: first.get(partition) or Millis(self._clock.now_ms()) for partition in oldest}
+
     def read(self, start: Positions, end: Positions) -> Iterator[Record]:
         """What retention has removed of the range is left out."""
         with _borrowed(self._readers, lambda: KafkaReader(self._access)) as reader:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -20,6 +21,8 @@ PARTITION: Final = 0
 _INSERT_ROWS: Final = 1000
 _READ_ROWS: Final = 5000
 _FRESH_MS: Final = 100
+_REMOVED_ROWS: Final = 5000
+_PAUSE_S: Final = 0.01  # between two slices, in which whoever waits to append does
 _SCHEMA: Final = (
     "CREATE TABLE IF NOT EXISTS records"
     " (log_offset INTEGER PRIMARY KEY, appended_at INTEGER NOT NULL, value BLOB NOT NULL)",
@@ -37,7 +40,7 @@ class SqliteLog:
     """
 
     def __init__(self, path: Path, *, now_ms: Callable[[], int] = now_ms) -> None:
-        self._file = SqliteFile(path, what="event log", error=LogUnavailable)
+        self._file = SqliteFile(path, what="event log", error=LogUnavailable, shrinks=True)
         self._now_ms = now_ms
         if not self._exists():  # who only reads a log must not wait for its writer
             with self._file.writing() as connection:
@@ -70,7 +73,30 @@ class SqliteLog:
     def positions_at(self, instant: datetime) -> dict[int, int]:
         since = first_millis(instant)
         with self._file.reading() as connection:
-            return {PARTITION: self._first_at(connection, since, _end(connection))}
+            return {PARTITION: self._first_at(connection, since, _oldest(connection), _end(connection))}
+
+    def trimmed(self) -> dict[int, Millis]:
+        with self._file.reading() as connection:
+            oldest = _oldest(connection)
+            if oldest == 1:
+                return {}
+            at = connection.execute("SELECT appended_at FROM records WHERE log_offset = ?", (oldest,)).fetchone()
+        return {PARTITION: Millis(at[0]) if at else Millis(self._now_ms())}
+
+    def forget(self, before: Positions) -> int:
+        """As `Forgets`, in slices that hold up no append for long. The newest record stays, so that no offset is given
+        twice. A file of an earlier version is written anew once, and appends wait for that."""
+        with self._file.reading() as connection:
+            first = at = _oldest(connection)
+            stop = min(before.get(PARTITION, 0), _end(connection) - 1)
+        while at < stop:
+            at = min(at + _REMOVED_ROWS, stop)
+            with self._file.writing() as connection:
+                connection.execute("DELETE FROM records WHERE log_offset < ?", (at,))
+            time.sleep(_PAUSE_S)
+        if first < stop:
+            self._file.shrink(pause_s=_PAUSE_S)
+        return max(0, stop - first)
 
     def read(self, start: Positions, end: Positions) -> Iterator[Record]:
         """Reads ahead a few thousand records at a time: between them, no snapshot keeps the file from being tidied."""
@@ -102,9 +128,9 @@ class SqliteLog:
         return at
 
     @staticmethod
-    def _first_at(connection: sqlite3.Connection, since: int, end: int) -> int:
+    def _first_at(connection: sqlite3.Connection, since: int, oldest: int, end: int) -> int:
         """Binary search: offsets are dense and appended_at never decreases."""
-        low, high = 1, end
+        low, high = oldest, end
         while low < high:
             middle = (low + high) // 2
             (at,) = connection.execute("SELECT appended_at FROM records WHERE log_offset = ?", (middle,)).fetchone()
@@ -122,6 +148,11 @@ def _insert(rows: int) -> str:
 def _latest(connection: sqlite3.Connection) -> int:
     (latest,) = connection.execute("SELECT latest FROM clock").fetchone()
     return int(latest)
+
+
+def _oldest(connection: sqlite3.Connection) -> int:
+    (oldest,) = connection.execute("SELECT coalesce(min(log_offset), 1) FROM records").fetchone()
+    return int(oldest)
 
 
 def _end(connection: sqlite3.Connection) -> int:
