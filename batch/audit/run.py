@@ -71,7 +71,8 @@ def audit(
     if start is None and until is None and within.at.version:
         number = record.number or (last.number if last else 0)
         checked_ms = arrived.settled_ms if arrived else before
-        records.move_on(store, Last(number, within.at.version, within.within.end, checked_ms))
+        version, end = within.at.version, within.within.end
+        records.move_on(store, Last(number=number, version=version, until=end, checked_ms=checked_ms))
     return record
 
 

@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from tallymark.documents.document import Document
 from tallymark.instants import DAY, Minute, instant, minute_of
 from tallymark.store import ViewStore
 
@@ -60,7 +61,7 @@ class Days(msgspec.Struct, frozen=True):
     last: int
 
 
-class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class AttemptRecord(Document, frozen=True, kw_only=True, omit_defaults=True):
     """`shrunk`: those of the pairs with fewer raw rows than some attempt counted. `why`: what stopped a kept one."""
 
     number: int
@@ -70,9 +71,9 @@ class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     exact_until: datetime
     counted_until: datetime | None = None
     pairs: Pairs
-    shrunk: Pairs = {}
+    shrunk: Pairs = msgspec.field(default_factory=dict)
     days: Days | None = None
-    checks: list[Check] = []
+    checks: list[Check] = msgspec.field(default_factory=list)
     finished_at: datetime | None = None
     why: str | None = None
 
@@ -97,13 +98,12 @@ def as_pairs(hours: set[tuple[int, int]]) -> Pairs:
 
 
 def attempt(store: ViewStore, number: int) -> AttemptRecord | None:
-    body = store.read_document(_name(number))
-    return None if body is None else _decode(body)
+    return AttemptRecord.read(store, _name(number))
 
 
 def newer_than(store: ViewStore, version: int) -> list[AttemptRecord]:
     """The attempts after number `version`, in order."""
-    return [_decode(body) for _, body in store.list_documents(_PREFIX, after=_name(version))]
+    return [AttemptRecord.from_json(body) for _, body in store.list_documents(_PREFIX, after=_name(version))]
 
 
 def newest(store: ViewStore) -> int | None:
@@ -119,16 +119,12 @@ def names_before(store: ViewStore, number: int) -> list[str]:
 
 def put_on_record(store: ViewStore, record: AttemptRecord) -> bool:
     """Put a new attempt on record; False, and no change, when its number is taken."""
-    return store.swap_document(_name(record.number), None, msgspec.json.encode(record))
+    return store.swap_document(_name(record.number), None, record.to_json())
 
 
 def save(store: ViewStore, record: AttemptRecord) -> None:
-    store.write_document(_name(record.number), msgspec.json.encode(record))
+    record.write(store, _name(record.number))
 
 
 def _name(number: int) -> str:
     return f"{_PREFIX}{number:08d}"
-
-
-def _decode(body: bytes) -> AttemptRecord:
-    return msgspec.json.decode(body, type=AttemptRecord)

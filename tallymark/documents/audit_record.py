@@ -7,6 +7,8 @@ from typing import NamedTuple, Self
 
 import msgspec
 
+from tallymark.documents.document import Document
+
 __all__ = [
     "AuditRecord",
     "Causes",
@@ -169,7 +171,7 @@ class Completeness(msgspec.Struct, frozen=True, kw_only=True):
         return self.numbered / self.rows if self.rows else None
 
 
-class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
+class AuditRecord(Document, frozen=True, kw_only=True):
     """What an audit found: the document `audits/<number>`.
 
     `verdict` is `passed`, `warned`, `failed`, or `nothing` when there was no hour to compare. `hours` were compared,
@@ -195,7 +197,7 @@ class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
     by_type: list[TypeFigures]
     by_hour: list[HourFigures]
     worst: list[Difference]
-    videos: list[tuple[str, int]] = []
+    videos: list[tuple[str, int]] = msgspec.field(default_factory=list)
     lateness: dict[str, int]
     expectations: list[Expected]
     bounds: str

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from tallymark.documents.audit_record import AuditRecord
+from tallymark.documents.document import Document
 from tallymark.store import ViewStore, change_document
 
 __all__ = ["Last", "keep", "last_audit", "latest", "move_on", "next_number", "read", "replace"]
@@ -18,7 +19,7 @@ _PREFIX: Final = "audits/"
 _POINTER: Final = "audited"
 
 
-class Last(msgspec.Struct, frozen=True):
+class Last(Document, frozen=True):
     """The newest audit of newly sealed hours: all before `until` (epoch minutes), as of `version`, was compared.
 
     All that the log took before `checked_ms` was looked through for holes.
@@ -31,13 +32,11 @@ class Last(msgspec.Struct, frozen=True):
 
 
 def last_audit(store: ViewStore) -> Last | None:
-    body = store.read_document(_POINTER)
-    return None if body is None else msgspec.json.decode(body, type=Last)
+    return Last.read(store, _POINTER)
 
 
 def read(store: ViewStore, number: int) -> AuditRecord | None:
-    body = store.read_document(_name(number))
-    return None if body is None else _decode(body)
+    return AuditRecord.read(store, _name(number))
 
 
 def latest(store: ViewStore, count: int) -> list[AuditRecord]:
@@ -45,7 +44,7 @@ def latest(store: ViewStore, count: int) -> list[AuditRecord]:
     # of audits of asked ranges, some are newer than the one that the pointer names
     last = last_audit(store)
     known = store.list_documents(_PREFIX, after=_name(max(0, last.number - count) if last else 0))
-    return [_decode(body) for _, body in known[max(0, len(known) - count) :]]
+    return [AuditRecord.from_json(body) for _, body in known[max(0, len(known) - count) :]]
 
 
 def next_number(store: ViewStore) -> int:
@@ -59,30 +58,26 @@ def keep(store: ViewStore, record: AuditRecord) -> AuditRecord:
     """Put the record on file under the next free number, and return it with that number."""
     while True:
         numbered = msgspec.structs.replace(record, number=next_number(store))
-        if store.swap_document(_name(numbered.number), None, msgspec.json.encode(numbered)):
+        if store.swap_document(_name(numbered.number), None, numbered.to_json()):
             return numbered
 
 
 def replace(store: ViewStore, record: AuditRecord) -> None:
-    store.write_document(_name(record.number), msgspec.json.encode(record))
+    record.write(store, _name(record.number))
 
 
 def move_on(store: ViewStore, to: Last) -> None:
     """Let the next audit begin where this one ended, unless another has gone further meanwhile."""
 
     def further(stored: bytes | None) -> bytes | None:
-        at = None if stored is None else msgspec.json.decode(stored, type=Last)
+        at = Last.found(stored)
         if at is None or at.version < to.version:
-            return msgspec.json.encode(to)
+            return to.to_json()
         new = msgspec.structs.replace(at, checked_ms=max(at.checked_ms, to.checked_ms))
-        return None if new == at else msgspec.json.encode(new)
+        return None if new == at else new.to_json()
 
     change_document(store, _POINTER, further)
 
 
 def _name(number: int) -> str:
     return f"{_PREFIX}{number:08d}"
-
-
-def _decode(body: bytes) -> AuditRecord:
-    return msgspec.json.decode(body, type=AuditRecord)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-import msgspec
-
+from tallymark.documents.document import Document
 from tallymark.store import ViewStore
 
 __all__ = ["CANARY_PREFIX", "CANARY_TYPE", "CanaryRound", "read_rounds", "write_round"]
@@ -17,7 +16,7 @@ CANARY_TYPE: Final = "canary"
 _DOCUMENTS: Final = "canary/"
 
 
-class CanaryRound(msgspec.Struct, frozen=True, kw_only=True):
+class CanaryRound(Document, frozen=True, kw_only=True):
     """One round of the canary `name`. `trouble`: what was not as it should be, by the `part` that showed it.
 
     `latency_ms`: from the gateway's acknowledgement to the first answer with all events. `missing` of the `sent` were
@@ -43,9 +42,9 @@ class CanaryRound(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write_round(store: ViewStore, found: CanaryRound) -> None:
-    store.write_document(f"{_DOCUMENTS}{found.name}", msgspec.json.encode(found))
+    found.write(store, f"{_DOCUMENTS}{found.name}")
 
 
 def read_rounds(store: ViewStore) -> list[CanaryRound]:
     """The last round of each canary, by name."""
-    return [msgspec.json.decode(body, type=CanaryRound) for _, body in store.list_documents(_DOCUMENTS)]
+    return [CanaryRound.from_json(body) for _, body in store.list_documents(_DOCUMENTS)]

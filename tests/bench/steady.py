@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import Any, Final, NamedTuple
 
@@ -22,9 +23,10 @@ from tallymark.documents.progress import ARCHIVE, SPEED, read_progress
 from tallymark.settings import Settings
 from tallymark.store import ViewStore
 from tallymark.store.open import open_store
+from tests.bench.http_load import LATE
 from tests.bench.phases import say
 from tests.bench.report import percentiles
-from tests.support.systems import ROOT, environment, running
+from tests.support.systems import ROOT, environment, eventually, post, running, told
 
 __all__ = ["steady"]
 
@@ -35,16 +37,22 @@ _LOOK_EVERY: Final = 1.0
 
 class _Look(NamedTuple):
     at: float  # monotonic
+    processor: float  # seconds that the stream process and all below it have used
     behind: dict[str, int]  # records that the log holds and the layer has not told to have finished
 
 
-def steady(settings: Settings, load: str, *, rate: int, warm_up: float, seconds: float) -> dict[str, Any]:
+def steady(
+    settings: Settings, load: str, *, rate: int, warm_up: float, seconds: float, seal: bool = False
+) -> dict[str, Any]:
     """`load`, a module of tests.bench, sends `rate` events a second to a system that `tallymark up` has started; what
     is sent in `seconds` after `warm_up` counts. `behind_s`: how much each layer is behind the log, in seconds of
-    traffic, looked at every second; in the second half of the time no more than in the first, if it keeps up."""
+    traffic, looked at every second; in the second half of the time no more than in the first, if it keeps up.
+    `stream_cores`: what the stream process uses, in cores. `seal`: an hour for late probes is sealed before."""
     say(f"{rate:,} events/s by {load}, {warm_up:.0f} s of warm-up and {seconds:.0f} s that count")
     arguments = [str(rate), str(warm_up + seconds), str(warm_up)]
     with running(settings), closing(open_store(settings)) as store:
+        if seal:
+            _seal(settings)
         warm_at = time.monotonic() + warm_up
         with _looking(settings, store) as looks:
             done = subprocess.run(
@@ -60,7 +68,7 @@ def steady(settings: Settings, load: str, *, rate: int, warm_up: float, seconds:
         with closing(open_log(settings)) as log:
             end = log.end()
         caught_up = _until(lambda: _has_read(store, end), since=ended)
-        memory = _memory_of_stream(settings)
+        memory = _memory(_stream(settings))
     found = json.loads(done.stdout)
     until = warm_at + seconds
     measured = [look for look in looks if warm_at <= look.at <= until]
@@ -72,13 +80,32 @@ def steady(settings: Settings, load: str, *, rate: int, warm_up: float, seconds:
         "trigger_s": settings.trigger.total_seconds(),
         "measured_s": seconds,
         "events": found["sent"],
-        "fresh_after_s": {**percentiles(found["latencies"]), "probes": len(found["latencies"])},
+        **{
+            shown: {**percentiles(found[name]), "probes": len(found[name])}
+            for shown, name in (("fresh_after_s", "latencies"), ("late_after_s", "late_latencies"))
+            if name in found
+        },
         "unseen": found["unseen"],
         **{name: percentiles(found[name]) for name in ("post_ms", "count_ms") if name in found},
         "behind_s": {layer: _halves([look.behind[layer] / rate for look in measured]) for layer in _LAYERS},
         "counted_after_the_end_s": caught_up,
         "stream_memory_mib": round(memory / 2**20),
+        "stream_cores": round((measured[-1].processor - measured[0].processor) / (measured[-1].at - measured[0].at), 2),
     }
+
+
+def _seal(settings: Settings) -> None:
+    """An event of then and one of now; a recount seals what lies between."""
+    for age in (LATE, timedelta()):
+        at = (datetime.now(UTC) - age).isoformat()
+        status, said = post(
+            settings.gateway,
+            "/v1/events",
+            {"event_id": f"seals-{age}", "type": "view", "video_id": "seals", "occurred_at": at},
+        )
+        assert status == 202, said
+    until = (datetime.now(UTC) - LATE / 2).isoformat()
+    eventually(lambda: (told(settings, "recompute")["exact_until"] or "") > until, within=_CAUGHT_UP_WITHIN, every=1)
 
 
 def _until(holds: Callable[[], bool], *, since: float) -> float | str:
@@ -108,7 +135,8 @@ def _looking(settings: Settings, store: ViewStore) -> Iterator[list[_Look]]:
         with closing(open_log(settings)) as log:
             while not ended.wait(_LOOK_EVERY):
                 end = log.end()
-                looks.append(_Look(time.monotonic(), {layer: _behind(store, layer, end) for layer in _LAYERS}))
+                behind = {layer: _behind(store, layer, end) for layer in _LAYERS}
+                looks.append(_Look(time.monotonic(), _processor(_stream(settings)), behind))
 
     thread = threading.Thread(target=look, daemon=True)
     thread.start()
@@ -129,9 +157,19 @@ def _has_read(store: ViewStore, end: dict[int, int]) -> bool:
     return progress is not None and has_passed(progress.positions, end)
 
 
-def _memory_of_stream(settings: Settings) -> int:
-    """Bytes that it and all below it hold, shared ones once."""
+def _stream(settings: Settings) -> list[psutil.Process]:
+    """It and all below it."""
     state = state_of(Home(settings.home))
     assert state is not None, "the system has ended"
     process = psutil.Process(next(each.pid for each in state.processes if each.name == "stream"))
-    return sum(each.memory_full_info().pss for each in (process, *process.children(recursive=True)))
+    return [process, *process.children(recursive=True)]
+
+
+def _processor(processes: Sequence[psutil.Process]) -> float:
+    """Seconds, those of ended children included."""
+    return sum(sum(each.cpu_times()[:4]) for each in processes)
+
+
+def _memory(processes: Sequence[psutil.Process]) -> int:
+    """Bytes that they hold, shared ones once."""
+    return sum(each.memory_full_info().pss for each in processes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -17,12 +18,13 @@ from stream.log import EventLog, open_log
 from stream.log.kafka.access import kafka_access
 from stream.log.spark_source import positions_of
 from stream.speed.query import begin_epoch, start_speed
+from tallymark.cells import SHARDS
 from tallymark.documents.dead_letters import dead_letters
 from tallymark.event import Event, encode
 from tallymark.settings import Settings
 from tallymark.store.sqlite import SqliteViewStore
 from tests.support.clusters import RunningCluster
-from tests.support.kafka_clients import append_foreign
+from tests.support.kafka_clients import append_at, append_foreign
 from tests.support.speed_cells import speed_cells
 from tests.support.strategies import FIRST
 from tests.support.systems import eventually
@@ -47,8 +49,7 @@ def store(on_kafka: Settings) -> SqliteViewStore:
     return SqliteViewStore(on_kafka.home / "views.sqlite")
 
 
-def some(first: int, count: int) -> list[Event]:
-    at = FIRST * 60_000
+def some(first: int, count: int, *, at: int = FIRST * 60_000) -> list[Event]:
     return [Event(event_id=f"e{n}", type="view", video_id="v", occurred_at=at) for n in range(first, first + count)]
 
 
@@ -119,3 +120,24 @@ def test_layers_go_on_with_their_checkpoints_when_partitions_are_doubled(
     places = set(zip(rows["event_id"].to_pylist(), rows["log_partition"].to_pylist(), strict=True))
     # copies that are put into another partition than the first are not known to be copies until the recount
     assert count(spark, on_kafka, store, log) == len(places) < 400
+
+
+def test_each_partition_has_a_clock_and_a_memory_of_its_own(
+    spark: SparkSession, on_kafka: Settings, log: EventLog, store: SqliteViewStore
+) -> None:
+    """One an hour behind the others, one that only gets garbage, and one that gets nothing."""
+    now = time.time_ns() // 1_000_000  # what is old is removed from a topic
+    then = now - 3_600_000
+    of_then, of_now = some(0, 100, at=then), some(0, 100, at=now)
+    for first in (0, 50):  # the same again, with 50 copies
+        twice = [*range(first, min(100, first + 100)), *range(50)]
+        behind = [(0, then + n, encode(of_then[n])) for n in twice]
+        punctual = [(1, now + n, encode(of_now[n])) for n in twice]
+        garbage = [(2, now + n, b"not json") for n in range(200)]
+        append_at(on_kafka, [*behind, *punctual, *garbage])
+        assert count(spark, on_kafka, store, log) == 200
+    append_at(on_kafka, [(1, now + 200, encode(event)) for event in of_then[:10]])  # which are late there
+    assert count(spark, on_kafka, store, log) == 210
+    assert begin_epoch(store, log, on_kafka).number == 1
+    late = [cell for shard in range(SHARDS) for cell in store.scan_late(shard, version=1)]
+    assert sum(cell.tally.count for cell in late) == 10

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from uuid import uuid4
 
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType
 
 from stream.log.kafka.access import kafka_access
 from stream.log.kafka.admin import create_topic
@@ -59,3 +60,21 @@ def append_foreign(settings: Settings, values: Sequence[bytes | None]) -> None:
         producer.send(access.topic, key=b"foreign", value=value, headers=[("kind", b"foreign")], timestamp_ms=1)
     producer.flush()
     producer.close()
+
+
+def append_at(settings: Settings, records: Sequence[tuple[int, int, bytes]]) -> None:
+    """Records of (partition, time, value), where the brokers' clocks say that it is that time, in epoch ms."""
+    access = kafka_access(settings)
+    admin = KafkaAdminClient(**access.kafka_python())
+
+    def let_it_be_time_of(whose: str) -> None:
+        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, access.topic, {"message.timestamp.type": whose})])
+
+    let_it_be_time_of("CreateTime")
+    producer = KafkaProducer(**access.kafka_python())
+    for partition, at, value in records:
+        producer.send(access.topic, partition=partition, key=b"any", value=value, timestamp_ms=at)
+    producer.flush()
+    producer.close()
+    let_it_be_time_of("LogAppendTime")
+    admin.close()

@@ -26,9 +26,16 @@ STORED = {
     "attempts/00000017": b'{"number":17,"state":"published","started_at":"2026-01-31T12:00:00Z","raw_version":40,'
     b'"exact_until":"2026-01-31T12:00:00Z","pairs":{"2026-01-31":{"3":[10,11]}}}',
     "audited": b'{"number":4,"version":17,"until":29497680,"checked_ms":1769860800000}',
-    "evidence/current": b'{"made_at":"2026-01-31T12:00:00Z","hours":30,"needed":24,"confidence":0.95,"types":{}}',
+    "evidence/current": b'{"made_at":"2026-01-31T12:00:00Z","hours":30,"needed":24,"confidence":0.95,'
+    b'"types":{"view":{"reads":900,"speed":[0.5,0.1],"batch":[0.2,0.0],"above":1.2,"below":0.01}}}',
     "coverage/current": b'{"checked_until":"2026-01-31T12:00:00Z","holes":[[29497680,29497740,3]],"silent":[],'
     b'"share":[]}',
+    "audits/00000004": b'{"number":4,"verdict":"passed","started_at":"2026-01-31T12:00:00Z","finished_at":'
+    b'"2026-01-31T12:00:09Z","start":"2026-01-31T09:00:00Z","until":"2026-01-31T11:00:00Z","version":17,"epoch":2,'
+    b'"budget":0.01,"hours":2,"empty":0,"not_compared":[],"figures":{"equal":9,"differing":1,"missing":0,"extra":0,'
+    b'"batch":100,"speed":99,"under":1,"over":0,"negative":0,"users_off":0},"causes":{"late":1,"duplicates":0,"lost":0,'
+    b'"unexplained":0},"by_type":[],"by_hour":[[29497500,100,99,1,0,0]],"worst":[[["ATL","view",29497500],50,49]],'
+    b'"lateness":{"5 min":3},"expectations":[],"bounds":"none yet","report":"audits/4.html"}',
     "canary/main": b'{"name":"main","at":"2026-01-31T12:00:00Z","part":null,"trouble":null,"sent":40,"missing":0,'
     b'"lost":0,"duplicated":0,"latency_ms":500,"freshness_ms":300,"exact_until":null}',
     "progress/archive": b'{"positions":{"0":17},"included_until":"2026-01-31T12:00:00Z"}',
@@ -58,7 +65,14 @@ def test_each_document_is_read_as_it_was_written(filled: ViewStore) -> None:
     assert [letter.record for letter in dead_letters.dead_letters(filled)] == [b"{"]
     (attempt,) = attempts.newer_than(filled, 16)
     assert (attempt.state, attempts.hours_of(attempt.pairs)) == ("published", {(29_497_560, 3), (29_497_620, 3)})
-    assert audits.last_audit(filled) == audits.Last(4, 17, 29_497_680, 1_769_860_800_000)
+    assert audits.last_audit(filled) == audits.Last(
+        number=4, version=17, until=29_497_680, checked_ms=1_769_860_800_000
+    )
+    (audit,) = audits.latest(filled, 5)
+    assert (audit.figures.cells, audit.worst[0].missing, audit.by_hour[0].under, audit.videos) == (10, 1, 1, [])
+    grows = evidence.Evidence.read(filled, evidence.DOCUMENT)
+    assert grows is not None
+    assert grows.types["view"] == evidence.Growth(reads=900, speed=[0.5, 0.1], batch=[0.2, 0.0], above=1.2, below=0.01)
     known = coverage.known(filled)
     assert known is not None
     assert known.missing == 3

@@ -30,7 +30,7 @@ def test_the_last_audits_are_shown_oldest_first_those_that_somebody_asked_for_to
     for version in range(1, 8):
         kept = records.keep(store, an_audit(version))
         if version <= 4:  # what is asked for does not move the pointer
-            records.move_on(store, Last(kept.number, version, 0))
+            records.move_on(store, Last(number=kept.number, version=version, until=0))
     assert [audit.number for audit in read_audits(store, 30)] == [1, 2, 3, 4, 5, 6, 7]
     assert [audit.number for audit in read_audits(store, 2)] == [6, 7]
 
