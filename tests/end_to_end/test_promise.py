@@ -25,7 +25,7 @@ from tests.support.systems import eventually, get, running, tallymark, told
 pytestmark = pytest.mark.slow
 
 HOURS = 6
-ANSWERS = 100_000  # in both modes together
+ANSWERS = {"sqlite": 75_000, "kafka": 25_000}  # by where the log lies
 PATIENCE = 200
 
 
@@ -47,7 +47,7 @@ class Recounts(threading.Thread):
         self.rollbacks = 0
 
     def run(self) -> None:
-        while not self._ended.wait(0.5):
+        while not self._ended.wait(1):
             done = tallymark(self._settings, "recompute", "--json")
             if done.returncode == 0:
                 self.published.add(json.loads(done.stdout)["version"])
@@ -72,7 +72,8 @@ def test_no_answer_breaks_its_promise_whatever_happens(system: Settings) -> None
         else:
             kill(system, part)
         as_fresh_as_ever(system)
-    eventually(lambda: len(asker.answers) >= ANSWERS // 2, within=PATIENCE)
+    enough = ANSWERS[system.log.partition(":")[0]]
+    eventually(lambda: len(asker.answers) >= enough, within=PATIENCE)
     eventually(lambda: recounts.rollbacks >= 2, within=PATIENCE)
     for each in (recounts, sender):
         each.stop()
@@ -100,7 +101,9 @@ def test_thirteen_years_of_history_take_nothing_from_what_is_sent_meanwhile(syst
     assert (sender.failure, sender.rejected) == (None, 0)
     assert len(asker.answers) > 1000
     assert broken(asker.answers, sender.ledger)[:3] == []
-    status, history = get(system.api, "/v1/count?video_id=ATL&type=view&start=2013-01-01&end=2014-01-01")
+    status, history = get(
+        system.api, "/v1/count?video_id=ATL&type=view&start=2013-01-01T00:00:00Z&end=2014-01-01T00:00:00Z"
+    )
     assert (status, history["value"] + history["late_pending"] > 10_000) == (200, True)
 
 
