@@ -26,7 +26,7 @@ from tallymark.store.open import open_store
 from tests.bench.http_load import LATE
 from tests.bench.phases import say
 from tests.bench.report import percentiles
-from tests.support.systems import ROOT, environment, eventually, post, running, told
+from tests.support.systems import ROOT, environment, eventually, post, running, tallymark
 
 __all__ = ["steady"]
 
@@ -105,7 +105,12 @@ def _seal(settings: Settings) -> None:
         )
         assert status == 202, said
     until = (datetime.now(UTC) - LATE / 2).isoformat()
-    eventually(lambda: (told(settings, "recompute")["exact_until"] or "") > until, within=_CAUGHT_UP_WITHIN, every=1)
+
+    def sealed() -> bool:
+        ran = tallymark(settings, "recompute", "--json")  # not before both are in raw: until then there is nothing
+        return ran.returncode == 0 and (json.loads(ran.stdout)["exact_until"] or "") > until
+
+    eventually(sealed, within=_CAUGHT_UP_WITHIN, every=1)
 
 
 def _until(holds: Callable[[], bool], *, since: float) -> float | str:
