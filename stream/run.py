@@ -51,6 +51,8 @@ SPARK_OPTIONS: Final = {
     ),
     # the cells of a micro-batch are thousands: they are not to be sorted because they are more than 128
     "spark.sql.objectHashAggregate.sortBased.fallbackThreshold": "1000000",
+    # each task would have its projections written in Java anew; the workers do what is worth being compiled
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.streaming.stateStore.rocksdb.trackTotalNumberOfRows": "false",
     "spark.sql.streaming.stateStore.rocksdb.boundedMemoryUsage": "true",
     "spark.sql.streaming.stateStore.rocksdb.maxMemoryUsageMB": "300",

@@ -39,7 +39,7 @@ def undecoded_stream(
     """The log from `start` on, as rows of which `decoding` makes records; at most `max_rows` records a micro-batch.
 
     Partitions that `start` does not name, because the log got them later, are read from their beginning. `whole`: a
-    task for each partition, which gets all of it in order; otherwise as many as use the machine best.
+    task gets all of a partition, in order; otherwise as many tasks as use the machine best.
     """
     if _is_kafka(settings):
         from stream.log.kafka.source import columns_from_kafka

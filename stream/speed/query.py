@@ -1,7 +1,7 @@
-"""The speed layer: the stream, counted per minute within a second or so (ADR 14, ADR 45).
+"""The speed layer: the stream, counted per minute within a second or so (ADR 14, ADR 45, ADR 48).
 
     log ──▶ decode, drop copies, partial tallies ──▶ running totals ──▶ view store
-            a task for each partition (`partials`)    Spark's state      `sink`
+            where a partition is read (`partials`)    Spark's state      `sink`
 
 What it counts depends on no producer's clock and on no order of reading. Its error is one: copies that lie further
 apart in the log than `memory`, or in two partitions, are counted twice until the recount; the audit measures it.
@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
-from pyspark import TaskContext
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as f
 from pyspark.sql.streaming.query import StreamingQuery
@@ -36,7 +35,8 @@ from tallymark.documents.checkpoints import BegunAt
 from tallymark.documents.publication import Publication
 from tallymark.instants import Millis, instant_of, length_ms, millis_of, minute_at
 from tallymark.settings import Settings
-from tallymark.store import Stamp, ViewStore
+from tallymark.spark.worker import micro_batch_of_task
+from tallymark.store import ViewStore
 
 __all__ = ["begin_epoch", "running_totals", "start_speed", "tallying"]
 
@@ -99,19 +99,17 @@ def start_speed(
     `max_rows`: of a micro-batch. `generation`: how many micro-batches it lasts, the same for all of an epoch.
     """
 
-    def put(cells: DataFrame, micro_batch: int) -> None:
-        version = Stamp(epoch.number, micro_batch // generation, micro_batch)
-        cells.mapInArrow(putting(settings, version), PUT).collect()
-
     spark.sparkContext.setLocalProperty("spark.scheduler.pool", "speed")
     records = undecoded_stream(spark, settings, start=epoch.start, max_rows=max_rows, whole=True)
+    partials = records.mapInArrow(tallying(settings, epoch, generation), _PARTIALS)
     return (
-        running_totals(records.mapInArrow(tallying(settings, epoch, generation), _PARTIALS))
+        running_totals(partials)
+        .mapInArrow(putting(settings, epoch.number, generation), PUT)
         .writeStream.queryName("speed")
+        .format("noop")  # all has been put when its rows come to an end
         .outputMode("update")
-        .trigger(processingTime=f"{length_ms(settings.trigger)} milliseconds")
+        .trigger(processingTime=f"{length_ms(settings.counting_interval)} milliseconds")
         .option("checkpointLocation", str(epoch.folder))
-        .foreachBatch(put)
         .start()
     )
 
@@ -125,7 +123,7 @@ def tallying(
     folder, since = epoch.folder, epoch.begun.since
 
     def tally(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        micro_batch = _micro_batch()
+        micro_batch = micro_batch_of_task()
         time = pa.scalar(micro_batch // generation * 1_000_000, pa.timestamp("us", "UTC"))
         for partition, portions in _by_partition(read(batches)).items():
             memory = memory_of(Path(folder), partition, memory_ms)
@@ -156,12 +154,3 @@ def _by_partition(portions: Iterable[Portion]) -> dict[int, list[Portion]]:
     for portion in portions:
         found[portion.partition].append(portion)
     return found
-
-
-def _micro_batch() -> int:
-    """The number of the micro-batch that this task belongs to, as Spark hands it to its workers."""
-    context = TaskContext.get()
-    number = context.getLocalProperty("streaming.sql.batchId") if context else None
-    if number is None:
-        raise RuntimeError("Spark does not say which micro-batch this is: run the speed layer as a streaming query")
-    return int(number)

@@ -15,7 +15,7 @@ from tallymark.buckets import Bucket, Grain
 from tallymark.cells import Cell, LateCell
 from tallymark.settings import Settings
 from tallymark.sketch import Sketch
-from tallymark.spark.worker import set_modules_aside
+from tallymark.spark.worker import micro_batch_of_task, set_modules_aside
 from tallymark.store import Stamp, View, ViewStore
 from tallymark.store.open import open_store
 from tallymark.tally import Tally
@@ -29,11 +29,15 @@ the bytes of a sketch, null without users."""
 PUT: Final = "cells bigint"  # what each task reports: how many cells it has put
 
 
-def putting(settings: Settings, version: Stamp) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """A function for mapInArrow over rows of CELLS. Putting the same rows again changes nothing."""
+def putting(
+    settings: Settings, epoch: int, generation: int
+) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """A function for mapInArrow over rows of CELLS, the totals of a generation. Putting them again changes nothing."""
 
     def put(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         set_modules_aside()
+        micro_batch = micro_batch_of_task()
+        version = Stamp(epoch, micro_batch // generation, micro_batch)
         store = _store_of(settings)
         for batch in batches:
             cells, late = cells_of(batch)

@@ -36,7 +36,7 @@ class Staleness(NamedTuple):
 
     @classmethod
     def of(cls, settings: Settings) -> Staleness:
-        return cls(max(_LEAST, 5 * settings.trigger), max(_LEAST, 5 * settings.archive_trigger))
+        return cls(max(_LEAST, 5 * settings.counting_interval), max(_LEAST, 5 * settings.archive_trigger))
 
 
 def read_progress(store: ViewStore, layer: str) -> Progress | None:

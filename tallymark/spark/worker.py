@@ -1,4 +1,4 @@
-"""What a Python worker of Spark does for itself, so that a small task costs little."""
+"""What a Python worker of Spark does for itself: it keeps a small task cheap, and asks which one it is in."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import gc
 import sys
 from functools import lru_cache
 
-__all__ = ["set_modules_aside"]
+from pyspark import TaskContext
+
+__all__ = ["micro_batch_of_task", "set_modules_aside"]
 
 
 def set_modules_aside() -> None:
@@ -23,3 +25,12 @@ def _freeze(_modules: int) -> None:
     """Once more whenever there are more modules."""
     gc.collect()
     gc.freeze()
+
+
+def micro_batch_of_task() -> int:
+    """The number of the micro-batch that this task belongs to, as Spark hands it to its workers."""
+    context = TaskContext.get()
+    number = context.getLocalProperty("streaming.sql.batchId") if context else None
+    if number is None:
+        raise RuntimeError("Spark does not say which micro-batch this is: run the speed layer as a streaming query")
+    return int(number)

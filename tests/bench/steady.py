@@ -77,7 +77,7 @@ def steady(
         "store": settings.store.partition(":")[0],
         "events_per_second": rate,
         "lateness_s": settings.lateness.total_seconds(),
-        "trigger_s": settings.trigger.total_seconds(),
+        "trigger_s": settings.counting_interval.total_seconds(),
         "measured_s": seconds,
         "events": found["sent"],
         **{
@@ -172,7 +172,14 @@ def _stream(settings: Settings) -> list[psutil.Process]:
 
 def _processor(processes: Sequence[psutil.Process]) -> float:
     """Seconds, those of ended children included."""
-    return sum(sum(each.cpu_times()[:4]) for each in processes)
+    return sum(map(_seconds, processes))
+
+
+def _seconds(process: psutil.Process) -> float:
+    try:
+        return sum(process.cpu_times()[:4])
+    except psutil.NoSuchProcess:  # which counts among the children of its parent
+        return 0.0
 
 
 def _memory(processes: Sequence[psutil.Process]) -> int:
