@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pyspark.errors import StreamingQueryException
 from pyspark.sql import SparkSession
 
 from stream.log.sqlite.log import SqliteLog
@@ -23,6 +24,7 @@ from tallymark.store import View
 from tallymark.store.sqlite import SqliteViewStore
 from tallymark.tally import Tally
 from tests.support import oracle
+from tests.support.dying import STEPS, dying_at
 from tests.support.speed_cells import speed_cells
 from tests.support.strategies import FIRST, logs
 
@@ -158,6 +160,37 @@ def test_the_parts_of_many_generations_are_one_count(spark: SparkSession, tmp_pa
     speed.count(*batches, generation=2)
     everything = [event for batch in batches for event in batch]
     assert shown(speed.cells()) == shown(oracle.cells(everything, Grain.MINUTE))
+
+
+NOT_NOTED = "before Spark notes its end"
+
+
+@pytest.mark.parametrize("step", [*STEPS, NOT_NOTED])
+def test_a_micro_batch_that_dies_at_any_step_is_counted_once(spark: SparkSession, tmp_path: Path, step: str) -> None:
+    speed = SpeedLayer(spark, tmp_path)
+    long_ago = 9 * HOUR_MS
+    batches = [
+        [event(10 * n), event(10 * n + 1, long_ago), event(0), event(max(0, 10 * n - 9), long_ago if n else 0)]
+        for n in range(4)
+    ]
+    speed.count(batches[0])
+    if step == NOT_NOTED:
+        speed.count(batches[1])
+        (newest,) = begin_epoch(speed.store, speed.log, speed.settings).folder.glob("commits/1")
+        newest.unlink()
+        newest.with_name(f".{newest.name}.crc").unlink(missing_ok=True)
+    else:
+        armed = tmp_path / "armed"
+        armed.touch()
+        with dying_at(step, armed), pytest.raises(StreamingQueryException):
+            speed.count(batches[1])
+        assert not armed.exists()
+    speed.count()
+    speed.count(*batches[2:])
+    everything = [event for batch in batches for event in batch]
+    assert shown(speed.cells()) == shown(oracle.cells(everything, Grain.MINUTE))
+    assert sum(cell.tally.count for cell in speed.late()) == 4
+    assert begin_epoch(speed.store, speed.log, speed.settings).number == 1
 
 
 @pytest.mark.parametrize("lost", ["folder", "segments", "spark", "lateness"])
