@@ -28,7 +28,7 @@ from tests.bench.open_loop import Pool
 from tests.bench.records import numbered, templates
 
 EVENTS_PER_POST = 200
-PROBE_EVERY = 0.25
+PROBE_EVERY = 0.27
 LOOK_EVERY = 0.05
 LOOK_AGAIN = 0.1  # of the time that has passed
 PROBE_BEFORE = 90.0
