@@ -61,8 +61,10 @@ def columns_from_kafka(
             ]
         ) from error
     columns = records.selectExpr("value", "unix_millis(timestamp) AS appended_at", "partition", "offset")
-    # a task costs as much as some thousands of records: no more of them than can run at once
-    return columns.coalesce(spark.sparkContext.defaultParallelism) if whole else columns
+    # A task costs as much as some thousands of records: no more of them than can run at once. How many that
+    # is, is known only where the executors are this process; elsewhere they come and go.
+    here = (spark.sparkContext.master or "").startswith("local[")
+    return columns.coalesce(spark.sparkContext.defaultParallelism) if whole and here else columns
 
 
 def _starting(settings: Settings, start: Positions) -> dict[str, int]:
