@@ -127,10 +127,14 @@ class Settings:
 
     @property
     def counting_interval(self) -> timedelta:
-        """A micro-batch costs more from Kafka; answers are less than a second old with either (record 48)."""
+        """A micro-batch costs more from Kafka; answers are less than a second old with either (ADR 48)."""
         if self.trigger is not None:
             return self.trigger
-        return timedelta(milliseconds=750 if self.log.startswith("kafka:") else 500)
+        return timedelta(milliseconds=750 if self.log_is_kafka else 500)
+
+    @property
+    def log_is_kafka(self) -> bool:
+        return self.log.startswith("kafka:")
 
     @property
     def metrics_folder(self) -> Path:

@@ -167,7 +167,7 @@ def prepare(
     settings = Settings.load(os.environ)
     if settings.store.startswith("hbase:") and zookeeper is None:
         raise ProcessError("tables are made by HBase's own client, which asks ZooKeeper: add --zookeeper HOST:PORT")
-    if settings.log.startswith("kafka:"):
+    if settings.log_is_kafka:
         from stream.log.kafka.admin import create_topic
 
         create_topic(settings, partitions=partitions, replication=replication, retention=retention or timedelta(days=7))

@@ -100,7 +100,7 @@ def open_log(settings: Settings) -> EventLog:
 
     Raises LogUnavailable, and IncompatibleStore for topics that are missing or unfit.
     """
-    if settings.log.startswith("kafka:"):
+    if settings.log_is_kafka:
         from stream.log.kafka.log import open_kafka_log
 
         return open_kafka_log(settings)

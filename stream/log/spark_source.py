@@ -41,7 +41,7 @@ def undecoded_stream(
     Partitions that `start` does not name, because the log got them later, are read from their beginning. `whole`: a
     task gets all of a partition, in order; otherwise as many tasks as use the machine best.
     """
-    if _is_kafka(settings):
+    if settings.log_is_kafka:
         from stream.log.kafka.source import columns_from_kafka
 
         return columns_from_kafka(spark, settings, start=start, max_rows=max_rows, whole=whole)
@@ -52,7 +52,7 @@ def undecoded_stream(
 
 def decoding(settings: Settings) -> Decode:
     """A function for mapInArrow over `undecoded_stream`: its records as `stream.decoding.DECODED`."""
-    if _is_kafka(settings):
+    if settings.log_is_kafka:
         from stream.log.kafka.source import columns_decoded
 
         return columns_decoded(settings)
@@ -63,7 +63,7 @@ def decoding(settings: Settings) -> Decode:
 
 def portions_in(settings: Settings) -> Callable[[Iterable[pa.RecordBatch]], Iterator[Portion]]:
     """A function over the rows of `undecoded_stream` that a task has got: what it brings, in the order of the log."""
-    if _is_kafka(settings):
+    if settings.log_is_kafka:
         from stream.log.kafka.source import portions_of_columns
 
         return portions_of_columns(settings)
@@ -80,7 +80,3 @@ def positions_of(offset: str | dict[str, Any]) -> dict[int, int]:
         if isinstance(inner, dict):
             told = inner
     return {int(partition): position for partition, position in told.items()}
-
-
-def _is_kafka(settings: Settings) -> bool:
-    return settings.log.startswith("kafka:")

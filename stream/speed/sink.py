@@ -26,7 +26,7 @@ CELLS: Final = ("video_id", "type", "minute", "step", "count", "sum", "min", "ma
 """The columns of cells: minute in epoch minutes; step of the log's time of a late cell, null of what is not late; users
 the bytes of a sketch, null without users."""
 
-PUT: Final = "cells bigint"  # what each task reports: how many cells it has put
+PUT: Final = "cells bigint"  # a row for each batch: how many cells were put; the stream ends there, nobody reads it
 
 
 def putting(

@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 from tallymark.raw.s3 import FORWARDED
 from tallymark.settings import Settings
 
-__all__ = ["start_spark"]
+__all__ = ["runs_in_this_process", "start_spark"]
 
 
 def start_spark(settings: Settings, name: str, *, options: Mapping[str, str] | None = None) -> SparkSession:
@@ -50,7 +50,7 @@ def start_spark(settings: Settings, name: str, *, options: Mapping[str, str] | N
     )
     if here:
         builder = builder.config("spark.local.dir", str(scratch))
-    if not settings.spark_master.startswith("local["):  # whose workers are children of this process
+    if not runs_in_this_process(settings):
         for variable in handed:
             builder = builder.config(f"spark.executorEnv.{variable}", os.environ[variable])
     if settings.spark_jars:
@@ -73,6 +73,11 @@ def _jars(named: str) -> str:
     """The setting `spark_jars`, a folder or a list, as the list that Spark takes."""
     folder = Path(named).expanduser()
     return ",".join(sorted(map(str, folder.glob("*.jar")))) if folder.is_dir() else named
+
+
+def runs_in_this_process(settings: Settings) -> bool:
+    """Whether executors are threads of this process's JVM, and their workers its children: local[*], local[4]."""
+    return settings.spark_master.startswith("local[")
 
 
 def _is_here(master: str) -> bool:

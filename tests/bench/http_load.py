@@ -1,8 +1,8 @@
 """A steady stream to the gateway over HTTP, with probes that are asked for at the API.
 
 Run as a process of its own: `python -m tests.bench.http_load RATE SECONDS WARM_UP`; gateway and API are those of the
-settings. Events as in `speed_load`, in posts of 200 by the clock. From 90 s before the end of the warm-up on, four
-times a second a post is a probe, one event of a video of its own; every other one is late, an event of an hour that is
+settings. Events as in `speed_load`, in posts of 200 by the clock. From 90 s before the end of the warm-up on,
+every 0.27 s a post is a probe, one event of a video of its own; every other one is late, an event of an hour that is
 sealed (`LATE`). From its acknowledgement on it is asked for until it is counted, or pending where it is late, every
 50 ms or tenth of the time since, so that what is behind is not kept there by questions. Prints {"sent", "unseen",
 "latencies", "late_latencies", "post_ms", "count_ms"} as JSON, of what was sent after WARM_UP: seconds from the
@@ -28,7 +28,7 @@ from tests.bench.open_loop import Pool
 from tests.bench.records import numbered, templates
 
 EVENTS_PER_POST = 200
-PROBE_EVERY = 0.27
+PROBE_EVERY = 0.27  # of no length that triggers have: so probes come at every phase of a micro-batch
 LOOK_EVERY = 0.05
 LOOK_AGAIN = 0.1  # of the time that has passed
 PROBE_BEFORE = 90.0

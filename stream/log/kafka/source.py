@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from typing import Final
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.errors import AnalysisException
@@ -20,6 +19,7 @@ from stream.log.spark_source import Portion
 from tallymark.errors import SettingsError
 from tallymark.instants import length_ms
 from tallymark.settings import Settings
+from tallymark.spark.session import runs_in_this_process
 from tallymark.spark.worker import set_modules_aside
 
 __all__ = ["columns_decoded", "columns_from_kafka", "portions_of_columns"]
@@ -63,8 +63,9 @@ def columns_from_kafka(
     columns = records.selectExpr("value", "unix_millis(timestamp) AS appended_at", "partition", "offset")
     # A task costs as much as some thousands of records: no more of them than can run at once. How many that
     # is, is known only where the executors are this process; elsewhere they come and go.
-    here = (spark.sparkContext.master or "").startswith("local[")
-    return columns.coalesce(spark.sparkContext.defaultParallelism) if whole and here else columns
+    if whole and runs_in_this_process(settings):
+        return columns.coalesce(spark.sparkContext.defaultParallelism)
+    return columns
 
 
 def _starting(settings: Settings, start: Positions) -> dict[str, int]:
@@ -107,6 +108,5 @@ def portions_of_columns(settings: Settings) -> Callable[[Iterable[pa.RecordBatch
 def _split_by_partition(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """None of them empty."""
     for batch in batches:
-        partitions = batch.column("partition").to_numpy()
-        edges = [0, *(np.flatnonzero(np.diff(partitions)) + 1), len(partitions)]
-        yield from (batch.slice(start, end - start) for start, end in pairwise(edges) if start < end)
+        ends = pc.run_end_encode(batch.column("partition")).run_ends.to_pylist()
+        yield from (batch.slice(start, end - start) for start, end in pairwise([0, *ends]))
