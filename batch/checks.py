@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from batch.counting.slices import Counts
 from batch.ledger import rows_counted
 from batch.plan import Plan
-from batch.shard import ShardCount
 from tallymark.buckets import Grain
 from tallymark.documents.attempts import Check
 from tallymark.documents.publication import Publication
@@ -19,7 +19,7 @@ __all__ = ["check"]
 
 
 def check(
-    store: ViewStore, plan: Plan, counts: Sequence[ShardCount], *, raw: RawVersion, published: Publication, number: int
+    store: ViewStore, plan: Plan, counts: Sequence[Counts], *, raw: RawVersion, published: Publication, number: int
 ) -> list[Check]:
     """All checks of attempt `number`, in the order in which people should read them."""
     return [
@@ -32,10 +32,22 @@ def check(
     ]
 
 
-def _all_counted(plan: Plan, counts: Sequence[ShardCount]) -> Check:
-    read = sum(count.rows for count in counts)
+def _all_counted(plan: Plan, counts: Sequence[Counts]) -> Check:
+    found: Counter[tuple[int, int]] = Counter()
+    for count in counts:
+        found.update({(hour, count.shard): rows for hour, rows in count.rows.items()})
+    read = found.total()
+    planned = {
+        (hour.start, task.shard): hour.rows
+        for task in plan.tasks
+        for day in task.days
+        for hour in day.hours
+        if hour.rows
+    }
     misread = [
-        f"{instant(Minute(hour)):%Y-%m-%d %H:%M} in shard {count.shard}" for count in counts for hour in count.misread
+        f"{instant(Minute(hour)):%Y-%m-%d %H:%M} in shard {shard}"
+        for hour, shard in sorted(planned.keys() | found.keys())
+        if planned.get((hour, shard), 0) != found[hour, shard]
     ]
     shards = {task.shard for task in plan.tasks} == {count.shard for count in counts}
     says = f"{read} raw rows were read where {plan.rows} were planned"
@@ -43,26 +55,27 @@ def _all_counted(plan: Plan, counts: Sequence[ShardCount]) -> Check:
     return Check("every planned row was read", shards and not misread and read == plan.rows, says + wrong)
 
 
-def _conserved(counts: Iterable[ShardCount]) -> Check:
+def _conserved(counts: Iterable[Counts]) -> Check:
     total: Counter[str] = Counter()
     for count in counts:
-        total.update(rows=count.rows, events=count.events, hours=count.in_hours, minutes=count.in_minutes)
+        rows = sum(count.rows.values())
+        total.update(rows=rows, events=count.events, hours=count.in_hours, minutes=count.in_minutes)
     duplicates = total["rows"] - total["events"]
     holds = duplicates >= 0 and total["events"] == total["hours"] == total["minutes"]
     return Check(
         "every row is counted or a duplicate",
         holds,
         f"{total['rows']} rows = {total['events']} events + {duplicates} duplicates; "
-        f"{total['hours']} in hour cells, {total['minutes']} in minute cells",
+        f"{total['hours']} in hour rows, {total['minutes']} in minute rows",
     )
 
 
-def _in_their_shard(counts: Iterable[ShardCount]) -> Check:
+def _in_their_shard(counts: Iterable[Counts]) -> Check:
     foreign = sum(count.foreign for count in counts)
     return Check("every row lies in its video's shard", not foreign, f"{foreign} events lie in another shard's files")
 
 
-def _before_exact_until(plan: Plan, counts: Iterable[ShardCount]) -> Check:
+def _before_exact_until(plan: Plan, counts: Iterable[Counts]) -> Check:
     last = max((count.last for count in counts if count.last is not None), default=None)
     holds = last is None or last < minute_of(plan.exact_until)
     latest = "no event" if last is None else f"last event in the minute {instant(Minute(last)).isoformat()}"

@@ -33,7 +33,7 @@ def recompute(
     ] = None,
     spark: Annotated[
         bool | None,
-        typer.Option("--spark/--no-spark", help="Count on Spark or in this process.", show_default="by size"),
+        typer.Option("--spark/--no-spark", help="Count on Spark or by processes here.", show_default="by size"),
     ] = None,
     json: _Json = False,
 ) -> dict[str, float]:
@@ -46,7 +46,8 @@ def recompute(
     """
     from batch import recompute as recount
     from batch.audit.completeness.check import check_arrivals
-    from batch.distribute import by_size, on_spark, serially, session
+    from batch.distribute import by_size, on_this_machine
+    from batch.on_spark import on_spark, session
     from batch.show import progress, show_recount, show_recount_json
     from tallymark.raw import RawTable
     from tallymark.store.open import open_store
@@ -60,8 +61,9 @@ def recompute(
             store, table, lateness=settings.lateness
         )  # first, so that the boundary passes no hole in silence
         with session(settings) as start, progress(quiet=json) as watch:
-            here, there = serially(store), on_spark(start, settings)
-            distribute = by_size(here, there) if spark is None else there if spark else here
+            distribute = on_spark(start, settings) if spark else on_this_machine(store, settings)
+            if spark is None and not settings.spark_is_here:
+                distribute = by_size(distribute, on_spark(start, settings))
             done = recount.recompute(
                 store,
                 table,

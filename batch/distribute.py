@@ -1,163 +1,181 @@
-"""Who runs the shards: this process, one after the other, or Spark, a task each. No shuffle: a shard needs no other.
+"""Who does the work: this process, several on this machine, or Spark (`on_spark`). ADR 28 and ADR 50 say why.
 
-ADR 28 says why.
+tasks by shard ──▶ slices, in any order ──▶ parts of each shard's roll-up ──▶ what was counted
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotYet
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache
+from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from batch.plan import ShardTask
-from batch.shard import ROWS
 from batch.start import Step, Watch
-from tallymark.errors import TallymarkError, Unavailable
+from tallymark.errors import ProcessError
 from tallymark.settings import Settings
 from tallymark.store import ViewStore
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-    from pyspark.sql import SparkSession
+    from batch.counting.slices import Counts, Handed, Slice
 
-    from batch.shard import ShardCount
+__all__ = ["Distribute", "by_size", "on_this_machine", "parts_of_rollup", "serially", "side_by_side"]
 
-__all__ = ["Distribute", "by_size", "on_spark", "serially", "session"]
-
-Distribute = Callable[[Sequence[ShardTask], Watch], "list[ShardCount]"]
+Distribute = Callable[[Sequence[ShardTask], Watch], "list[Counts]"]
 """Run all tasks and tell the watcher as shards are done. What goes wrong in a task is raised."""
-
-# the JVM only hands out tasks and collects their reports; Spark does not start with less than 450 MB
-_OPTIONS: Final = {"spark.driver.memory": "512m"}
+_FEW_ROWS: Final = 400_000  # counted before other processes have started
 
 
-@contextmanager
-def session(settings: Settings) -> Iterator[Callable[[], SparkSession]]:
-    """Yields what starts the session, or returns the one that it started before."""
-    started: list[SparkSession] = []
+def serially(store: ViewStore, *, at_once: int) -> Distribute:
+    """In this process, `at_once` raw rows at a time."""
 
-    def start() -> SparkSession:
-        if not started:
-            from tallymark.spark.session import start_spark
-
-            started.append(start_spark(settings, "recompute", options=_OPTIONS))
-        return started[0]
-
-    try:
-        yield start
-    finally:
-        for running in started:
-            running.stop()
-
-
-_POLL_SECONDS: Final = 0.2
-# on two cores both take as long for two million rows, one process with a quarter of the memory
-_FEW_ROWS: Final = 2_000_000
-
-
-def serially(store: ViewStore, *, most_rows: int = ROWS) -> Distribute:
-    """In this process."""
-
-    def distribute(tasks: Sequence[ShardTask], watch: Watch) -> list[ShardCount]:
-        from batch.shard import recount_shard
+    def distribute(tasks: Sequence[ShardTask], watch: Watch) -> list[Counts]:
+        from batch.counting.rollup import roll_up
+        from batch.counting.slices import count_slice, slices
 
         counts = []
         for done, task in enumerate(tasks, start=1):
-            counted = partial(watch, Step.COUNT, done, len(tasks))
-            counts.append(recount_shard(task, store, counted=counted, most_rows=most_rows))
+            parts = parts_of_rollup(task, at_once)
+            handed: list[list[Handed]] = [[] for _ in range(parts)]
+            for one in slices(task, rows_each=at_once, at_once=at_once, parts=parts):
+                counted, given = count_slice(one, store)
+                counts.append(counted)
+                for of_part, some in zip(handed, given, strict=True):
+                    of_part.append(some)
+            watch(Step.COUNT, done, len(tasks))
+            for part, given in enumerate(handed):
+                counts.append(roll_up(task, given, store, part=part, parts=parts))
+                given.clear()
             watch(Step.ROLL_UP, done, len(tasks))
         return counts
 
     return distribute
 
 
+def side_by_side(settings: Settings, *, processes: int) -> Distribute:
+    """In so many processes of this machine, each of which opens the store of `settings` for itself."""
+
+    def distribute(tasks: Sequence[ShardTask], watch: Watch) -> list[Counts]:
+        with _pool(processes) as pool:
+            return _Run(pool, settings, tasks, watch).counts()
+
+    return distribute
+
+
+def on_this_machine(store: ViewStore, settings: Settings) -> Distribute:
+    """In this process what is little, and what is much in as many as there are cores."""
+    here = serially(store, at_once=settings.recount_rows)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return here if cores == 1 else by_size(here, side_by_side(settings, processes=cores))
+
+
 def by_size(here: Distribute, there: Distribute) -> Distribute:
     """`here` when there is little to count, `there` when there is much."""
 
-    def distribute(tasks: Sequence[ShardTask], watch: Watch) -> list[ShardCount]:
+    def distribute(tasks: Sequence[ShardTask], watch: Watch) -> list[Counts]:
         rows = sum(task.rows for task in tasks)
         return (here if rows <= _FEW_ROWS else there)(tasks, watch)
 
     return distribute
 
 
-def on_spark(start: Callable[[], SparkSession], settings: Settings) -> Distribute:
-    """One Spark task per shard, in the order given: biggest first. Each opens the store of `settings` for itself."""
-
-    def distribute(tasks: Sequence[ShardTask], watch: Watch) -> list[ShardCount]:
-        from batch.shard import ShardCount
-
-        spark = start()
-        orders = [msgspec.json.encode(task) for task in tasks]
-        numbered = spark.range(0, len(orders), 1, len(orders))
-        reports = numbered.mapInArrow(_running(orders, settings), "report binary, error string, retriable boolean")
-        group = f"recount {os.getpid()}"
-        with ThreadPoolExecutor(max_workers=1) as collecting:
-            rows = collecting.submit(_in_group, spark, group, reports.collect)
-            while not _is_done(rows):
-                watch(Step.ROLL_UP, _tasks_done(spark, group), len(tasks))
-        for row in rows.result():
-            if row.error:
-                raise (Unavailable if row.retriable else TallymarkError)(row.error)
-        watch(Step.ROLL_UP, len(tasks), len(tasks))
-        return [msgspec.json.decode(bytes(row.report), type=ShardCount) for row in rows.result()]
-
-    return distribute
+def parts_of_rollup(task: ShardTask, at_once: int) -> int:
+    """Into how many a shard's roll-up is divided: one for as many raw rows as a task holds at once."""
+    return max(1, -(-task.rows // at_once))
 
 
-def _running(orders: list[bytes], settings: Settings) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """A function for mapInArrow over the numbers of the orders."""
+@contextmanager
+def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
+    before = os.environ.get("POLARS_MAX_THREADS")
+    os.environ["POLARS_MAX_THREADS"] = "1"  # each core has a process already; read when they import it
+    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
+    try:
+        yield pool
+    except BrokenProcessPool as error:
+        raise ProcessError(
+            "a process of the recount was ended from outside, perhaps for want of memory; nothing was published and "
+            "nothing is lost: run it again, with a smaller TALLYMARK_RECOUNT_ROWS when it happens again"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+        os.environ.pop("POLARS_MAX_THREADS")
+        if before is not None:
+            os.environ["POLARS_MAX_THREADS"] = before
 
-    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        import pyarrow as pa
 
-        schema = pa.schema([("report", pa.binary()), ("error", pa.string()), ("retriable", pa.bool_())])
-        for batch in batches:
-            reports = [_report(orders[number], settings) for number in batch.column(0).to_pylist()]
-            yield pa.RecordBatch.from_pylist(reports, schema=schema)
+class _Run:
+    """Slices of all shards at once; the roll-up of a shard begins when its slices have ended."""
 
-    return run
+    def __init__(self, pool: ProcessPoolExecutor, settings: Settings, tasks: Sequence[ShardTask], watch: Watch) -> None:
+        self._pool = pool
+        self._settings = settings
+        self._watch = watch
+        self._tasks = tasks
+        self._counts: list[Counts] = []
+        self._handed: list[list[list[Handed]]] = []
+        self._waiting: dict[Future[tuple[Counts, list[Handed]]] | Future[Counts], int] = {}
+        self._left: list[int] = []
+        self._shards_done = 0
+
+    def counts(self) -> list[Counts]:
+        from batch.counting.slices import slices
+
+        at_once = self._settings.recount_rows
+        for number, task in enumerate(self._tasks):
+            parts = parts_of_rollup(task, at_once)
+            self._handed.append([[] for _ in range(parts)])
+            of_task = list(slices(task, rows_each=at_once, at_once=at_once, parts=parts))
+            self._left.append(len(of_task))
+            for one in of_task:
+                self._waiting[self._pool.submit(_count, self._settings, one)] = number
+        while self._waiting:
+            done: set[Future[Any]] = wait(list[Future[Any]](self._waiting), return_when=FIRST_COMPLETED).done
+            for future in done:
+                self._note(future.result(), self._waiting.pop(future))
+        return self._counts
+
+    def _note(self, found: tuple[Counts, list[Handed]] | Counts, number: int) -> None:
+        self._left[number] -= 1
+        if not isinstance(found, tuple):
+            self._counts.append(found)
+            self._shards_done += not self._left[number]
+            self._watch(Step.ROLL_UP, self._shards_done, len(self._tasks))
+            return
+        counted, given = found
+        self._counts.append(counted)
+        handed = self._handed[number]
+        for of_part, some in zip(handed, given, strict=True):
+            of_part.append(some)
+        if self._left[number]:
+            return
+        self._watch(Step.COUNT, number, len(self._tasks))
+        self._left[number] = len(handed)
+        for part, of_part in enumerate(handed):
+            task = self._tasks[number]
+            future = self._pool.submit(_roll_up, self._settings, task, of_part, part, len(handed))
+            self._waiting[future] = number
+        self._handed[number] = []
 
 
-def _report(order: bytes, settings: Settings) -> dict[str, bytes | str | bool]:
-    """Carry out one order, in a Spark worker."""
-    os.environ.setdefault("POLARS_MAX_THREADS", "1")  # read at its import; each core has a task already
-    from batch.shard import recount_shard
-    from tallymark.spark.worker import set_modules_aside
+def _count(settings: Settings, one: Slice) -> tuple[Counts, list[Handed]]:
+    from batch.counting.slices import count_slice
+
+    return count_slice(one, _store_of(settings))
+
+
+def _roll_up(settings: Settings, task: ShardTask, handed: list[Handed], part: int, parts: int) -> Counts:
+    from batch.counting.rollup import roll_up
+
+    return roll_up(task, handed, _store_of(settings), part=part, parts=parts)
+
+
+@lru_cache(maxsize=1)
+def _store_of(settings: Settings) -> ViewStore:
+    """A process does many tasks: one store for all of them."""
     from tallymark.store.open import open_store
 
-    set_modules_aside()
-    try:
-        store = open_store(settings)
-        count = recount_shard(msgspec.json.decode(order, type=ShardTask), store)
-    except TallymarkError as error:  # told in its own words, not in Spark's stack traces
-        return {"error": str(error), "retriable": error.retriable}
-    store.close()
-    return {"report": msgspec.json.encode(count)}
-
-
-def _in_group(spark: SparkSession, group: str, collect: Callable[[], list[Any]]) -> list[Any]:
-    """Collect in a job group of its own, by which the progress is found."""
-    spark.sparkContext.setJobGroup(group, "recount of all dirty shards", interruptOnCancel=True)
-    return collect()
-
-
-def _is_done(rows: Future[list[Any]]) -> bool:
-    try:
-        rows.exception(timeout=_POLL_SECONDS)
-    except NotYet:
-        return False
-    return True
-
-
-def _tasks_done(spark: SparkSession, group: str) -> int:
-    tracker = spark.sparkContext.statusTracker()
-    jobs = filter(None, map(tracker.getJobInfo, tracker.getJobIdsForGroup(group)))
-    stages = (tracker.getStageInfo(stage) for job in jobs for stage in job.stageIds)
-    return sum(stage.numCompletedTasks for stage in stages if stage)
+    return open_store(settings)

@@ -58,13 +58,16 @@ class DayTask(msgspec.Struct, frozen=True, array_like=True):
 class ShardTask(msgspec.Struct, frozen=True, array_like=True):
     """All that one shard has to do in attempt number `attempt`, day by day.
 
-    It counts the rows that the log took before `counted_until_ms`, epoch ms.
+    It counts the rows that the log took before `counted_until_ms`, epoch ms. `base`: the version that it goes on from,
+    which has counted rows on `counted_days`.
     """
 
     attempt: int
+    base: int
     shard: int
     counted_until_ms: int
     days: list[DayTask]
+    counted_days: dict[int, int]
 
     @property
     def rows(self) -> int:
@@ -134,7 +137,8 @@ def make_plan(
     """
     until, taken_before = minute_of(exact_until), millis_of(counted_until)
     reopened = {pair for record in newer for pair in hours_of(record.pairs)}
-    suspects = _changed_days(store, raw, until, days, taken_before=taken_before, version=published.version)
+    by_day = _counted_days(store, raw, until, days, version=published.version)
+    suspects = _changed_days(raw, until, by_day, taken_before=taken_before)
     suspects |= {(_day_of(hour), shard) for hour, shard in reopened}
     suspects |= {(file.day, file.shard) for file in raw.files if file.day in again and file.day < until}
     files = _files_by_day(raw, suspects)
@@ -153,7 +157,10 @@ def make_plan(
         task = look.day_task(day, shard, files[day, shard])
         if task.hours:
             tasks[shard].append(task)
-    planned = [ShardTask(number, shard, taken_before, todo) for shard, todo in tasks.items()]
+    planned = [
+        ShardTask(number, published.version, shard, taken_before, todo, _of_shard(by_day, shard))
+        for shard, todo in tasks.items()
+    ]
     biggest_first = sorted(planned, key=lambda task: (-task.rows, task.shard))
     touched = {task.start for todo in tasks.values() for task in todo} | ({days.first, days.last} if days else set())
     covered = Days(min(touched), max(touched)) if touched else None
@@ -187,20 +194,22 @@ class _SecondLook:
         return DayTask(day, todo, needed, kept)
 
 
-def _changed_days(
-    store: ViewStore, raw: RawVersion, until: int, days: Days | None, *, taken_before: int, version: int
-) -> set[Pair]:
+def _counted_days(store: ViewStore, raw: RawVersion, until: int, days: Days | None, *, version: int) -> dict[Pair, int]:
+    """Rows that `version` counted by (day, shard), of all days on which it may have counted any."""
+    known = {file.day for file in raw.files if file.day < until} | ({days.first, days.last} if days else set())
+    if not known:
+        return {}
+    asked = range(min(known), max(known) + 1, DAY)
+    return rows_counted(store, Grain.DAY, dict.fromkeys(range(SHARDS), asked), version=version)
+
+
+def _changed_days(raw: RawVersion, until: int, counted: Mapping[Pair, int], *, taken_before: int) -> set[Pair]:
     """The first look: (day, shard) with another number of rows in raw than in the ledger, or with rows that the log
-    took later than what is counted, of which only the files know how many there are."""
+    took later than what is counted, of which only the data tells."""
     found: Counter[Pair] = Counter()
     for file in raw.files:
         if file.day < until:
             found[file.day, file.shard] += file.rows
-    known = {day for day, _ in found} | ({days.first, days.last} if days else set())
-    if not known:
-        return set()
-    asked = range(min(known), max(known) + 1, DAY)
-    counted = rows_counted(store, Grain.DAY, dict.fromkeys(range(SHARDS), asked), version=version)
     mixed = {(file.day, file.shard) for file in raw.files if file.day < until and file.appended_ms >= taken_before}
     return mixed | {pair for pair in found.keys() | counted.keys() if found[pair] != counted.get(pair, 0)}
 
@@ -224,6 +233,10 @@ def _files_by_day(raw: RawVersion, wanted: set[Pair]) -> dict[Pair, list[RawFile
 
 def _hours_by_shard(days: Iterable[Pair]) -> dict[int, list[int]]:
     return _by_shard((hour, shard) for day, shard in days for hour in range(day, day + DAY, 60))
+
+
+def _of_shard(days: Mapping[Pair, int], shard: int) -> dict[int, int]:
+    return {day: rows for (day, of), rows in days.items() if of == shard}
 
 
 def _by_shard(hours: Iterable[Pair]) -> dict[int, list[int]]:

@@ -4,7 +4,7 @@
                          │ plan: which (hour, shard) pairs are dirty      (the table's log against the ledger)
                          │ begin: attempt n and its pairs are on record
                          ▼
-          by shard: count minutes and hours, roll up days and months ──▶ batch cells of version n
+          count slices of shards, roll up hours, days, months ──▶ batch rows of version n
                          │ check: nothing lost, nothing twice, nothing too early
                          ▼
                       publish: readers go from the old version to n by one compare-and-set
@@ -22,9 +22,10 @@ from datetime import datetime, timedelta
 import msgspec
 
 from batch.checks import check
+from batch.counting.slices import Counts
 from batch.distribute import Distribute
+from batch.ledger import ledger_rows
 from batch.publish import publish_version
-from batch.shard import ShardCount
 from batch.start import Started, Step, Watch, start, unwatched
 from tallymark.documents import attempts
 from tallymark.documents.attempts import AttemptRecord, State
@@ -32,7 +33,7 @@ from tallymark.documents.publication import Publication
 from tallymark.errors import ChecksFailed, PublicationConflict
 from tallymark.instants import utc_now
 from tallymark.raw import RawTable
-from tallymark.store import ViewStore
+from tallymark.store import Attempt, ViewStore
 from tallymark.store.lease import holding
 
 __all__ = ["Recount", "recompute"]
@@ -42,7 +43,8 @@ class Recount(msgspec.Struct, frozen=True, kw_only=True):
     """What a recount did. `published`: whether a new version is out; otherwise nothing was dirty.
 
     `pairs` dirty (hour, shard) pairs on `days` days had `rows` raw rows: `events` and `duplicates`. `seconds` by step;
-    those of counting and rolling up include the start of Spark, where it is started for them.
+    those of counting and rolling up include the start of Spark, where it is started for them. `written` rows of the
+    batch view were put, `empty` ones among them to say that nothing is left.
     """
 
     published: bool
@@ -52,14 +54,14 @@ class Recount(msgspec.Struct, frozen=True, kw_only=True):
     rows: int = 0
     events: int = 0
     duplicates: int = 0
-    cells: int = 0
-    zeros: int = 0
+    written: int = 0
+    empty: int = 0
     seconds: dict[str, float]
 
     @property
     def figures(self) -> dict[str, float]:
         """For Prometheus."""
-        counts = ("published", "pairs", "rows", "events", "duplicates", "cells")
+        counts = ("published", "pairs", "rows", "events", "duplicates", "written")
         return {name: getattr(self, name) for name in counts} | {
             f"{step.replace(' ', '_')}_seconds": seconds for step, seconds in self.seconds.items()
         }
@@ -86,6 +88,8 @@ def recompute(
         started = start(store, table, lateness=lateness, now=now, done=laps.done, again=again)
         if started.record is None:
             return Recount(published=False, publication=started.published, seconds=laps.seconds)
+        for task in started.plan.tasks:  # before any other row, for those who look for what a crashed attempt left
+            store.put_rows(ledger_rows(task), version=Attempt(task.attempt))
         counts = distribute(started.plan.tasks, watch) if started.plan.tasks else []
         laps.split(counts)
         record = _save(store, started.record, state=State.COUNTED)
@@ -98,7 +102,7 @@ def recompute(
 
 
 def _checked(
-    store: ViewStore, started: Started, record: AttemptRecord, counts: Sequence[ShardCount], now: Callable[[], datetime]
+    store: ViewStore, started: Started, record: AttemptRecord, counts: Sequence[Counts], now: Callable[[], datetime]
 ) -> AttemptRecord:
     checks = check(store, started.plan, counts, raw=started.raw, published=started.published, number=record.number)
     failed = [f"{one.name}: {one.says}" for one in checks if not one.holds]
@@ -130,8 +134,9 @@ def _save(store: ViewStore, record: AttemptRecord, **changes: object) -> Attempt
     return changed
 
 
-def _recount(started: Started, counts: Sequence[ShardCount], new: Publication, seconds: dict[str, float]) -> Recount:
-    rows, events = sum(count.rows for count in counts), sum(count.events for count in counts)
+def _recount(started: Started, counts: Sequence[Counts], new: Publication, seconds: dict[str, float]) -> Recount:
+    rows = sum(sum(count.rows.values()) for count in counts)
+    events = sum(count.events for count in counts)
     return Recount(
         published=True,
         publication=new,
@@ -140,8 +145,8 @@ def _recount(started: Started, counts: Sequence[ShardCount], new: Publication, s
         rows=rows,
         events=events,
         duplicates=rows - events,
-        cells=sum(count.cells for count in counts),
-        zeros=sum(count.zeros for count in counts),
+        written=sum(count.written for count in counts),
+        empty=sum(count.empty for count in counts),
         seconds=seconds,
     )
 
@@ -158,8 +163,8 @@ class _Laps:
         self.seconds[step] = self.seconds.get(step, 0.0) + self._lap()
         self._watch(step, 1, 1)
 
-    def split(self, counts: Sequence[ShardCount]) -> None:
-        """Counting and rolling up alternate in the shards: divide the time as the shards spent it."""
+    def split(self, counts: Sequence[Counts]) -> None:
+        """Counting and rolling up may alternate: divide the time as the tasks spent it."""
         counting = sum(count.counting_seconds for count in counts)
         rolling_up = sum(count.rolling_up_seconds for count in counts)
         share = counting / (counting + rolling_up) if counts else 1.0

@@ -59,7 +59,7 @@ def show_recount(done: Recount) -> None:
     _say(f"  counted   {done.events:,} events; {done.duplicates:,} duplicates removed from {done.rows:,} rows")
     if at.counted_until:
         _say(f"  taken     by the log before {at.counted_until:%Y-%m-%d %H:%M:%S} UTC; what came since is counted next")
-    _say(f"  written   {done.cells:,} cells, {done.zeros:,} of them to say that nothing is left")
+    _say(f"  written   {done.written:,} rows, {done.empty:,} of them to say that nothing is left")
     _say(f"  seconds   {', '.join(f'{step} {seconds:.1f}' for step, seconds in done.seconds.items())}")
 
 

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
-from batch.count import rows_by_hour
+from batch.counting.count import rows_by_hour
 from batch.plan import Plan, countable_until, make_plan, provable_until
 from tallymark.documents import attempts, publication
 from tallymark.documents.attempts import AttemptRecord, State

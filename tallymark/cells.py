@@ -38,6 +38,7 @@ __all__ = [
     "place",
     "row_key",
     "row_of",
+    "row_tail",
     "shard_of",
 ]
 
@@ -149,7 +150,12 @@ def _month_at(year: int, offset: int) -> Bucket:
 
 
 def row_key(video_id: str, type: str, grain: Grain, row_start: int) -> bytes:
-    return key_head(video_id, type) + _TAIL.pack(grain, row_start)
+    return key_head(video_id, type) + row_tail(grain, row_start)
+
+
+def row_tail(grain: Grain, row_start: int) -> bytes:
+    """What a row's key ends with, after its `key_head`."""
+    return _TAIL.pack(grain, row_start)
 
 
 def key_head(video_id: str, type: str) -> bytes:

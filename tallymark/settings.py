@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from tallymark import notation
 from tallymark.errors import SettingsError
@@ -91,6 +92,9 @@ class Settings:
         "", notation.optional_url, "Where alerts are posted, as JSON with a `text`; empty: nowhere."
     )
     logs: str = _setting("text", notation.log_form, "How processes log: `text`, or `json`, an object a line.")
+    recount_rows: int = _setting(
+        "1000000", notation.positive, "Most raw rows that a task of the recount holds at once, at some 500 bytes each."
+    )
     spark_master: str = _setting("local[*]", str, "Spark master.")
     spark_memory: str = _setting("768m", str, "Heap of the Spark driver (with a local master: of all of Spark).")
     spark_jars: str = _setting("", str, "Jars for Spark: a folder, or files separated by commas; empty: none.")
@@ -135,6 +139,12 @@ class Settings:
     @property
     def log_is_kafka(self) -> bool:
         return self.log.startswith("kafka:")
+
+    @property
+    def spark_is_here(self) -> bool:
+        """Whether Spark's executors run on this machine: local[*], local-cluster[…], spark://127.0.0.1:7077."""
+        master = self.spark_master
+        return master.startswith("local") or urlsplit(master).hostname in {"127.0.0.1", "localhost", "::1"}
 
     @property
     def metrics_folder(self) -> Path:

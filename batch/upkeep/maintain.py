@@ -25,7 +25,7 @@ from tallymark.errors import NothingToRecount
 from tallymark.instants import millis_of, minute_of, utc_now
 from tallymark.raw import Partition, RawTable
 from tallymark.settings import Settings
-from tallymark.store import View, ViewStore
+from tallymark.store import ViewStore
 from tallymark.store.lease import holding
 from tallymark.store.lock import PAUSE, RAW_COMMIT, locking
 
@@ -117,7 +117,7 @@ def _remove_speed(store: ViewStore, kept: Retention) -> int:
         return 0
     before, step = minute_of(kept.speed_from), millis_of(kept.speed_from) // STEP_MS
     return sum(
-        store.remove(View.SPEED, shard, Grain.MINUTE, before=before) + store.remove_late(shard, before=step)
+        store.remove(shard, Grain.MINUTE, before=before) + store.remove_late(shard, before=step)
         for shard in range(SHARDS)
     )
 

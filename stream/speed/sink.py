@@ -16,7 +16,7 @@ from tallymark.cells import Cell, LateCell
 from tallymark.settings import Settings
 from tallymark.sketch import Sketch
 from tallymark.spark.worker import micro_batch_of_task, set_modules_aside
-from tallymark.store import Stamp, View, ViewStore
+from tallymark.store import Stamp, ViewStore
 from tallymark.store.open import open_store
 from tallymark.tally import Tally
 
@@ -41,7 +41,7 @@ def putting(
         store = _store_of(settings)
         for batch in batches:
             cells, late = cells_of(batch)
-            put_now = store.put(View.SPEED, cells, version=version) if cells else 0
+            put_now = store.put(cells, version=version) if cells else 0
             put_now += store.put_late(late, version=version) if late else 0
             yield pa.RecordBatch.from_pydict({"cells": [put_now]})
 

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pyspark.sql import SparkSession
 
@@ -25,7 +24,7 @@ def start_spark(settings: Settings, name: str, *, options: Mapping[str, str] | N
     """
     scratch = settings.home / "spark"
     scratch.mkdir(parents=True, exist_ok=True)
-    here = _is_here(settings.spark_master)
+    here = settings.spark_is_here
     handed = [variable for variable in FORWARDED if variable in os.environ]
     if here:
         os.environ["PYSPARK_PYTHON"] = sys.executable
@@ -78,11 +77,6 @@ def _jars(named: str) -> str:
 def runs_in_this_process(settings: Settings) -> bool:
     """Whether executors are threads of this process's JVM, and their workers its children: local[*], local[4]."""
     return settings.spark_master.startswith("local[")
-
-
-def _is_here(master: str) -> bool:
-    """Whether a master's executors run on this machine: local[*], local-cluster[…], spark://127.0.0.1:7077."""
-    return master.startswith("local") or urlsplit(master).hostname in {"127.0.0.1", "localhost", "::1"}
 
 
 def _with_our_code(path: str | None) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from tallymark.buckets import Grain
     from tallymark.cells import Cell, CellKey, CellSpan, LateCell
+    from tallymark.rows import PackedRow
     from tallymark.tally import Tally
 
 __all__ = ["Attempt", "Stamp", "View", "ViewStore", "change_document"]
@@ -24,7 +25,7 @@ class View(StrEnum):
 
 
 class Attempt(NamedTuple):
-    """Version of a batch cell: the number of the recount that wrote it, ≥ 1 (ADR 9)."""
+    """Version of a batch row: the number of the recount that wrote it, ≥ 1 (ADR 9)."""
 
     number: int
 
@@ -44,25 +45,39 @@ class ViewStore(Protocol):
     Instances may be shared by threads.
     """
 
-    def put(self, view: View, cells: Iterable[Cell], *, version: Attempt | Stamp) -> int:
-        """Store absolute totals and return how many cells there were. Durable when it returns; the same put twice is
-        one. A Stamp of a lower micro-batch than the stored one of its generation changes nothing."""
+    def put(self, cells: Iterable[Cell], *, version: Stamp) -> int:
+        """Store absolute totals in the speed view and return how many cells there were. Durable when it returns; the
+        same put twice is one. A lower micro-batch than the stored one of its generation changes nothing."""
+        ...
+
+    def put_rows(self, rows: Iterable[PackedRow], *, version: Attempt) -> int:
+        """Store rows of the batch view, each of them whole, and return how many there were. Durable when it returns;
+        the same put twice is one. Rows in the order of their keys are put fastest."""
         ...
 
     def get(self, view: View, spans: Iterable[CellSpan], *, version: int, users: bool = True) -> dict[CellKey, Tally]:
         """The cells in `spans` that exist, each with the newest version ≤ `version` (an attempt, or an epoch, of which
-        the parts of all generations are added up), in one round trip. A ZERO that was put is returned as ZERO. With
-        users=False the sketches, which are most of the bytes, are neither read nor returned."""
+        the parts of all generations are added up), in one round trip. Of the batch view that is what the newest row
+        holds: what is not in it is not found, though an older one had it. With users=False the users, which are most
+        of the bytes, are neither read nor returned."""
+        ...
+
+    def get_rows(self, keys: Iterable[bytes], *, version: int) -> dict[bytes, PackedRow]:
+        """The rows of the batch view under these keys that exist, each with the newest version ≤ `version`."""
+        ...
+
+    def row_keys(self, shard: int, grain: Grain) -> Iterator[bytes]:
+        """The keys of all rows of the batch view of one shard and grain, whichever version they are of, in order."""
         ...
 
     def scan(self, view: View, shard: int, grain: Grain, *, version: int) -> Iterator[Cell]:
         """All cells of one shard and grain, in the order of their row keys, each as `get` would return it."""
         ...
 
-    def remove(self, view: View, shard: int, grain: Grain, *, before: int) -> int:
-        """Remove all cells of one shard and grain in rows that start before epoch minute `before`, the start of a row,
-        and return how many rows those were. For cells that nobody reads or puts any more: one that is put there again
-        may or may not be found. It may be removed again, when it was cut short."""
+    def remove(self, shard: int, grain: Grain, *, before: int) -> int:
+        """Remove all cells of the speed view of one shard and grain in rows that start before epoch minute `before`,
+        the start of a row, and return how many rows those were. For cells that nobody reads or puts any more: one that
+        is put there again may or may not be found. It may be removed again, when it was cut short."""
         ...
 
     def put_late(self, cells: Iterable[LateCell], *, version: Stamp) -> int:

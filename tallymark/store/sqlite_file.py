@@ -15,6 +15,8 @@ from tallymark.errors import Unavailable
 __all__ = ["SqliteFile"]
 
 _BUSY_SECONDS: Final = 30.0
+_CACHE_KIB: Final = 16_384  # of a connection: rows that are put in order meet those of other grains in the same pages
+_WAL_PAGES: Final = 4000  # 16 MB: a page that is written often is then copied into the file less often
 _INCREMENTAL: Final = 2  # auto_vacuum
 _SLICE_PAGES: Final = 1000
 
@@ -93,6 +95,8 @@ class SqliteFile:
             _enter_wal(connection)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA mmap_size = 1073741824")
+            connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
         except BaseException:
             connection.close()
             raise

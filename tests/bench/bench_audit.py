@@ -19,14 +19,14 @@ from typing import Any, Final
 
 import psutil
 
-from batch.count import count
+from batch.counting.count import count
 from tallymark.buckets import Grain
 from tallymark.cells import Cell
 from tallymark.documents.progress import Progress
 from tallymark.documents.publication import publish_epoch
 from tallymark.raw import RawTable
 from tallymark.settings import Settings
-from tallymark.store import Stamp, View, ViewStore
+from tallymark.store import Stamp, ViewStore
 from tallymark.store.open import open_store
 from tallymark.tally import Tally
 from tests.bench.recount_load import DAY_MS, write_raw
@@ -69,9 +69,9 @@ def _fill_speed(store: ViewStore, settings: Settings) -> int:
         for cell in count([file.uri for file in raw.files if file.shard == shard], hours).cells(Grain.MINUTE):
             chunk.append(_without_one(cell) if (put + len(chunk)) % _TAKEN == 0 else cell)
             if len(chunk) == _PUT:
-                put += store.put(View.SPEED, chunk, version=Stamp(1, 0, 1))
+                put += store.put(chunk, version=Stamp(1, 0, 1))
                 chunk = []
-        put += store.put(View.SPEED, chunk, version=Stamp(1, 0, 1))
+        put += store.put(chunk, version=Stamp(1, 0, 1))
     return put
 
 

@@ -124,7 +124,7 @@ def _kernel(raw: RawVersion) -> Iterator[Callable[[], int]]:
 
 
 def _count_hours(files: list[str]) -> int:
-    from batch.count import count
+    from batch.counting.count import count
     from tallymark.buckets import Grain
 
     return sum(len(cell.tally.to_bytes()) > 0 for cell in count(files, list(_HOURS)).cells(Grain.HOUR))
@@ -168,7 +168,7 @@ def _recompute(settings: Settings, how: str) -> dict[str, Any]:
         assert process.stdout is not None
         done = json.loads(process.stdout.read())
     wall = time.perf_counter() - started
-    shown = {name: done[name] for name in ("pairs", "rows", "events", "duplicates", "cells")}
+    shown = {name: done[name] for name in ("pairs", "rows", "events", "duplicates", "written")}
     steps = {step: round(seconds, 2) for step, seconds in done["seconds"].items()}
     return {
         **shown,

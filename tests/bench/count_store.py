@@ -13,8 +13,9 @@ from tallymark.cells import Cell
 from tallymark.documents.progress import Progress
 from tallymark.documents.publication import NOTHING_PUBLISHED, Publication, publish
 from tallymark.instants import minute_of
+from tallymark.rows import pack
 from tallymark.sketch import Sketch
-from tallymark.store import Attempt, Stamp, View, ViewStore
+from tallymark.store import Attempt, Stamp, ViewStore
 from tallymark.store.sqlite import SqliteViewStore
 from tallymark.tally import Tally
 
@@ -47,9 +48,9 @@ def fill(store: ViewStore, *, now: datetime, seed: int = 7) -> Built:
     end = minute_of(exact_until)
     start = Grain.MONTH.floor(end - YEARS * 365 * _DAY)
     days = list(range(start, end - _DAY, _DAY * MINUTES_EVERY))
-    batch = sum(store.put(View.BATCH, chunk, version=Attempt(1)) for chunk in _chunks(_batch(rng, start, end, days)))
+    batch = sum(store.put_rows(pack(chunk), version=Attempt(1)) for chunk in _chunks(_batch(rng, start, end, days)))
     fresh = Span(Grain.MINUTE, end - 180, minute_of(now) + 30)
-    speed = store.put(View.SPEED, list(_run(rng, HOT, fresh, users=3)), version=Stamp(1, 0, 1))
+    speed = store.put(list(_run(rng, HOT, fresh, users=3)), version=Stamp(1, 0, 1))
     publish(
         store,
         Publication(version=1, exact_until=exact_until, raw_version=1, epoch=1, published_at=now),

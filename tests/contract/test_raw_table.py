@@ -12,7 +12,7 @@ import boto3
 import duckdb
 import pytest
 
-from batch.count import rows_by_hour
+from batch.counting.count import rows_by_hour
 from batch.distribute import serially
 from batch.recompute import recompute
 from tallymark.buckets import Grain
@@ -96,7 +96,7 @@ def test_a_recount_of_the_table_says_what_the_oracle_says(table: Settings, store
     archive.add(written(table, events[150:], first_offset=150), 1)
     progress = Progress(positions={0: len(events)}, included_until=instant(MIDNIGHT + 100_000))
     store.write_document("progress/archive", progress.to_json())
-    done = recompute(store, RawTable(table.raw_uri), lateness=LATENESS, distribute=serially(store, most_rows=50))
+    done = recompute(store, RawTable(table.raw_uri), lateness=LATENESS, distribute=serially(store, at_once=50))
     sealed = [one for one in events if one.occurred_at // 60_000 < done.publication.boundary]
     for grain in Grain:
         assert_same(cells_at(store, grain, done.publication.version), oracle.cells(sealed, grain))

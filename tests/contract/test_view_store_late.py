@@ -27,11 +27,11 @@ def late(video: str, step: int, at: int, counted: Tally) -> LateCell:
 
 
 def test_the_generations_of_an_epoch_put_parts_that_add_up(store: ViewStore, video: str) -> None:
-    store.put(View.SPEED, [minute(video, NOON, tally(1))], version=Stamp(1, 0, 7))
-    store.put(View.SPEED, [minute(video, NOON, tally(5))], version=Stamp(1, 1, 12))
-    store.put(View.SPEED, [minute(video, NOON, tally(3))], version=Stamp(1, 0, 6))  # by a zombie
+    store.put([minute(video, NOON, tally(1))], version=Stamp(1, 0, 7))
+    store.put([minute(video, NOON, tally(5))], version=Stamp(1, 1, 12))
+    store.put([minute(video, NOON, tally(3))], version=Stamp(1, 0, 6))  # by a zombie
     assert found(store, View.SPEED, video, version=1) == [tally(1) + tally(5)]
-    store.put(View.SPEED, [minute(video, NOON, tally(2))], version=Stamp(2, 9, 0))
+    store.put([minute(video, NOON, tally(2))], version=Stamp(2, 9, 0))
     assert found(store, View.SPEED, video, version=1) == [tally(1) + tally(5)]
     assert found(store, View.SPEED, video, version=2) == [tally(2)]
     (scanned,) = (
@@ -62,12 +62,12 @@ def test_late_cells_are_found_from_a_step_on_in_order(store: ViewStore, video: s
 def test_late_cells_are_no_minutes_and_minutes_are_not_late(store: ViewStore, video: str) -> None:
     store.put_late([late(video, STEP, NOON, tally(1))], version=Stamp(1, 0, 0))
     assert found(store, View.SPEED, video, version=1) == []
-    store.put(View.SPEED, [minute(video, NOON, tally(2))], version=Stamp(1, 0, 0))
+    store.put([minute(video, NOON, tally(2))], version=Stamp(1, 0, 0))
     assert found(store, View.SPEED, video, version=1) == [tally(2)]
     for grain in Grain:
         assert all(cell.tally != tally(1) for cell in store.scan(View.SPEED, shard_of(video), grain, version=1)
                    if cell.video_id == video)  # fmt: skip
-    store.remove(View.SPEED, shard_of(video), Grain.MINUTE, before=NOON + 60)
+    store.remove(shard_of(video), Grain.MINUTE, before=NOON + 60)
     assert store.get_late(video, "view", since=0, until=EVER_AFTER, version=1) == [late(video, STEP, NOON, tally(1))]
 
 
@@ -85,7 +85,7 @@ def test_hours_of_late_cells_are_removed_whole_once_they_are_over(store: ViewSto
     hours = [STEP + HOUR_STEPS * n for n in range(3)]
     cells = [late(video, step + offset, NOON, tally(1)) for step in hours for offset in (0, HOUR_STEPS - 1)]
     store.put_late(cells, version=Stamp(1, 0, 0))
-    store.put(View.SPEED, [minute(video, NOON, tally(2))], version=Stamp(1, 0, 0))
+    store.put([minute(video, NOON, tally(2))], version=Stamp(1, 0, 0))
     store.remove_late(shard_of(video), before=hours[1] - 1)
     assert store.get_late(video, "view", since=0, until=EVER_AFTER, version=1) == cells
     assert store.remove_late(shard_of(video), before=hours[2] - 1) >= 1
@@ -115,7 +115,7 @@ def test_any_puts_leave_what_a_plain_dict_keeps(store: ViewStore, puts: list) ->
         put = [late(video, STEP + step, at, counted) for (step, at), counted in given.items()]
         store.put_late(put, version=Stamp(epoch, generation, micro_batch))
         minutes = [minute(video, NOON + step // HOUR_STEPS * 60 + at - NOON, t) for (step, at), t in given.items()]
-        store.put(View.SPEED, minutes, version=Stamp(epoch, generation, micro_batch))
+        store.put(minutes, version=Stamp(epoch, generation, micro_batch))
         for key, counted in given.items():
             parts = kept.setdefault(key, {}).setdefault(epoch, {})
             if generation not in parts or parts[generation][0] <= micro_batch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tallymark.buckets import Bucket, Grain, Span
 from tallymark.cells import Cell, CellSpan, shard_of
+from tallymark.rows import pack
 from tallymark.store import Attempt, Stamp, View, ViewStore
 from tests.support.minutes import NOON, minute, tally
 
@@ -20,11 +21,11 @@ def test_rows_before_an_instant_are_removed_in_all_epochs_and_no_others(store: V
     every = [at + offset for at in HOURS for offset in (0, 59)]
     for epoch in (1, 2):
         cells = [minute(id_, at, tally(at - NOON + 1)) for id_ in (video, f"{video}-other") for at in every]
-        store.put(View.SPEED, cells, version=Stamp(epoch, 0, 3))
+        store.put(cells, version=Stamp(epoch, 0, 3))
     hour = Cell(video, "view", Bucket(Grain.HOUR, NOON), tally(9))
-    store.put(View.SPEED, [hour], version=Stamp(1, 0, 3))
-    store.put(View.BATCH, [minute(video, NOON, tally(9))], version=Attempt(1))
-    removed = store.remove(View.SPEED, shard_of(video), Grain.MINUTE, before=HOURS[2])
+    store.put([hour], version=Stamp(1, 0, 3))
+    store.put_rows(pack([minute(video, NOON, tally(9))]), version=Attempt(1))
+    removed = store.remove(shard_of(video), Grain.MINUTE, before=HOURS[2])
     assert removed >= 2  # the row of each hour; other tests have rows in this shard, too
     assert minutes_of(store, View.SPEED, video) == [at for at in every if at >= HOURS[2]]
     if shard_of(f"{video}-other") != shard_of(video):
@@ -32,15 +33,15 @@ def test_rows_before_an_instant_are_removed_in_all_epochs_and_no_others(store: V
     coarser = CellSpan(video, "view", Span(Grain.HOUR, NOON, NOON + 60))
     assert list(store.get(View.SPEED, [coarser], version=1).values()) == [tally(9)]
     assert minutes_of(store, View.BATCH, video) == [NOON]
-    assert store.remove(View.SPEED, shard_of(video), Grain.MINUTE, before=HOURS[2]) == 0
+    assert store.remove(shard_of(video), Grain.MINUTE, before=HOURS[2]) == 0
 
 
 def test_more_rows_than_one_call_takes_are_removed(store: ViewStore, video: str) -> None:
     days = 60
     cells = [minute(video, NOON + 60 * n, tally(1)) for n in range(24 * days)]
-    store.put(View.SPEED, cells, version=Stamp(1, 0, 1))
+    store.put(cells, version=Stamp(1, 0, 1))
     before = NOON + 60 * (24 * days - 1)
-    assert store.remove(View.SPEED, shard_of(video), Grain.MINUTE, before=before) >= 24 * days - 1
+    assert store.remove(shard_of(video), Grain.MINUTE, before=before) >= 24 * days - 1
     asked = [CellSpan(video, "view", Span(Grain.MINUTE, NOON, NOON + 1440 * days))]
     assert [key.bucket.start for key in store.get(View.SPEED, asked, version=1)] == [before]
 

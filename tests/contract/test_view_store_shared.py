@@ -7,6 +7,7 @@ import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 
+from tallymark.rows import pack
 from tallymark.settings import Settings
 from tallymark.store import Attempt, Stamp, View, ViewStore
 from tallymark.store.open import open_store
@@ -16,7 +17,7 @@ from tests.support.minutes import NOON, found, minute, tally
 
 def test_threads_share_a_store(store: ViewStore, video: str) -> None:
     def work(n: int) -> list[Tally]:
-        store.put(View.SPEED, [minute(f"{video}-{n}", NOON, tally(n + 1))], version=Stamp(1, 0, n))
+        store.put([minute(f"{video}-{n}", NOON, tally(n + 1))], version=Stamp(1, 0, n))
         return found(store, View.SPEED, f"{video}-{n}", version=1)
 
     with ThreadPoolExecutor(8) as threads:
@@ -27,8 +28,8 @@ def write_with_others(environment: dict[str, str], video: str, writer: int) -> N
     """Cells of its own, cells that all write, and a counter that all raise."""
     store = open_store(Settings.load(environment))
     for n in range(25):
-        store.put(View.SPEED, [minute(f"{video}-{writer}", NOON + n, tally(n + 1))], version=Stamp(1, 0, n))
-        store.put(View.SPEED, [minute(video, NOON, tally(n + 1))], version=Stamp(1, 0, n))
+        store.put([minute(f"{video}-{writer}", NOON + n, tally(n + 1))], version=Stamp(1, 0, n))
+        store.put([minute(video, NOON, tally(n + 1))], version=Stamp(1, 0, n))
         swapped = False
         while not swapped:
             seen = store.read_document(video)
@@ -57,7 +58,7 @@ def test_processes_that_write_at_once_lose_nothing_of_each_other(
 
 def write_and_be_killed(environment: dict[str, str], video: str) -> None:
     store = open_store(Settings.load(environment))
-    store.put(View.BATCH, [minute(video, NOON, tally(3))], version=Attempt(1))
+    store.put_rows(pack([minute(video, NOON, tally(3))]), version=Attempt(1))
     store.write_document(video, b"written")
     os.kill(os.getpid(), signal.SIGKILL)
 

@@ -19,6 +19,7 @@ from tallymark.documents.audit_record import AuditRecord
 from tallymark.documents.publication import publish_epoch
 from tallymark.event import Event
 from tallymark.instants import instant
+from tallymark.rows import pack
 from tallymark.settings import Settings
 from tallymark.store import Attempt, Stamp, View
 from tallymark.tally import ZERO, Tally
@@ -98,7 +99,7 @@ def test_a_cell_that_was_tampered_with_has_no_explanation_and_fails(counted: Cal
     world = counted(in_order(many_events(3000, 3)))
     cell = a_speed_cell(world)
     forged = cell._replace(tally=Tally(cell.tally.count + 3, cell.tally.sum, cell.tally.min, cell.tally.max))
-    world.store.put(View.SPEED, [forged], version=Stamp(1, 0, 99))
+    world.store.put([forged], version=Stamp(1, 0, 99))
     command = tallymark(Settings(home=world.folder), "audit", "--json", timeout=400)
     assert command.returncode == 1, command.stderr
     found = json.loads(command.stdout)
@@ -111,7 +112,7 @@ def test_a_batch_view_that_lost_or_made_up_events_fails(counted: Callable[[list[
     world = counted(in_order(many_events(3000, 4)))
     cell = a_speed_cell(world)
     hour = Bucket.containing(cell.bucket.start, Grain.HOUR)
-    world.store.put(View.BATCH, [Cell(cell.video_id, cell.type, hour, ZERO)], version=Attempt(1))
+    world.store.put_rows(pack([Cell(cell.video_id, cell.type, hour, ZERO)]), version=Attempt(1))
     found = audited(world)
     assert found.verdict == "failed"
     assert found.figures.extra == 1
@@ -123,7 +124,7 @@ def test_hours_whose_speed_cells_are_gone_are_not_said_to_agree(counted: Callabl
     audited(world)
     for shard in range(SHARDS):
         cells = list(world.store.scan(View.SPEED, shard, Grain.MINUTE, version=1))
-        world.store.put(View.SPEED, [cell._replace(tally=ZERO) for cell in cells], version=Stamp(1, 0, 99))
+        world.store.put([cell._replace(tally=ZERO) for cell in cells], version=Stamp(1, 0, 99))
     found = audited(world, start=instant(MIDNIGHT), until=instant(MIDNIGHT + 120))
     assert (found.verdict, found.number) == ("nothing", 0)
     assert found.not_compared == ["2 older hours have no speed cells any more: nothing to compare with"]
@@ -133,7 +134,7 @@ def test_a_speed_view_that_was_lost_is_missing_and_said_to_be_lost(counted: Call
     world = counted(in_order(many_events(2000, 6)))
     for shard in range(SHARDS):
         cells = list(world.store.scan(View.SPEED, shard, Grain.MINUTE, version=1))
-        world.store.put(View.SPEED, [cell._replace(tally=ZERO) for cell in cells], version=Stamp(1, 0, 99))
+        world.store.put([cell._replace(tally=ZERO) for cell in cells], version=Stamp(1, 0, 99))
     found = audited(world)
     assert found.verdict == "warned"
     assert found.causes.lost == found.figures.batch == found.figures.under

@@ -22,6 +22,7 @@ from tallymark.documents.publication import publish_epoch
 from tallymark.errors import StoreUnavailable
 from tallymark.event import Event
 from tallymark.instants import instant
+from tallymark.rows import pack
 from tallymark.settings import Settings
 from tallymark.store import Attempt, View, ViewStore
 from tallymark.store.sqlite import SqliteViewStore
@@ -80,7 +81,7 @@ def test_a_batch_view_whose_cells_are_gone_fails_and_every_cell_is_extra(world: 
     for shard in range(SHARDS):
         cells = list(world.store.scan(View.BATCH, shard, Grain.HOUR, version=1))
         gone = [Cell(*cell.key, ZERO) for cell in cells if cell.video_id.startswith("v")]
-        world.store.put(View.BATCH, gone, version=Attempt(1))
+        world.store.put_rows(pack(gone), version=Attempt(1))
     found = audited(world)
     assert found.verdict == "failed"
     assert found.figures.extra == found.figures.cells > 0

@@ -76,7 +76,7 @@ class Replay:
         self._included("archive", now)
         self._waiting = []
         table = RawTable(self._raw.uri)
-        recompute(self.store, table, lateness=LATENESS, distribute=serially(self.store), now=lambda: now)
+        recompute(self.store, table, lateness=LATENESS, distribute=serially(self.store, at_once=9**6), now=lambda: now)
         renew(self.store, table.pin(), memory=MEMORY, now=now)
 
     def _included(self, layer: str, until: datetime) -> None:

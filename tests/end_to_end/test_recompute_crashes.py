@@ -36,7 +36,7 @@ def watch(step, done, of):
 
 home = Path(sys.argv[1])
 store = SqliteViewStore(home / "views.sqlite")
-recompute(store, RawTable(str(home / "raw")), lateness=LATENESS, distribute=serially(store), watch=watch)
+recompute(store, RawTable(str(home / "raw")), lateness=LATENESS, distribute=serially(store, at_once=9**6), watch=watch)
 """
 
 

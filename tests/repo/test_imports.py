@@ -16,9 +16,9 @@ HEAVY = (
 )  # fmt: skip
 
 KERNEL = [path.relative_to(ROOT) for path in sorted((ROOT / "tallymark").rglob("*.py")) if path.name != "__main__.py"]
-# where the kernel touches Spark, the web framework, the raw table and HTTP, for the layers to share; the packages load
-# none of it before it is used
-TOUCHES = ("tallymark.client.counts", "tallymark.http.", "tallymark.raw.", "tallymark.spark.")
+# where the kernel touches Spark, the web framework, the raw table, NumPy's columns and HTTP, for the layers to share;
+# the packages load none of it before it is used
+TOUCHES = ("tallymark.client.counts", "tallymark.columns.", "tallymark.http.", "tallymark.raw.", "tallymark.spark.")
 MODULES = [".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in KERNEL]
 LIGHT = [module for module in MODULES if not module.startswith(TOUCHES)]
 

@@ -48,7 +48,7 @@ def test_spark_counts_what_one_process_counts_and_the_oracle(spark: SparkSession
             distribute=on_shards,
             watch=lambda *told, seen=seen: seen.append(told),
         )
-        recompute(alone, world.table, lateness=LATENESS, distribute=serially(alone))
+        recompute(alone, world.table, lateness=LATENESS, distribute=serially(alone, at_once=9**6))
         assert (Step.ROLL_UP, SHARDS, SHARDS) in seen
         assert all_cells(store, 1 + seed) == all_cells(alone, 1 + seed)
         world.assert_exact()

@@ -17,8 +17,9 @@ from tallymark.documents.progress import Progress, Staleness
 from tallymark.documents.publication import Publication
 from tallymark.event import Event
 from tallymark.instants import instant, millis_of, minute_of
+from tallymark.rows import pack
 from tallymark.settings import Settings
-from tallymark.store import Attempt, Stamp, View, ViewStore
+from tallymark.store import Attempt, Stamp, ViewStore
 from tallymark.tally import Tally
 from tests.support import oracle
 
@@ -82,12 +83,12 @@ def fill_batch(store: ViewStore, events: Iterable[Event], *, version: int = 1) -
     """Batch cells of all grains, also past any exact_until: whoever reads them there counts twice, and is found out."""
     log = list(events)
     for grain in Grain:
-        store.put(View.BATCH, _cells(log, grain), version=Attempt(version))
+        store.put_rows(pack(_cells(log, grain)), version=Attempt(version))
 
 
 def fill_speed(store: ViewStore, events: Iterable[Event], *, epoch: int = 1) -> None:
     """Speed minutes, also before any exact_until."""
-    store.put(View.SPEED, _cells(list(events), Grain.MINUTE), version=Stamp(epoch, 0, 1))
+    store.put(_cells(list(events), Grain.MINUTE), version=Stamp(epoch, 0, 1))
 
 
 def set_publication(

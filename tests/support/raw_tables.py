@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pyarrow as pa
 
-from batch.count import count
+from batch.counting.count import count
 from stream.archive.files import events_among
 from stream.decoding import decode_records
 from stream.log import Record

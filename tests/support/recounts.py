@@ -120,7 +120,7 @@ class World:
         if pin:
             table.pin = pin  # type: ignore[method-assign]
         clock = now or (lambda: datetime.now(UTC))
-        distribute = serially(self.store, most_rows=self._rows_at_once)
+        distribute = serially(self.store, at_once=self._rows_at_once)
         return recompute(
             self.store, table, lateness=LATENESS, distribute=distribute, now=clock, watch=watch, again=again
         )

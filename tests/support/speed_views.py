@@ -9,7 +9,7 @@ from tallymark.buckets import Bucket, Grain
 from tallymark.cells import STEP_MS, Cell, CellKey, LateCell
 from tallymark.event import Event, identity
 from tallymark.instants import length_ms
-from tallymark.store import Stamp, View, ViewStore
+from tallymark.store import Stamp, ViewStore
 from tallymark.tally import ZERO, Tally
 from tests.support.raw_writer import RawRow
 from tests.support.recounts import LATENESS, World
@@ -48,7 +48,7 @@ class SpeedView:
     def put(self) -> None:
         self._puts += 1
         version = Stamp(self._epoch, 0, self._puts)
-        self._store.put(View.SPEED, [Cell(*key, self._cells[key]) for key in self._changed], version=version)
+        self._store.put([Cell(*key, self._cells[key]) for key in self._changed], version=version)
         late = [
             LateCell(video, kind, step, minute, self._late[video, kind, step, minute])
             for video, kind, step, minute in self._changed_late

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import polars as pl
 import pyarrow.parquet as pq
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.count import Counted, count, rows_by_hour
+from batch.counting.count import Counted, Part, count, rows_by_hour, settle
 from tallymark.buckets import Bucket, Grain
 from tallymark.cells import CellKey, shard_of
+from tallymark.columns.packing import to_rows
+from tallymark.columns.tallies import Tallies
 from tallymark.event import Event
 from tallymark.raw import RawFile
+from tallymark.rows import unpack
 from tallymark.sketch import Sketch
-from tallymark.tally import ZERO, Tally
+from tallymark.tally import Tally
 from tests.support import oracle
+from tests.support.columns import cells_of
 from tests.support.laws import same_tally
 from tests.support.raw_writer import RawRow, as_table
 from tests.support.strategies import logs, quick
@@ -55,7 +61,25 @@ def counted(folder: Path | str, *commits: list[RawRow], hours: tuple[int, ...] =
 
 
 def cells(found: Counted, grain: Grain) -> dict[CellKey, Tally]:
-    return {cell.key: cell.tally for cell in found.cells(grain)}
+    return {cell.key: cell.tally for cell in cells_of(found.minutes.rolled_up(grain))}
+
+
+def in_parts(files: list[str], hours: tuple[int, ...], *, rows: int) -> Counted:
+    """Counted `rows` rows at a time, and settled."""
+    total = sum(pq.read_metadata(uri).num_rows for uri in files)
+    parts = [
+        count(files, hours, taken_before=EVER, part=Part(first, min(rows, total - first)), at_once=rows)
+        for first in range(0, total, rows)
+    ]
+    settled = settle([part.unsettled for part in parts])
+    of_hour: Counter[int] = Counter()
+    for part in parts:
+        of_hour.update(part.rows)
+    return Counted(dict(of_hour), Tallies.added([*(part.minutes for part in parts), settled]), settled_rows(parts))
+
+
+def settled_rows(parts: list[Counted]) -> pl.DataFrame:
+    return pl.concat([part.unsettled for part in parts])
 
 
 @quick
@@ -70,8 +94,14 @@ def test_every_cell_equals_the_oracles(log: list[Event], data: st.DataObject) ->
             expected = oracle.cells(log, grain)
             assert cells(found, grain).keys() == expected.keys()
             assert all(same_tally(tally, expected[key]) for key, tally in cells(found, grain).items())
-    assert found.events == len(oracle.distinct(log))
-    assert sum(found.rows.values()) == len(log)
+        assert found.minutes.events == len(oracle.distinct(log))
+        assert sum(found.rows.values()) == len(log)
+        if log:
+            files = [file.uri for file in raw_files(folder, *commits)]
+            again = in_parts(files, (NOON, NOON + 60, NOON + 120), rows=data.draw(st.integers(1, len(log) + 1)))
+            assert again.rows == found.rows
+            for grain in (Grain.MINUTE, Grain.DAY):
+                assert cells(again, grain) == cells(found, grain)
 
 
 def test_the_first_copy_in_the_log_counts_even_when_it_was_archived_last(tmp_path: Path) -> None:
@@ -82,10 +112,12 @@ def test_the_first_copy_in_the_log_counts_even_when_it_was_archived_last(tmp_pat
 
 def test_what_only_a_losing_copy_named_becomes_zero(tmp_path: Path) -> None:
     found = counted(tmp_path, in_log_order(event("e", type="view"), event("e", NOON + 7, type="like")))
-    assert [(cell.key, cell.tally) for cell in found.lost(Grain.MINUTE)] == [
-        (CellKey(VIDEO, "like", Bucket(Grain.MINUTE, NOON + 7)), ZERO)
+    (like, view) = found.minutes.keys[0], found.minutes.keys[1]
+    assert (like, view) == ((VIDEO, "like"), (VIDEO, "view"))
+    assert list(zip(found.minutes.key, found.minutes.start, found.minutes.count, strict=True)) == [
+        (0, NOON + 7, 0),
+        (1, NOON, 1),
     ]
-    assert [cell.key for cell in found.lost(Grain.HOUR)] == [CellKey(VIDEO, "like", Bucket(Grain.HOUR, NOON))]
 
 
 def test_the_log_decides_between_copies_by_time_then_partition_then_offset(tmp_path: Path) -> None:
@@ -105,12 +137,12 @@ def test_only_the_hours_asked_for_are_counted(tmp_path: Path) -> None:
     log = in_log_order(*(event(f"e{at}", NOON + at) for at in (-1, 0, 59, 60)))
     found = counted(tmp_path, log)
     assert found.rows == {NOON: 2}
-    assert found.last == NOON + 59
+    assert found.minutes.start.tolist() == [NOON, NOON + 59]
 
 
 def test_no_files_count_nothing() -> None:
     found = count([], [], taken_before=EVER)
-    assert (found.events, dict(found.rows), found.last) == (0, {}, None)
+    assert (found.minutes.events, dict(found.rows)) == (0, {})
     assert not cells(found, Grain.MINUTE)
 
 
@@ -122,15 +154,10 @@ def test_a_sum_past_64_bits_is_exact(tmp_path: Path) -> None:
 
 def test_the_same_users_give_the_same_bytes_in_whatever_order_they_came(tmp_path: Path) -> None:
     log = in_log_order(*(event(f"e{n}", user=f"u{n % 700}") for n in range(1500)))
-    stored = [next(counted(tmp_path, rows).cells(Grain.HOUR)).tally.users.to_bytes() for rows in (log, log[::-1])]
+    stored = [to_rows(counted(tmp_path, rows).minutes.rolled_up(Grain.HOUR)) for rows in (log, log[::-1])]
     assert stored[0] == stored[1]
-    assert Sketch(stored[0]) == Sketch.of(sorted({f"u{n}" for n in range(700)}))
-
-
-def test_events_of_another_shards_videos_are_told(tmp_path: Path) -> None:
-    found = counted(tmp_path, in_log_order(event("e")))
-    assert found.foreign(shard_of(VIDEO)) == 0
-    assert found.foreign(shard_of(VIDEO) ^ 1) == 1
+    ((_, tally),) = unpack(stored[0][0].numbers, stored[0][0].users)
+    assert tally.users == Sketch.of(sorted({f"u{n}" for n in range(700)}))
 
 
 @quick

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
-from batch.count import rows_by_hour
+from batch.counting.count import rows_by_hour
 from batch.distribute import serially
 from batch.publish import rollback
 from batch.recompute import Recount, recompute, utc_now
@@ -63,7 +63,7 @@ def fill(settings: Settings, store: SqliteViewStore, *, commits_of: int = 6, eve
 
 
 def recount(settings: Settings, store: SqliteViewStore) -> Recount:
-    return recompute(store, RawTable(settings.raw_uri), lateness=LATENESS, distribute=serially(store))
+    return recompute(store, RawTable(settings.raw_uri), lateness=LATENESS, distribute=serially(store, at_once=9**6))
 
 
 def test_compaction_leaves_few_sorted_files_that_say_the_same(settings: Settings, store: SqliteViewStore) -> None:
@@ -158,7 +158,7 @@ def test_what_a_version_needs_that_can_be_read_stays_and_the_rest_goes(tmp_path:
         world.recompute()
     minutes = [Bucket(Grain.MINUTE, MIDNIGHT + 60 * hour) for hour in range(9)]
     cells = [Cell("v", "view", at, Tally(1, 1, 1, 1)) for at in minutes]
-    world.store.put(View.SPEED, cells, version=Stamp(1, 0, 1))
+    world.store.put(cells, version=Stamp(1, 0, 1))
     late = [LateCell("v", "view", MIDNIGHT * 30 + HOUR_STEPS * hour, MIDNIGHT, Tally(1, 1, 1, 1)) for hour in range(9)]
     world.store.put_late(late, version=Stamp(1, 0, 1))
     world.store.write_document("pending/000000000003", b"{}")  # of an earlier version

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batch.counting.slices import Slice, slices
 from batch.ledger import rows_counted, runs
+from batch.on_spark import Work
 from batch.plan import DayTask, HourTask, ShardTask, provable_until
-from batch.shard import slices
 from batch.start import Step
 from tallymark.buckets import Grain, Span
 from tallymark.cells import SHARDS, shard_of
@@ -99,7 +101,7 @@ def test_an_hour_that_shrank_is_swept_until_a_version_is_published(world: World)
     with pytest.raises(Crash):
         world.recompute(watch=crashing_after(Step.BEGIN))
     world.append(event("other", "x", MIDNIGHT - 10))  # as many rows as before
-    assert world.recompute().zeros > 0
+    world.recompute()
     world.assert_exact()
 
 
@@ -176,9 +178,8 @@ def test_adjacent_hours_are_one_run() -> None:
     assert runs(Grain.HOUR, [300, 60, 120, 180, 120]) == [Span(Grain.HOUR, 60, 240), Span(Grain.HOUR, 300, 360)]
 
 
-@quick
-@given(st.lists(st.lists(st.integers(0, 30), min_size=1, max_size=24), min_size=1, max_size=5), st.integers(1, 60))
-def test_slices_are_bounded_and_hold_every_hour_once(days: list[list[int]], most: int) -> None:
+def shard_task(days: list[list[int]]) -> ShardTask:
+    """Days of hours with so many rows, each hour in a file of its own."""
     tasks = []
     for number, rows in enumerate(days):
         start = MIDNIGHT + number * 1440
@@ -188,13 +189,44 @@ def test_slices_are_bounded_and_hold_every_hour_once(days: list[list[int]], most
             for hour in hours
         ]
         tasks.append(DayTask(start, hours, files, {start + 1380: 7} if len(rows) < 24 else {}))
-    found = list(slices(ShardTask(1, 0, 0, tasks), most_rows=most))
-    assert [hour for part in found for hour in part.hours] == [hour for task in tasks for hour in task.hours]
-    for part in found:
-        inside = {hour.start for hour in part.hours}
-        assert sum(hour.rows for hour in part.hours) <= most or len(part.hours) == 1
-        assert part.files == [str(hour.start) for hour in part.hours if hour.rows]
-        for task in tasks:
-            if task.start in part.others:
-                full = {hour.start for hour in task.hours if hour.rows} | task.kept.keys()
-                assert set(part.others[task.start]) == full - inside
+    return ShardTask(2, 1, 0, 0, tasks, {})
+
+
+def ends(part: Slice) -> tuple[int, int] | None:
+    return None if part.part is None else (part.part[0], sum(part.part))
+
+
+@quick
+@given(
+    st.lists(st.lists(st.integers(0, 30), min_size=1, max_size=24), min_size=1, max_size=5),
+    st.integers(1, 60),
+    st.integers(1, 60),
+)
+def test_slices_are_bounded_and_hold_every_row_once(days: list[list[int]], each: int, at_once: int) -> None:
+    task = shard_task(days)
+    found = list(slices(task, rows_each=min(each, at_once), at_once=at_once, parts=1))
+    full = {hour.start: hour.rows for day in task.days for hour in day.hours if hour.rows}
+    whole = [part for part in found if part.part is None]
+    assert [hour for part in whole for hour in part.hours] == [hour for hour, rows in full.items() if rows <= at_once]
+    for part in whole:
+        assert part.rows == sum(full[hour] for hour in part.hours)
+        assert part.rows <= each or len(part.hours) <= 1
+        assert part.files == [str(hour) for hour in part.hours]
+    for hour, rows in full.items():
+        cut = [ends(part) for part in found if part.part is not None and part.hours == [hour]]
+        edges = [*range(0, rows, at_once), rows] if rows > at_once else []
+        assert cut == list(pairwise(edges))
+
+
+def test_there_are_as_many_slices_as_there_is_work_for() -> None:
+    a_day = [10_000] * 24
+    assert len(list(slices(shard_task([a_day]), rows_each=10_000, at_once=10**6, parts=1))) == 24
+    tasks = [shard_task([a_day]) for _ in range(SHARDS)]
+    work = Work.of(tasks, cores=384, at_once=10**6, smallest=10_000)
+    assert len(work.slices) == 384
+    assert len(work.units) == SHARDS
+    few = Work.of(tasks, cores=2, at_once=10**6)
+    assert len(few.slices) == SHARDS
+    hot = Work.of([shard_task([[10_000, 9_000_000]])], cores=2, at_once=10**6)
+    assert len(hot.slices) == 1 + 9
+    assert len(hot.units) == 10

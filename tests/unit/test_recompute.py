@@ -106,7 +106,7 @@ def test_a_conflicting_copy_that_comes_first_in_the_log_but_last_to_raw_takes_ov
     world.commit([RawRow(event("twice", MIDNIGHT - 50, type="like"), 9, 0, 9)])
     world.recompute()
     world.commit([RawRow(event("twice", MIDNIGHT - 45, type="view"), 1, 0, 1)])
-    assert world.recompute().zeros == 4  # the like, in each grain
+    assert world.recompute().empty == 4  # the like, in each grain
     world.assert_exact()
 
 

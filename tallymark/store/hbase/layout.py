@@ -4,7 +4,7 @@ Rows are those of `tallymark.cells`. Numbers are in the column family `c`, the s
 long, under the same names in `u`: HBase keeps families in files of their own, and a count reads only one (ADR 36).
 
     table   column                                          timestamp        versions kept
-    batch   c, u: offset (1 byte)                           attempt          64
+    batch   c:row, u:row (`batch_layout`)                   attempt          512
     speed   c, u: epoch (2), offset (1), generation (4)     micro-batch + 1  1
     meta    c:body, row = name of the document              the server's     1
 
@@ -26,7 +26,7 @@ from typing import Final, NamedTuple
 
 from tallymark.buckets import Grain
 from tallymark.cells import Cell, CellKey, CellSpan, bucket_at, place, row_key, row_of
-from tallymark.store import Attempt, Stamp, View
+from tallymark.store import Stamp
 from tallymark.tally import Tally
 
 __all__ = [
@@ -50,7 +50,6 @@ __all__ = [
     "most_rows",
     "piece_of",
     "pieces",
-    "read_before",
     "row_range",
     "stored",
     "timestamp",
@@ -61,7 +60,7 @@ NUMBERS: Final = b"c"
 USERS: Final = b"u"
 FAMILIES: Final = {"speed": (NUMBERS, USERS), "batch": (NUMBERS, USERS), "meta": (NUMBERS,)}
 BODY: Final = b"c:body"
-VERSIONS: Final = {"speed": 1, "batch": 64, "meta": 1}
+VERSIONS: Final = {"speed": 1, "batch": 512, "meta": 1}
 _MARK: Final = b"\x01"
 _ALONE: Final = b"\x00"
 _WITH_USERS: Final = b"\x01"
@@ -89,23 +88,17 @@ class Piece(NamedTuple):
     last: int
 
 
-def timestamp(version: Attempt | Stamp) -> int:
+def timestamp(version: Stamp) -> int:
     """HBase takes 0 for a timestamp of its own kind: micro-batches, which count from 0, are moved by one."""
-    return version.micro_batch + 1 if isinstance(version, Stamp) else version.number
+    return version.micro_batch + 1
 
 
-def read_before(view: View, version: int) -> int | None:
-    """The timestamp before which cells are read: HBase's bound is exclusive. None: of the speed view all are read."""
-    return version + 1 if view is View.BATCH else None
-
-
-def chunks(cells: Iterable[Cell], *, version: Attempt | Stamp, most_bytes: int) -> Iterator[Chunk]:
+def chunks(cells: Iterable[Cell], *, version: Stamp, most_bytes: int) -> Iterator[Chunk]:
     """The cells grouped by row, in chunks of about `most_bytes`; of one cell given twice in a chunk the later counts.
 
     Raises ValueError for an epoch that does not fit two bytes.
     """
-    stamp = version if isinstance(version, Stamp) else None
-    placed = ((*_place(cell, stamp), cell.tally) for cell in cells)
+    placed = ((*_place(cell, version), cell.tally) for cell in cells)
     return chunked(placed, most_bytes)
 
 
@@ -157,12 +150,10 @@ def piece_of(asked: CellSpan, row: bytes) -> Piece:
     return Piece(asked, first if row_start == first_row else 0, last if row_start == last_row else 0xFF)
 
 
-def found_in(
-    view: View, row: bytes, columns: Columns, wanted: Iterable[Piece], *, version: int
-) -> Iterator[tuple[CellKey, Tally]]:
-    """The cells of one row that `wanted` names, each with the newest version ≤ `version`."""
+def found_in(row: bytes, columns: Columns, wanted: Iterable[Piece], *, version: int) -> Iterator[tuple[CellKey, Tally]]:
+    """The cells of one row that `wanted` names, each with the newest epoch ≤ `version`."""
     row_start = int.from_bytes(row[-4:], "big")
-    newest = _newest(view, columns, version)
+    newest = _newest(columns, version)
     for asked, first, last in wanted:
         video_id, type_, span = asked
         for offset, qualifiers in newest.items():
@@ -171,10 +162,10 @@ def found_in(
                 yield CellKey(video_id, type_, bucket), total(columns, qualifiers)
 
 
-def cells_in(view: View, row: bytes, columns: Columns, *, version: int) -> Iterator[Cell]:
-    """All cells of one row in order, each with the newest version ≤ `version`. Raises ValueError when it is no row."""
+def cells_in(row: bytes, columns: Columns, *, version: int) -> Iterator[Cell]:
+    """All cells of one row in order, each with the newest epoch ≤ `version`. Raises ValueError when it is no row."""
     at = row_of(row)
-    for offset, qualifiers in sorted(_newest(view, columns, version).items()):
+    for offset, qualifiers in sorted(_newest(columns, version).items()):
         yield Cell(at.video_id, at.type, bucket_at(at.grain, at.start, offset), total(columns, qualifiers))
 
 
@@ -202,11 +193,11 @@ def body_of(columns: Columns) -> bytes:
     return columns[BODY].removeprefix(_MARK)
 
 
-def _place(cell: Cell, stamp: Stamp | None) -> tuple[bytes, bytes]:
+def _place(cell: Cell, stamp: Stamp) -> tuple[bytes, bytes]:
     """The row and the column of a cell."""
     row_start, offset = place(cell.bucket)
     row = row_key(cell.video_id, cell.type, cell.bucket.grain, row_start)
-    return row, bytes((offset,)) if stamp is None else _PART.pack(epoch_of(stamp), offset, stamp.generation)
+    return row, _PART.pack(epoch_of(stamp), offset, stamp.generation)
 
 
 def epoch_of(stamp: Stamp) -> int:
@@ -236,10 +227,8 @@ def _tally(columns: Columns, qualifier: bytes) -> Tally:
     return Tally.from_bytes(numbers[1:], users)
 
 
-def _newest(view: View, columns: Columns, version: int) -> dict[int, list[bytes]]:
-    """By offset, the columns that a reader of `version` sees: of the speed view those of the newest epoch."""
-    if view is View.BATCH:
-        return {qualifier[-1]: [qualifier] for qualifier in columns_of_numbers(columns)}
+def _newest(columns: Columns, version: int) -> dict[int, list[bytes]]:
+    """By offset, the columns that a reader of `version` sees: those of the newest epoch."""
     newest: dict[int, tuple[int, list[bytes]]] = {}
     for qualifier in columns_of_numbers(columns):
         epoch, offset = _SPEED.unpack_from(qualifier)

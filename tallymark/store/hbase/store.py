@@ -6,7 +6,7 @@ of them. Only a range without end is scanned instead.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain, islice
 from typing import Final, Self
@@ -14,12 +14,13 @@ from typing import Final, Self
 from tallymark.buckets import Grain
 from tallymark.cells import HOUR_STEPS, Cell, CellKey, CellSpan, LateCell
 from tallymark.errors import IncompatibleStore
+from tallymark.rows import PackedRow
 from tallymark.store import Attempt, Stamp, View
-from tallymark.store.hbase import late_layout, layout
+from tallymark.store.hbase import batch_layout, late_layout, layout
 from tallymark.store.hbase.address import HBaseAddress
 from tallymark.store.hbase.connection import Connection, Page, Row
 from tallymark.store.hbase.pool import Pool, PoolState
-from tallymark.store.hbase.tables import LAYOUT, LAYOUT_BEFORE, Tables, verify
+from tallymark.store.hbase.tables import LAYOUT, Tables, verify
 from tallymark.tally import Tally
 
 __all__ = ["HBaseViewStore"]
@@ -36,6 +37,7 @@ _FIRST_PAGE: Final = 100  # rows
 _LONGEST_PAGE: Final = 2_000
 _NUMBERS: Final = (layout.NUMBERS,)
 _ALL: Final = (layout.NUMBERS, layout.USERS)
+_FoundIn = Callable[[bytes, layout.Columns, Iterable[layout.Piece]], Iterator[tuple[CellKey, Tally]]]
 
 
 class HBaseViewStore:
@@ -61,12 +63,16 @@ class HBaseViewStore:
         """How the Thrift servers are doing."""
         return self._pool.state
 
-    def put(self, view: View, cells: Iterable[Cell], *, version: Attempt | Stamp) -> int:
+    def put(self, cells: Iterable[Cell], *, version: Stamp) -> int:
         chunks = layout.chunks(cells, version=version, most_bytes=_PUT_BYTES)
-        return self._put(self._tables.holding(view), chunks, timestamp=layout.timestamp(version))
+        return self._put(self._tables.speed, chunks, timestamp=layout.timestamp(version))
+
+    def put_rows(self, rows: Iterable[PackedRow], *, version: Attempt) -> int:
+        chunks = batch_layout.chunks(rows, most_bytes=_PUT_BYTES)
+        return self._put(self._tables.batch, chunks, timestamp=version.number)
 
     def get(self, view: View, spans: Iterable[CellSpan], *, version: int, users: bool = True) -> dict[CellKey, Tally]:
-        table, before = self._tables.holding(view), layout.read_before(view, version)
+        table, before, found_in = self._reading(view, version)
         families = _ALL if users else _NUMBERS
         found: dict[CellKey, Tally] = {}
         by_name: list[CellSpan] = []
@@ -75,23 +81,36 @@ class HBaseViewStore:
                 by_name.append(asked)
                 continue
             for row, columns in self._walk(table, *layout.row_range(asked), families=families, before=before):
-                found.update(layout.found_in(view, row, columns, [layout.piece_of(asked, row)], version=version))
+                found.update(found_in(row, columns, [layout.piece_of(asked, row)]))
         wanted = layout.pieces(by_name)
         for row, columns in self._rows(table, wanted, families=families, before=before):
-            found.update(layout.found_in(view, row, columns, wanted[row], version=version))
+            found.update(found_in(row, columns, wanted[row]))
         return found
 
+    def get_rows(self, keys: Iterable[bytes], *, version: int) -> dict[bytes, PackedRow]:
+        before = batch_layout.read_before(version)
+        found = self._rows(self._tables.batch, keys, families=_ALL, before=before)
+        return {row: batch_layout.row_in(row, columns) for row, columns in found}
+
+    def row_keys(self, shard: int, grain: Grain) -> Iterator[bytes]:
+        of_shard, of_grain = (bytes((shard,)), bytes((shard + 1,))), layout.grain_filter(grain)
+        rows = self._walk(self._tables.batch, *of_shard, families=_NUMBERS, only=of_grain, within=_WORK_SECONDS)
+        return (row for row, _ in rows if row[-5] == grain)
+
     def scan(self, view: View, shard: int, grain: Grain, *, version: int) -> Iterator[Cell]:
-        table, before = self._tables.holding(view), layout.read_before(view, version)
+        batch = view is View.BATCH
+        before = batch_layout.read_before(version) if batch else None
+        table, of_grain = self._tables.holding(view), layout.grain_filter(grain)
         of_shard = bytes((shard,)), bytes((shard + 1,))
-        of_grain = layout.grain_filter(grain)
         rows = self._walk(table, *of_shard, families=_ALL, before=before, only=of_grain, within=_WORK_SECONDS)
         for row, columns in rows:
             if row[-5] == grain:
-                yield from layout.cells_in(view, row, columns, version=version)
+                yield from (
+                    batch_layout.cells_in(row, columns) if batch else layout.cells_in(row, columns, version=version)
+                )
 
-    def remove(self, view: View, shard: int, grain: Grain, *, before: int) -> int:
-        table, of_grain = self._tables.holding(view), layout.grain_filter(grain)
+    def remove(self, shard: int, grain: Grain, *, before: int) -> int:
+        table, of_grain = self._tables.speed, layout.grain_filter(grain)
         of_shard = bytes((shard,)), bytes((shard + 1,))
         rows = self._walk(table, *of_shard, families=_NUMBERS, only=of_grain, within=_WORK_SECONDS)
         old = (row for row, _ in rows if row[-5] == grain and int.from_bytes(row[-4:], "big") < before)
@@ -165,6 +184,12 @@ class HBaseViewStore:
     def close(self) -> None:
         self._pool.close()
 
+    def _reading(self, view: View, version: int) -> tuple[bytes, int | None, _FoundIn]:
+        """The table, the timestamp before which is read, and what finds the cells of a row."""
+        if view is View.BATCH:
+            return self._tables.batch, batch_layout.read_before(version), batch_layout.found_in
+        return self._tables.speed, None, partial(layout.found_in, version=version)
+
     def _put(self, table: bytes, chunks: Iterable[layout.Chunk], *, timestamp: int) -> int:
         count = 0
         for chunk in chunks:
@@ -229,10 +254,9 @@ class HBaseViewStore:
             most = _next_page(rows)
 
     def _agree_on_layout(self) -> None:
-        """What was filled as the layout before is taken over: all that it holds is read as it is."""
         found = self.read_document("layout")
-        if found in {None, LAYOUT_BEFORE}:
-            self.swap_document("layout", found, LAYOUT)
+        if found is None:
+            self.swap_document("layout", None, LAYOUT)
             found = self.read_document("layout")
         if found != LAYOUT:
             self.close()

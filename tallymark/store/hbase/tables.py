@@ -11,10 +11,9 @@ from tallymark.store import View
 from tallymark.store.hbase.connection import Connection
 from tallymark.store.hbase.layout import FAMILIES, VERSIONS
 
-__all__ = ["LAYOUT", "LAYOUT_BEFORE", "Tables", "verify"]
+__all__ = ["LAYOUT", "Tables", "verify"]
 
-LAYOUT: Final = f"layout 2, {SHARDS} shards".encode()
-LAYOUT_BEFORE: Final = f"layout 1, {SHARDS} shards".encode()
+LAYOUT: Final = f"layout 3, {SHARDS} shards".encode()
 
 
 class Tables(NamedTuple):

@@ -1,0 +1,10 @@
+"""What the tasks of a recount do, wherever they run.
+
+count    the kernel: raw files in, minute tallies out
+slices   hours of a shard, or a part of one: counted, and their minute rows put
+rollup   hour, day and month rows above what the slices of a shard counted
+"""
+
+from __future__ import annotations
+
+__all__ = ["count", "rollup", "slices"]

@@ -1,0 +1,212 @@
+"""The counting kernel: raw files in, minute tallies out (ADR 19). A plain function: its caller brings the files.
+
+A shard holds all events of its videos, and an hour all copies of an event that are the same one (`event.identity`): so
+any set of hours of one shard is counted without looking at anything else. Of copies, the first in the log counts,
+wherever the copies lie; a key that only other copies name is told too, as a tally of no event.
+
+All copies of an event have its id. So what has an id of its own, nearly all, needs no sorting, and hashes of ids tell:
+rows whose hash is nobody else's are no copies; the few others are compared in full.
+
+An hour that is too large for one look is counted in parts of its rows. Then the rows that may be copies are not counted
+but handed on: their copies may lie in other parts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import polars_hash  # noqa: F401 - adds `nchash` to expressions
+
+from tallymark.buckets import Grain
+from tallymark.columns.keys import Keys
+from tallymark.columns.tallies import Tallies
+from tallymark.columns.users import coupons_of
+from tallymark.instants import MINUTE_MS, Minute
+from tallymark.raw import RawFile, scanning
+
+__all__ = ["Counted", "Part", "count", "rows_by_hour", "settle"]
+
+_LOG_ORDER: Final = ["appended_at", "log_partition", "log_offset"]
+_IDENTITY: Final = ["event_id", "video_id", "hour"]
+_ROW: Final = {
+    **dict.fromkeys(("event_id", "type", "video_id", "user_id"), pl.String),
+    **dict.fromkeys(("minute", "value", *_LOG_ORDER), pl.Int64),
+    "id": pl.UInt64,
+}
+_ROWS_AT_ONCE: Final = 4_000_000  # of one column: 32 MB
+_TABLE: Final = 1 << 20
+
+
+class Part(NamedTuple):
+    """Rows [first, first + length) of all the files', one after the other."""
+
+    first: int
+    length: int
+
+
+class Counted(NamedTuple):
+    """`rows`: raw rows by hour; `minutes`: the tallies of those that count. `unsettled`: rows that may be copies."""
+
+    rows: dict[int, int]
+    minutes: Tallies
+    unsettled: pl.DataFrame
+
+
+def count(
+    files: Sequence[str], hours: Sequence[int], *, taken_before: int, part: Part | None = None, at_once: int = 0
+) -> Counted:
+    """Count the rows in `files`, all of one shard, of `hours` (starts in epoch minutes). No files: nothing.
+
+    `taken_before`: only rows that the log took before it, epoch ms. Of a `part`, rows that may have copies anywhere in
+    the hours are `unsettled`; to find them, ids are read by so many rows `at_once`.
+
+    Raises RawRefused or RawUnavailable when the storage of the files does not give them.
+    """
+    rows = _read(files, hours, taken_before, part) if files else pl.DataFrame(schema=_ROW)
+    of_hour = Counter(dict(rows.group_by(pl.col("minute") // 60 * 60).len().iter_rows()))
+    ids = rows["id"].to_numpy()
+    if part is None:
+        repeated = _among(ids, _repeated(ids))
+        return Counted(of_hour, _tallied(rows, _first_copies(rows, repeated)), rows.clear())
+    unsure = _among(ids, _repeated_anywhere(tuple(files), tuple(hours), taken_before, at_once))
+    sure = rows.filter(~unsure)
+    return Counted(of_hour, _tallied(sure, np.ones(sure.height, dtype=np.bool_)), rows.filter(unsure))
+
+
+def settle(unsettled: Sequence[pl.DataFrame]) -> Tallies:
+    """The minute tallies of rows that may be copies, once those of all parts are there."""
+    rows = pl.concat(unsettled) if unsettled else pl.DataFrame(schema=_ROW)
+    return _tallied(rows, _first_copies(rows, np.ones(rows.height, dtype=np.bool_)))
+
+
+def _tallied(rows: pl.DataFrame, counts: npt.NDArray[np.bool_]) -> Tallies:
+    keys = Keys(rows)
+    return Tallies.of_events(
+        keys,
+        key=keys.numbers(rows),
+        minute=rows["minute"].to_numpy(),
+        value=rows["value"].to_numpy(),
+        coupon=coupons_of(rows["user_id"]),
+        counts=counts,
+    )
+
+
+def _first_copies(rows: pl.DataFrame, repeated: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Which rows count: those that are not repeated, and of the others the first in the log of each event."""
+    counts = ~repeated
+    copies = rows.with_row_index("place").filter(repeated).with_columns(hour=pl.col("minute") // 60)
+    first = copies.sort(_LOG_ORDER).unique(_IDENTITY, keep="first", maintain_order=True)
+    counts[first["place"].to_numpy()] = True
+    return counts
+
+
+def _repeated(ids: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Those that are there more than once, sorted."""
+    ordered = np.sort(ids)
+    return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+
+
+def _among(ids: npt.NDArray[np.uint64], few: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+    """Which of `ids` are among a few. A table of their low bits answers for most; the rest is looked up."""
+    found = np.zeros(len(ids), dtype=np.bool_)
+    if not len(few):
+        return found
+    low = np.uint64(_TABLE - 1)
+    table = np.zeros(_TABLE, dtype=np.bool_)
+    table[few & low] = True
+    (maybe,) = np.nonzero(table[ids & low])
+    places = np.minimum(np.searchsorted(few, ids[maybe]), len(few) - 1)
+    found[maybe] = few[places] == ids[maybe]
+    return found
+
+
+def _read(files: Sequence[str], hours: Sequence[int], taken_before: int, part: Part | None) -> pl.DataFrame:
+    with scanning(files) as rows:
+        some = rows if part is None else rows.slice(part.first, part.length)
+        return (
+            _in(some, hours, taken_before)
+            .with_columns(minute=pl.col("occurred_at") // MINUTE_MS, id=_id())
+            .select(pl.col(name).cast(as_type) for name, as_type in _ROW.items())
+            .collect()
+        )
+
+
+@lru_cache(maxsize=1)  # a process that counts several parts of an hour looks once
+def _repeated_anywhere(
+    files: tuple[str, ...], hours: tuple[int, ...], taken_before: int, at_once: int
+) -> npt.NDArray[np.uint64]:
+    return _repeated(np.concatenate(list(_all_ids(files, hours, taken_before, at_once))))
+
+
+def _all_ids(
+    files: Sequence[str], hours: Sequence[int], taken_before: int, at_once: int
+) -> Iterator[npt.NDArray[np.uint64]]:
+    """The hashed ids of all rows of the hours, which are eight bytes where an id may be sixty."""
+    with scanning(files) as rows:
+        total = rows.select(pl.len()).collect().item()
+        for first in range(0, total, at_once):
+            some = _in(rows.slice(first, at_once), hours, taken_before)
+            yield some.select(_id()).collect().to_series().to_numpy()
+
+
+def _in(rows: pl.LazyFrame, hours: Sequence[int], taken_before: int) -> pl.LazyFrame:
+    start_ms, end_ms = min(hours) * MINUTE_MS, (max(hours) + 60) * MINUTE_MS
+    occurred = pl.col("occurred_at")
+    inside = occurred.is_between(start_ms, end_ms, closed="left")  # skips row groups
+    if len(hours) * 60 * MINUTE_MS < end_ms - start_ms:
+        inside &= (occurred // (60 * MINUTE_MS) * 60).is_in(list(hours))
+    return rows.filter(inside & (pl.col("appended_at") < taken_before))
+
+
+def _id() -> pl.Expr:
+    hashed: pl.Expr = pl.col("event_id").nchash.xxhash64()  # type: ignore[attr-defined]
+    return hashed.alias("id")
+
+
+def rows_by_hour(files: Sequence[RawFile], taken_before: int) -> Counter[tuple[int, int]]:
+    """Rows by (hour start, shard) in `files` that the log took before `taken_before`, epoch ms.
+
+    Reads when rows occurred and were taken, of the files that hold more than one hour or later rows. Rows outside of
+    their file's day are left out: nobody would look for them there.
+    """
+    found: Counter[tuple[int, int]] = Counter()
+    several: list[RawFile] = []
+    for file in files:
+        hour = Grain.HOUR.floor(Minute(file.first))
+        if hour != Grain.HOUR.floor(Minute(file.last)) or file.appended_ms >= taken_before:
+            several.append(file)
+        elif Grain.DAY.floor(hour) == file.day:
+            found[hour, file.shard] += file.rows
+    for group in _groups(several):
+        of = {file.uri: file for file in group}
+        for uri, hour, rows in _rows_of(list(of), taken_before).iter_rows():
+            if Grain.DAY.floor(hour) == of[uri].day:
+                found[hour, of[uri].shard] += rows
+    return found
+
+
+def _rows_of(uris: list[str], taken_before: int) -> pl.DataFrame:
+    """(file, hour start, rows)."""
+    hour = pl.col("occurred_at") // (60 * MINUTE_MS) * 60
+    with scanning(uris, include_file_paths="uri") as rows:
+        return rows.filter(pl.col("appended_at") < taken_before).group_by("uri", hour).len().collect()
+
+
+def _groups(files: Sequence[RawFile]) -> Iterator[list[RawFile]]:
+    """The files in groups of at most `_ROWS_AT_ONCE` rows, or of one file."""
+    group: list[RawFile] = []
+    rows = 0
+    for file in files:
+        if group and rows + file.rows > _ROWS_AT_ONCE:
+            yield group
+            group, rows = [], 0
+        group.append(file)
+        rows += file.rows
+    if group:
+        yield group
