@@ -81,11 +81,11 @@ def publish(store: ViewStore, new: Publication, *, expected: Publication) -> Non
     What is replaced is first put on record, so that the history never lists what was not published and never misses
     what was, wherever a process dies.
     """
-    if current(store) == expected:
-        if expected.version:
-            store.write_document(_history_name(expected), expected.to_json())
-        before = None if expected == NOTHING_PUBLISHED else expected.to_json()
-        if store.swap_document(CURRENT, before, new.to_json()):
+    stored = store.read_document(CURRENT)  # its bytes, to which a later version may have added what we do not know
+    if (Publication.found(stored) or NOTHING_PUBLISHED) == expected:
+        if stored is not None and expected.version:
+            store.write_document(_history_name(expected), stored)
+        if store.swap_document(CURRENT, stored, new.to_json()):
             return
     found = current(store)
     raise PublicationConflict(
