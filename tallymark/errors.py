@@ -11,6 +11,7 @@
     ├── LeaseHeld             another process does this work; the message says who and until when
     ├── IncompatibleStore     files or tables made with other settings
     ├── RawRefused            the raw table's storage refuses: no such bucket, no access
+    ├── Damaged               a file or document that is gone, cut or overwritten; what it touches, how to mend it
     ├── Unavailable           a part that does not answer now (retriable)
     │   ├── LogUnavailable
     │   ├── RawUnavailable
@@ -26,6 +27,7 @@ from typing import ClassVar
 
 __all__ = [
     "ChecksFailed",
+    "Damaged",
     "IncompatibleStore",
     "InvalidQuestion",
     "LeaseHeld",
@@ -109,6 +111,13 @@ class IncompatibleStore(TallymarkError):
 
 class RawRefused(TallymarkError):
     pass
+
+
+class Damaged(TallymarkError):
+    """`what` is wrong with which file or document, what of the system it `touches`, and the `remedy`."""
+
+    def __init__(self, what: str, *, touches: str, remedy: str) -> None:
+        super().__init__(f"{what}. It touches {touches}. To mend it, {remedy}")
 
 
 class Unavailable(TallymarkError):

@@ -8,13 +8,13 @@ missed: it succeeds only if no other attempt was begun since the attempts were l
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Final
 
 import msgspec
 
-from tallymark.documents.document import Document
+from tallymark.documents.document import About, Document
 from tallymark.instants import DAY, Minute, instant, minute_of
 from tallymark.store import ViewStore
 
@@ -64,6 +64,13 @@ class Days(msgspec.Struct, frozen=True):
 class AttemptRecord(Document, frozen=True, kw_only=True, omit_defaults=True):
     """`shrunk`: those of the pairs with fewer raw rows than some attempt counted. `why`: what stopped a kept one."""
 
+    ABOUT = About(
+        kind=_PREFIX,
+        touches="recounts: the next one cannot be planned, so exact_until stands still. Answers go on as they are",
+        without="remove it: what that attempt planned is dirty still, and the next recompute counts it. Where raw rows "
+        "were deleted since, or the lateness was raised, recount into an empty store",
+    )
+
     number: int
     state: State
     started_at: datetime
@@ -76,6 +83,10 @@ class AttemptRecord(Document, frozen=True, kw_only=True, omit_defaults=True):
     checks: list[Check] = msgspec.field(default_factory=list)
     finished_at: datetime | None = None
     why: str | None = None
+
+    def __post_init__(self) -> None:
+        for day in (*self.pairs, *self.shrunk):
+            date.fromisoformat(day)
 
 
 def hours_of(pairs: Pairs) -> set[tuple[int, int]]:
@@ -103,7 +114,7 @@ def attempt(store: ViewStore, number: int) -> AttemptRecord | None:
 
 def newer_than(store: ViewStore, version: int) -> list[AttemptRecord]:
     """The attempts after number `version`, in order."""
-    return [AttemptRecord.from_json(body) for _, body in store.list_documents(_PREFIX, after=_name(version))]
+    return list(AttemptRecord.read_all(store, _PREFIX, after=_name(version)).values())
 
 
 def newest(store: ViewStore) -> int | None:

@@ -7,7 +7,7 @@ from typing import NamedTuple, Self
 
 import msgspec
 
-from tallymark.documents.document import Document
+from tallymark.documents.document import About, Document
 
 __all__ = [
     "AuditRecord",
@@ -179,6 +179,12 @@ class AuditRecord(Document, frozen=True, kw_only=True):
     `worst` the cells that differ most, `videos` those that do with how many events, `lateness` how many raw rows of the
     hours looked into came how late. `completeness`: None while the archive has not told how far it has come.
     """
+
+    ABOUT = About(
+        kind="audits/",
+        touches="what audits showed, in reports and at /v1/audits, and audits that draw it. Answers and recounts go on",
+        without="remove it: that audit is shown no more; its report stays where it is",
+    )
 
     number: int
     verdict: str

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from tallymark.documents.audit_record import AuditRecord
-from tallymark.documents.document import Document
+from tallymark.documents.document import About, Document
 from tallymark.store import ViewStore, change_document
 
 __all__ = ["Last", "keep", "last_audit", "latest", "move_on", "next_number", "read", "replace"]
@@ -24,6 +24,12 @@ class Last(Document, frozen=True):
 
     All that the log took before `checked_ms` was looked through for holes.
     """
+
+    ABOUT = About(
+        kind=_POINTER,
+        touches="audits, which do not know where to begin. Answers and recounts go on",
+        without="remove it: the next audit begins with the first hour",
+    )
 
     number: int
     version: int
@@ -44,7 +50,7 @@ def latest(store: ViewStore, count: int) -> list[AuditRecord]:
     # of audits of asked ranges, some are newer than the one that the pointer names
     last = last_audit(store)
     known = store.list_documents(_PREFIX, after=_name(max(0, last.number - count) if last else 0))
-    return [AuditRecord.from_json(body) for _, body in known[max(0, len(known) - count) :]]
+    return [AuditRecord.from_json(body, name) for name, body in known[max(0, len(known) - count) :]]
 
 
 def next_number(store: ViewStore) -> int:
@@ -70,7 +76,7 @@ def move_on(store: ViewStore, to: Last) -> None:
     """Let the next audit begin where this one ended, unless another has gone further meanwhile."""
 
     def further(stored: bytes | None) -> bytes | None:
-        at = Last.found(stored)
+        at = Last.found(stored, _POINTER)
         if at is None or at.version < to.version:
             return to.to_json()
         new = msgspec.structs.replace(at, checked_ms=max(at.checked_ms, to.checked_ms))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from tallymark.documents.document import Document
+from tallymark.documents.document import About, Document
 from tallymark.store import ViewStore
 
 __all__ = ["CANARY_PREFIX", "CANARY_TYPE", "CanaryRound", "read_rounds", "write_round"]
@@ -23,6 +23,12 @@ class CanaryRound(Document, frozen=True, kw_only=True):
     not in the answers in the end; `lost` and `duplicated`: how far earlier events, which had settled, were off.
     `freshness_ms`, `exact_until`: as the last answer said.
     """
+
+    ABOUT = About(
+        kind=_DOCUMENTS,
+        touches="what `tallymark status` and the metrics say of the canary, and nothing else",
+        without="remove it: the next round of the canary writes it again",
+    )
 
     name: str
     at: datetime
@@ -47,4 +53,4 @@ def write_round(store: ViewStore, found: CanaryRound) -> None:
 
 def read_rounds(store: ViewStore) -> list[CanaryRound]:
     """The last round of each canary, by name."""
-    return [CanaryRound.from_json(body) for _, body in store.list_documents(_DOCUMENTS)]
+    return list(CanaryRound.read_all(store, _DOCUMENTS).values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tallymark.documents.document import Document
+from tallymark.documents.document import About, Document
 from tallymark.store import ViewStore
 
 __all__ = ["BegunAt", "begin_checkpoint", "newest_checkpoint"]
@@ -19,6 +19,12 @@ class BegunAt(Document, frozen=True, kw_only=True, omit_defaults=True):
     counts what is not late.
     """
 
+    ABOUT = About(
+        kind="checkpoints/",
+        touches="the stream, which cannot start. Answers go on, but nothing new comes in",
+        without='write {"start":{}} in its place: the archive goes on where it was, the speed layer in a new epoch',
+    )
+
     start: dict[int, int]
     form: int = 1
     lateness_ms: int = 0
@@ -31,7 +37,7 @@ def newest_checkpoint(store: ViewStore, layer: str) -> tuple[int, BegunAt] | Non
     if not known:
         return None
     name, body = known[-1]
-    return int(name.removeprefix(_prefix(layer))), BegunAt.from_json(body)
+    return int(name.removeprefix(_prefix(layer))), BegunAt.from_json(body, name)
 
 
 def begin_checkpoint(store: ViewStore, layer: str, number: int, begun: BegunAt) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from datetime import datetime
 from itertools import accumulate
 from typing import Final, NamedTuple
@@ -19,7 +20,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from tallymark.buckets import TimeRange
-from tallymark.documents.document import Document, write_newer
+from tallymark.documents.document import About, Document, reading, write_newer
 from tallymark.instants import minute_of
 from tallymark.store import ViewStore
 
@@ -33,6 +34,7 @@ __all__ = [
     "known",
     "missing_before",
     "read_state",
+    "reading_state",
     "renew_known",
     "swap_state",
 ]
@@ -67,6 +69,12 @@ class Share(msgspec.Struct, frozen=True, array_like=True):
 
 class Known(Document, frozen=True, kw_only=True):
     """All that the log took before `checked_until` was looked through."""
+
+    ABOUT = About(
+        kind=DOCUMENT,
+        touches="every answer, which states the coverage. Nothing that is counted is lost",
+        without="remove it: the next audit or recompute writes it again",
+    )
 
     checked_until: datetime
     holes: list[Hole] = msgspec.field(default_factory=list)
@@ -145,6 +153,17 @@ def renew_known(store: ViewStore, known: Known) -> None:
 def read_state(store: ViewStore) -> bytes | None:
     """What the last look carries on to the next, in its own form."""
     return store.read_document(_STATE)
+
+
+def reading_state() -> AbstractContextManager[None]:
+    """To decode in it what `read_state` returned: raises Damaged when that is not what was written."""
+    return reading(
+        About(
+            kind=_STATE,
+            touches="recounts and audits, which first look for events that never arrived. Answers go on as they are",
+            without="remove it: the next recompute or audit looks through all raw events again and writes it",
+        )
+    )
 
 
 def swap_state(store: ViewStore, stored: bytes | None, new: bytes) -> bool:

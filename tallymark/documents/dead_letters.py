@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from tallymark.documents.document import About, reading
 from tallymark.store import ViewStore
 
 __all__ = ["DeadLetter", "bury", "dead_letters"]
@@ -44,8 +45,10 @@ def bury(store: ViewStore, letters: Sequence[DeadLetter]) -> None:
 def dead_letters(store: ViewStore) -> Iterator[DeadLetter]:
     """All dead letters by partition and offset, each place once."""
     last = (-1, -1)
-    for _, body in store.list_documents(_PREFIX):
-        for letter in msgspec.json.decode(body, type=list[DeadLetter]):
+    for name, body in store.list_documents(_PREFIX):
+        with reading(About(name, "the list of dead letters, and no count", "remove it: its records are lost")):
+            letters = msgspec.json.decode(body, type=list[DeadLetter])
+        for letter in letters:
             place = (letter.log_partition, letter.log_offset)
             if place > last:
                 last = place

@@ -19,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from tallymark.documents.document import Document, write_newer
+from tallymark.documents.document import About, Document, write_newer
 from tallymark.store import ViewStore
 
 __all__ = ["AGES", "DOCUMENT", "Evidence", "Growth", "Part", "renew_evidence"]
@@ -60,6 +60,12 @@ class Growth(msgspec.Struct, frozen=True, kw_only=True):
 
 class Evidence(Document, frozen=True, kw_only=True):
     """`hours` that it rests on; while they are too few, `types` is empty and answers state no bounds of this kind."""
+
+    ABOUT = About(
+        kind=DOCUMENT,
+        touches="every answer, which states its bounds. Nothing that is counted is lost",
+        without="remove it: answers state no bounds until the next audit writes it again",
+    )
 
     made_at: datetime
     hours: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
-from tallymark.documents.document import Document
+from tallymark.documents.document import About, Document
 from tallymark.settings import Settings
 from tallymark.store import ViewStore
 
@@ -22,6 +22,13 @@ class Progress(Document, frozen=True, kw_only=True, omit_defaults=True):
     Every record that was appended before `included_until` is in. `epoch`: of the speed layer, in whose view it is. An
     epoch tells of its progress once it is published, and includes by then whatever the one before has told of.
     """
+
+    ABOUT = About(
+        kind="progress/",
+        touches="answers, which say how fresh they are, the stream, which notes there how far it has come, and "
+        "recounts, which go as far as the archive has come. Nothing that is counted is lost",
+        without="remove it: the stream writes it again with its next micro-batches; start it again if it has ended",
+    )
 
     positions: dict[int, int]
     included_until: datetime

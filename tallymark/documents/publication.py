@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from tallymark.cells import STEP_MS
-from tallymark.documents.document import Document
+from tallymark.documents.document import About, Document
 from tallymark.errors import PublicationConflict, UnknownVersion
 from tallymark.instants import Minute, millis_of, minute_of
 from tallymark.store import ViewStore
@@ -44,6 +44,14 @@ class Publication(Document, frozen=True, kw_only=True, omit_defaults=True):
     the speed view that takes over. `missing`: so many events that may belong before `exact_until` were known to be lost
     when it was published; None, which is left out: nobody had looked.
     """
+
+    ABOUT = About(
+        kind=CURRENT,
+        touches="what readers see by that publication. The counts themselves are not lost",
+        without="remove it. If its name begins with published/, that version can be chosen no more. Otherwise run "
+        "`tallymark rollback` with the newest version that `tallymark versions` still lists as published, if there is "
+        "one; then recompute, and start `stream` again",
+    )
 
     version: int
     exact_until: datetime
@@ -81,11 +89,11 @@ def publish(store: ViewStore, new: Publication, *, expected: Publication) -> Non
     What is replaced is first put on record, so that the history never lists what was not published and never misses
     what was, wherever a process dies.
     """
-    if current(store) == expected:
-        if expected.version:
-            store.write_document(_history_name(expected), expected.to_json())
-        before = None if expected == NOTHING_PUBLISHED else expected.to_json()
-        if store.swap_document(CURRENT, before, new.to_json()):
+    stored = store.read_document(CURRENT)  # its bytes, to which a later version may have added what we do not know
+    if (Publication.found(stored, CURRENT) or NOTHING_PUBLISHED) == expected:
+        if stored is not None and expected.version:
+            store.write_document(_history_name(expected), stored)
+        if store.swap_document(CURRENT, stored, new.to_json()):
             return
     found = current(store)
     raise PublicationConflict(
@@ -112,7 +120,7 @@ def history(store: ViewStore) -> list[Publication]:
     """All publications by `published_at`, the current one last; epoch changes fold into one."""
     while True:
         now = current(store)
-        seen = [Publication.from_json(body) for _, body in store.list_documents(_HISTORY)]
+        seen = Publication.read_all(store, _HISTORY).values()
         # two reads: what was published between them has put `now` on record but is not itself there yet
         if current(store) == now:
             past = [p for p in seen if (p.version, p.published_at) != (now.version, now.published_at)]
@@ -132,7 +140,7 @@ def forget(store: ViewStore, versions: Collection[int]) -> None:
 
     Raises PublicationConflict when one of them is the current version, or became it meanwhile.
     """
-    seen = [(name, Publication.from_json(body).version) for name, body in store.list_documents(_HISTORY)]
+    seen = [(name, past.version) for name, past in Publication.read_all(store, _HISTORY).items()]
     store.remove_documents([name for name, number in seen if number in versions])
     if (at := current(store)).version in versions:
         raise PublicationConflict(

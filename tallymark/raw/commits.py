@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.transaction import AddAction
 
+from tallymark.raw.damage import damaged_log, refuse_empty_entries
 from tallymark.raw.errors import explaining
 from tallymark.raw.s3 import S3, is_s3
 from tallymark.raw.schema import PARTITIONS, RAW, RawFile, day_name
@@ -26,7 +28,8 @@ __all__ = ["RawCommits"]
 
 
 class RawCommits:
-    """The table at `uri`, made when it does not exist. All methods raise RawRefused or RawUnavailable.
+    """The table at `uri`, made when it does not exist. All methods raise RawRefused or RawUnavailable, and Damaged when
+    an entry of its log is gone or cut.
 
     `application` names one life of the archive's checkpoint, in which each micro-batch has a number.
     """
@@ -40,9 +43,10 @@ class RawCommits:
 
     def open(self) -> DeltaTable:
         """See what the table is now, once it is made."""
-        with explaining(self._uri):
+        with explaining(self._uri, damage=partial(damaged_log, self._uri)):
             if self._table is None:
                 self._table = _create(self._uri)
+                refuse_empty_entries(self._uri)
             else:
                 self._table.update_incremental()
         return self._table

@@ -9,11 +9,11 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from tallymark.errors import RawRefused, RawUnavailable, TallymarkError
+from tallymark.errors import Damaged, RawRefused, RawUnavailable, TallymarkError
 from tallymark.raw.s3 import S3, is_s3
 
 __all__ = ["explained", "explaining"]
@@ -35,23 +35,36 @@ _SILENT: Final = re.compile(
 
 
 @contextmanager
-def explaining(uri: str) -> Iterator[None]:
+def explaining(uri: str, *, damage: Callable[[BaseException], Damaged | None] | None = None) -> Iterator[None]:
     """What a client raises inside about the storage of the raw table at `uri` becomes RawRefused or RawUnavailable.
 
-    Anything else passes as it is.
+    `damage` is called with what is not about the storage, and says whether a file was damaged. Anything else passes as
+    it is.
     """
     try:
         yield
     except TallymarkError:
         raise
-    except Exception as error:
-        told = explained(uri, error)
+    except BaseException as error:
+        if not is_raised_by_libraries(error):
+            raise
+        told = explained(uri, error) or (_looked_for(uri, damage, error) if damage else None)
         if told is None:
             raise
         raise told from None  # the original may hold the id of a key
 
 
-def explained(uri: str, error: Exception) -> RawRefused | RawUnavailable | None:
+def _looked_for(uri: str, damage: Callable[[BaseException], Damaged | None], error: BaseException) -> Damaged | None:
+    with explaining(uri):  # the storage may fail under the search as well
+        return damage(error)
+
+
+def is_raised_by_libraries(error: BaseException) -> bool:
+    """Any Exception, and what Rust makes of a file that it did not think possible."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
+def explained(uri: str, error: BaseException) -> RawRefused | RawUnavailable | None:
     """The same in our words; None when it says nothing about the storage."""
     return _of_s3(uri, str(error)) if is_s3(uri) else _of_folder(uri, error)
 
@@ -89,7 +102,7 @@ def _of_s3(uri: str, text: str) -> RawRefused | RawUnavailable | None:
     return None
 
 
-def _of_folder(uri: str, error: Exception) -> RawRefused | RawUnavailable | None:
+def _of_folder(uri: str, error: BaseException) -> RawRefused | RawUnavailable | None:
     number = error.errno if isinstance(error, OSError) else None
     text = str(error)
     if number in {errno.ENOSPC, errno.EDQUOT} or "No space left" in text:

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from tallymark.raw.damage import damaged_files
 from tallymark.raw.errors import explaining
 from tallymark.raw.s3 import S3, is_s3
 from tallymark.raw.schema import table_of
@@ -20,8 +21,8 @@ __all__ = ["scanning"]
 def scanning(uris: Sequence[str], **options: Any) -> Iterator[pl.LazyFrame]:
     """The rows of at least one file, to be collected while inside. `options`: further ones of `pl.scan_parquet`.
 
-    Raises RawRefused or RawUnavailable when the storage does not give them.
+    Raises RawRefused or RawUnavailable when the storage does not give them, Damaged when one is gone or cut.
     """
     storage = S3.of(os.environ).for_polars() if is_s3(uris[0]) else None
-    with explaining(table_of(uris[0])):
+    with explaining(table_of(uris[0]), damage=lambda _: damaged_files(uris)):
         yield pl.scan_parquet(list(uris), hive_partitioning=False, glob=False, storage_options=storage, **options)

@@ -14,14 +14,16 @@ from __future__ import annotations
 import math
 import os
 from collections import defaultdict
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tallymark.errors import IncompatibleStore, NothingToRecount
+from tallymark.errors import Damaged, IncompatibleStore, NothingToRecount
+from tallymark.raw.damage import damaged_files, damaged_log, refuse_empty_entries
 from tallymark.raw.errors import explaining
 from tallymark.raw.s3 import S3, is_s3
-from tallymark.raw.schema import RawFile, day_start
+from tallymark.raw.schema import RawFile, day_name, day_start
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,7 +67,8 @@ class Partition(NamedTuple):
 class RawTable:
     """The Delta table at `uri`, a folder or `s3://bucket/path`; access to S3 is by the usual AWS_* variables.
 
-    All methods raise RawRefused or RawUnavailable when the storage does not do its part.
+    All methods raise RawRefused or RawUnavailable when the storage does not do its part, and Damaged when a file of the
+    table or of its log is gone or cut.
     """
 
     def __init__(self, uri: str) -> None:
@@ -87,10 +90,11 @@ class RawTable:
         """The newest version: later commits and compaction do not touch the files that it names.
 
         Raises NothingToRecount when there is no table, IncompatibleStore when its log does not tell what is in a file,
-        RawRefused or RawUnavailable when the storage does not give it.
+        RawRefused or RawUnavailable when the storage does not give it, Damaged when its log is.
         """
         table = self.open()
-        actions = table.get_add_actions(flatten=True)
+        with self._explaining():
+            actions = table.get_add_actions(flatten=True)
         known = set(actions.schema.names)
         told = {name: actions.column(name).to_pylist() for name in (*_TOLD, _WRITTEN, _APPENDED) if name in known}
         if not told["path"]:
@@ -116,18 +120,22 @@ class RawTable:
         from deltalake.exceptions import TableNotFoundError
 
         options = S3.of(os.environ).for_delta() if is_s3(self.uri) else None
-        try:
-            with explaining(self.uri):
-                return DeltaTable(self.uri, storage_options=options)
-        except TableNotFoundError:
-            raise NothingToRecount(
-                f"there are no raw events in {self.uri} yet: start `tallymark up`, send events, wait for the archive "
-                f"to commit them (setting archive_trigger) and recompute again"
-            ) from None
+        with self._explaining():
+            try:
+                table = DeltaTable(self.uri, storage_options=options)
+            except TableNotFoundError:
+                raise NothingToRecount(
+                    f"there are no raw events in {self.uri} yet: start `tallymark up`, send events, wait for the "
+                    f"archive to commit them (setting archive_trigger) and recompute again"
+                ) from None
+            refuse_empty_entries(self.uri)
+        return table
 
     def crowded(self) -> list[Partition]:
         """The partitions with many small files, the most crowded first."""
-        actions = self.open().get_add_actions(flatten=True)
+        table = self.open()
+        with self._explaining():
+            actions = table.get_add_actions(flatten=True)
         columns = ("partition.day", "partition.shard", "size_bytes")
         if not set(columns) <= set(actions.schema.names):
             return []
@@ -148,8 +156,9 @@ class RawTable:
         """
         from deltalake import WriterProperties
 
-        with explaining(self.uri):
-            done = self.open().optimize.z_order(
+        table = self.open()
+        with self._explaining(lambda: damaged_files(self._files_in(partition))):
+            done = table.optimize.z_order(
                 ["occurred_at"],  # of one column, this is a sort
                 partition_filters=[("day", "=", partition.day), ("shard", "=", str(partition.shard))],
                 target_size=_TARGET,
@@ -164,11 +173,19 @@ class RawTable:
         """
         table = self.open()
         hours = math.ceil(age / _HOUR)
-        with explaining(self.uri):
+        with self._explaining():
             old = table.vacuum(
                 retention_hours=hours, dry_run=True, enforce_retention_duration=False, full=hours * _HOUR >= _ABANDONED
             )
             return len(old) if dry_run else _delete(table, old)
+
+    def _files_in(self, partition: Partition) -> list[str]:
+        place = (partition.day, partition.shard)
+        return [file.uri for file in self.pin().files if (day_name(file.day), file.shard) == place]
+
+    def _explaining(self, damage: Callable[[], Damaged | None] = lambda: None) -> AbstractContextManager[None]:
+        """`damage`: looks for what may be damaged besides the table's log."""
+        return explaining(self.uri, damage=lambda error: damage() or damaged_log(self.uri, error))
 
 
 def _delete(table: DeltaTable, paths: list[str]) -> int:

@@ -21,6 +21,7 @@ import polars as pl
 from batch.audit.completeness.roster import DAYS, Roster
 from batch.audit.completeness.sequences import NO_RUNS, holes, runs_of, union
 from tallymark.buckets import Grain
+from tallymark.documents.coverage import reading_state
 from tallymark.instants import DAY, DAY_MS, Minute
 
 __all__ = ["Arrivals"]
@@ -54,7 +55,11 @@ class Arrivals(msgspec.Struct):
 
     @classmethod
     def from_bytes(cls, stored: bytes | None) -> Arrivals:
-        return cls() if stored is None else msgspec.json.decode(zlib.decompress(stored), type=cls)
+        """Raises Damaged when it is not what was written."""
+        if stored is None:
+            return cls()
+        with reading_state():
+            return msgspec.json.decode(zlib.decompress(stored), type=cls)
 
     @property
     def frame(self) -> pl.DataFrame:
