@@ -42,6 +42,7 @@ def recompute(
 
     Safe to run at any time and again: a second one at the same time says so and ends; one that died is made good by
     the next. With nothing new it publishes nothing. Right after the first events it waits until they are archived.
+    `tallymark up` recounts by itself (setting `recount_every`); this is for schedules and for hands.
 
     Example: tallymark recompute --json
     """
