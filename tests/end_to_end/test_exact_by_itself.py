@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -18,15 +18,15 @@ from tallymark.instants import instant
 from tallymark.settings import Settings
 from tests.support.apis import client
 from tests.support.gateways import send, views
-from tests.support.systems import eventually, processes_of, running, settings_in, tallymark
+from tests.support.systems import eventually, processes_of, running, tallymark
 
 PATIENCE: Final = 180
 EVERY: Final = timedelta(seconds=2)
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    with running(settings_in(tmp_path_factory.mktemp("exact") / "home", recount_every=EVERY)) as settings:
+def system(new_settings: Callable[..., Settings], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    with running(new_settings(tmp_path_factory.mktemp("exact") / "home", recount_every=EVERY)) as settings:
         yield settings
 
 
