@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from datetime import UTC, date, datetime, time
 from typing import Annotated
 
@@ -40,37 +41,25 @@ def recompute(
     """Recount the hours whose raw events changed, check the result, and let readers see it.
 
     Safe to run at any time and again: a second one at the same time says so and ends; one that died is made good by
-    the next. With nothing new it publishes nothing.
+    the next. With nothing new it publishes nothing. Right after the first events it waits until they are archived.
+    `tallymark up` recounts by itself (setting `recount_every`); this is for schedules and for hands.
 
     Example: tallymark recompute --json
     """
-    from batch import recompute as recount
-    from batch.audit.completeness.check import check_arrivals
-    from batch.distribute import by_size, on_this_machine
-    from batch.on_spark import on_spark, session
+    from batch.keep.first_commit import once_committed
+    from batch.keep.recount import recount
     from batch.show import progress, show_recount, show_recount_json
-    from tallymark.raw import RawTable
     from tallymark.store.open import open_store
 
     days = frozenset(map(_day, again or ()))
     settings = Settings.load(os.environ)
     store = open_store(settings)
     try:
-        table = RawTable(settings.raw_uri)
-        check_arrivals(
-            store, table, lateness=settings.lateness
-        )  # first, so that the boundary passes no hole in silence
-        with session(settings) as start, progress(quiet=json) as watch:
-            distribute = on_spark(start, settings) if spark else on_this_machine(store, settings)
-            if spark is None and not settings.spark_is_here:
-                distribute = by_size(distribute, on_spark(start, settings))
-            done = recount.recompute(
+        with progress(quiet=json) as watch:
+            done = once_committed(
                 store,
-                table,
-                lateness=settings.lateness,
-                distribute=distribute,
-                watch=watch,
-                again=days,
+                lambda: recount(store, settings, again=days, spark=spark, watch=watch),
+                say=lambda line: print(line, file=sys.stderr, flush=True),
             )
     finally:
         store.close()

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from json import dumps, loads
 from pathlib import Path
 from typing import Annotated, Final
@@ -71,6 +72,8 @@ def up(
     say(f"  login  {login['user']}, password {login['password']}")
     say(f"  logs   {home.log('airflow-…')}")
     say("  stop   tallymark airflow down")
+    if settings.recount_every is not None:
+        say("  `tallymark up` recounts by itself too: with TALLYMARK_RECOUNT_EVERY=off, it leaves that to the DAGs")
 
 
 def down(json: _Json = False) -> None:
@@ -107,7 +110,7 @@ def airflow_environment(settings: Settings, at: Address) -> dict[str, str]:
     """
     if not (_VENV / "bin" / "airflow").exists():
         raise ProcessError(f"there is no Airflow in {_VENV}: `make airflow` installs it")
-    inherited = child_environment(settings, os.environ)
+    inherited = child_environment(replace(settings, recount_every=None), os.environ)  # here the DAGs recount
     code = inherited.pop("PYTHONPATH")  # is not for Airflow: the commands take it along themselves
     command = ("env", f"PYTHONPATH={code}", sys.executable, "-m", "tallymark")
     folder = settings.home / "airflow"

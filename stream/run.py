@@ -24,7 +24,7 @@ from stream.progress import ProgressTracker, has_passed
 from stream.retention import forget_what_nobody_needs
 from stream.speed.query import begin_epoch, start_speed
 from tallymark.documents import publication
-from tallymark.documents.progress import ARCHIVE, SPEED, read_progress
+from tallymark.documents.progress import ARCHIVE, SPEED, commit_asked_at, read_progress
 from tallymark.errors import TallymarkError, Unavailable
 from tallymark.settings import Settings
 from tallymark.spark.session import start_spark
@@ -78,7 +78,7 @@ def run_stream(
         session = spark or start_spark(settings, "stream", options=SPARK_OPTIONS)
         try:
             layers = [
-                _archive(store, checkpoint, archive, start_archive(session, settings, archive, checkpoint)),
+                _archive(store, checkpoint, archive, lambda: start_archive(session, settings, archive, checkpoint)),
                 _speed(store, epoch, start_speed(session, settings, epoch), caught_up_at=end),
             ]
             ready()
@@ -121,17 +121,33 @@ def _asking_again() -> Iterator[None]:
 _Follow = Callable[[Horizon | None], None]  # None: only see whether the query runs
 
 
-def _archive(store: ViewStore, checkpoint: Checkpoint, archive: Archive, query: StreamingQuery) -> _Follow:
-    """Keeps the archive's progress current; what was proven before a restart stays proven."""
+def _archive(
+    store: ViewStore, checkpoint: Checkpoint, archive: Archive, begin: Callable[[], StreamingQuery]
+) -> _Follow:
+    """Keeps the archive's progress current; what was proven before a restart stays proven.
+
+    A query that is begun takes what the log has at once: so it is begun anew when somebody asks for a commit, unless
+    there is nothing to commit, or as soon as a micro-batch that is under way has ended.
+    """
     known = read_progress(store, ARCHIVE)
     tracker = ProgressTracker(store, ARCHIVE, known.positions if known else checkpoint.start)
+    served = commit_asked_at(store)
+    query = begin()
 
     def follow(horizon: Horizon | None) -> None:
+        nonlocal query, served
         if archive.trouble is not None:
             raise archive.trouble
         finished = finished_by(query)
-        if horizon is not None:
-            tracker.update(horizon, finished)
+        proven = tracker.update(horizon, finished) if horizon is not None else None
+        asked = commit_asked_at(store)
+        if asked is None or asked == served:
+            return
+        if proven is not None and proven.included_until > asked:
+            served = asked
+        elif not query.status["isTriggerActive"]:
+            query.stop()
+            query, served = begin(), asked
 
     return follow
 

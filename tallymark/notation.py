@@ -18,6 +18,7 @@ __all__ = [
     "optional_duration",
     "optional_path",
     "optional_url",
+    "pace",
     "parse_duration",
     "path",
     "positive",
@@ -31,6 +32,7 @@ _UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400
 _HOSTS: Final = r"[^/,?]+:\d+(,[^/,?]+:\d+)*"
 _KAFKA: Final = re.compile(rf"kafka://{_HOSTS}/[A-Za-z0-9._-]+")
 _HBASE: Final = re.compile(rf"hbase://{_HOSTS}(\?prefix=[A-Za-z0-9_]*)?")
+_FASTEST: Final = timedelta(seconds=1)
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s|min|m|h|d)")
 
 
@@ -65,6 +67,14 @@ def address(text: str) -> Address:
 
 def optional_duration(text: str) -> timedelta | None:
     return parse_duration(text) if text and text != "none" else None
+
+
+def pace(text: str) -> timedelta | None:
+    """How often something is done; `off`, or none, where it is not done at all."""
+    every = None if text == "off" else optional_duration(text)
+    if every is not None and every < _FASTEST:
+        raise ValueError(f"{text!r} is too often; write 1s or more, or off")
+    return every
 
 
 def raw_place(text: str) -> str:

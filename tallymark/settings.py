@@ -61,6 +61,9 @@ class Settings:
         "How often the speed layer counts what is new; none: every 500ms from files, every 750ms from Kafka.",
     )
     archive_trigger: timedelta = _setting("30s", parse_duration, "How often raw events are committed.")
+    recount_every: timedelta | None = _setting(
+        "1m", notation.pace, "How often `tallymark up` recounts what changed; `off` where a scheduler does it."
+    )
     max_age: timedelta | None = _setting("none", notation.optional_duration, "Events older than this are refused.")
     max_ahead: timedelta = _setting("5m", parse_duration, "How far in the future a producer's clock may be.")
     audit_budget: float = _setting(

@@ -22,8 +22,8 @@ def maintain(
 ) -> dict[str, float]:
     """Compact raw files, and remove what no version that can still be read needs.
 
-    Runs beside everything else, safe to repeat; weekly is often enough. The settings `keep` and `keep_versions` say
-    what stays.
+    Runs beside everything else, safe to repeat; `tallymark up` does it every hour. The settings `keep` and
+    `keep_versions` say what stays.
 
     Example: `tallymark maintain --dry-run`
     """

@@ -119,7 +119,8 @@ def _run(settings: Settings, runner: CommandRunner, *, days: int, display: Displ
 
 
 def _settings(given: Settings, home: Path, display: Display) -> Settings:
-    """Those of a system of its own, that takes events of 2013 and waits an hour for late ones."""
+    """Those of a system of its own, that takes events of 2013, waits an hour for late ones, and is recounted when the
+    story comes to it."""
     api, gateway = free_address(given.api), free_address(given.gateway)
     for name, wanted, taken in (("API", given.api, api), ("gateway", given.gateway, gateway)):
         if wanted != taken:
@@ -132,6 +133,7 @@ def _settings(given: Settings, home: Path, display: Display) -> Settings:
         stream_metrics=free_address(given.stream_metrics),
         lateness=timedelta(hours=1),
         archive_trigger=timedelta(seconds=5),
+        recount_every=None,
         max_age=None,
     )
 

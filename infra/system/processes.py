@@ -24,9 +24,11 @@ def plans(settings: Settings, *, canary: bool = False) -> tuple[Plan, ...]:
     """The processes in the order in which they end: no events come in while the rest still reads them."""
     home = Home(settings.home)
     watching = (Plan("canary", tallymark_command("canary"), lambda: True),) if canary else ()
+    recounting = (Plan("keep-exact", tallymark_command("keep-exact"), lambda: True),) if settings.recount_every else ()
     return (
         *watching,
         Plan("gateway", tallymark_command("gateway"), lambda: answers(settings.gateway)),
+        *recounting,
         Plan(
             "stream",
             tallymark_command("stream"),

@@ -63,7 +63,7 @@ def _show(found: SystemReport) -> None:
         if layer is not None:
             say(f"{name:9}  includes all that was appended before {layer.included_until:%F %T}, {ago(layer.lag_s)} ago")
     if found.publication is None:
-        say("published  nothing yet: `tallymark recompute` makes the first exact version")
+        say(f"published  nothing yet: {_first_version(found)}")
     else:
         at = found.publication
         say(f"published  version {at.version}, exact until {at.exact_until:%F %H:%M}, at {at.published_at:%F %T} UTC")
@@ -77,6 +77,12 @@ def _show(found: SystemReport) -> None:
         say(f"problem    {problem}")
     if found.well:
         say("all is well")
+
+
+def _first_version(found: SystemReport) -> str:
+    if any(process.name == "keep-exact" for process in found.processes):
+        return "the first exact version comes by itself, within minutes of the first event"
+    return "`tallymark recompute` makes the first exact version"
 
 
 def _arrived(found: Known) -> str:

@@ -37,10 +37,10 @@ def up(
     canary: Annotated[bool, typer.Option("--canary", help="Send canary events too, and alert when they fail.")] = False,
     json: _Json = False,
 ) -> None:
-    """Start the gateway, the stream and the API, and wait until they can do their work.
+    """Start the gateway, the stream and the API, and wait until they can do their work; keep counts exact meanwhile.
 
     They run in the background, are started again when they crash, and end with `tallymark down`. When they run
-    already, this says where.
+    already, this says where. What changed is recounted every minute, unless the setting `recount_every` says otherwise.
 
     Example: `TALLYMARK_HOME=/srv/counts tallymark up`
     """
@@ -141,7 +141,7 @@ def _stop(supervisor: int, home: Home) -> None:
     """End the supervisor and, through it, its children. Returns when nobody holds the lock any more."""
     try:
         os.kill(supervisor, signal.SIGTERM)
-        deadline = time.monotonic() + 3 * GRACE + 10
+        deadline = time.monotonic() + 5 * GRACE + 10  # of five children, each in its turn
         while holder(home.lock) == supervisor:
             if time.monotonic() > deadline:
                 os.kill(supervisor, signal.SIGKILL)  # its children see that and end; the rest is cleared

@@ -67,7 +67,9 @@ def quality_of(
 def _lacks_of_counted(counted: TimeRange, *, at: Snapshot, now: datetime, longest: timedelta) -> Iterator[Degraded]:
     if not at.publication.version:
         yield Degraded(
-            Code.NOTHING_PUBLISHED, "nothing was recounted yet, so nothing is exact; run `tallymark recompute`"
+            Code.NOTHING_PUBLISHED,
+            "nothing was recounted yet, so nothing is exact; `tallymark up` does it every minute, unless the setting "
+            "recount_every is off, and `tallymark recompute` does it now",
         )
     elif not counted.empty and (at.archive_until is None or now - at.archive_until > longest):
         since = "the start" if at.archive_until is None else _shown(at.archive_until)

@@ -61,7 +61,7 @@ COMMANDS: Final = (
         "infra.demo",
         "demo",
     ),
-    Entry("up", "Start the gateway, the stream and the API.", _SYSTEM, "infra.system.up", "up"),
+    Entry("up", "Start all of it: events in, answers out, exact by itself.", _SYSTEM, "infra.system.up", "up"),
     Entry("down", "Stop them, the gateway first.", _SYSTEM, "infra.system.up", "down"),
     Entry("status", "What runs, how fresh and how exact it is.", _SYSTEM, "infra.system.status", "status"),
     Entry("infra", "Real Kafka, HBase and S3 on this machine, without containers.", _SYSTEM, group=INFRA),
@@ -93,6 +93,7 @@ COMMANDS: Final = (
     Entry("stats", "Count, sum, min, max, mean and unique users.", _ANSWERS, "serving.commands", "stats"),
     Entry("gateway", "Take events over HTTP into the log.", _PROCESSES, "stream.commands", "gateway"),
     Entry("stream", "Keep raw events and the speed view up to date.", _PROCESSES, "stream.commands", "stream"),
+    Entry("keep-exact", "Recount what changed, every minute.", _PROCESSES, "batch.keep.command", "keep_exact"),
     Entry("api", "Answer questions over HTTP.", _PROCESSES, "serving.commands", "api"),
 )
 

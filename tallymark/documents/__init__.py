@@ -1,7 +1,7 @@
 """The small documents of the view store. Each module owns one kind: its name, its struct, reading and writing it.
 
     publication, published/…    publication.py    what readers see, and what they saw
-    progress/…                  progress.py       how far each layer has read the log
+    progress/…, requests/…      progress.py       how far each layer has read the log, and who waits for it
     checkpoints/…               checkpoints.py    where the queries of the stream began
     dead-letters/…              dead_letters.py   records of the log that are no events
     attempts/…                  attempts.py       every recount that was tried

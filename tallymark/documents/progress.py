@@ -1,4 +1,6 @@
-"""How far each layer has read the log: the documents `progress/archive` and `progress/speed`."""
+"""How far each layer has read the log: the documents `progress/archive` and `progress/speed`; and `requests/archive`,
+by which somebody who waits asks the archive to go on now.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +11,11 @@ from tallymark.documents.document import About, Document
 from tallymark.settings import Settings
 from tallymark.store import ViewStore
 
-__all__ = ["ARCHIVE", "SPEED", "Progress", "Staleness", "read_progress"]
+__all__ = ["ARCHIVE", "SPEED", "Progress", "Staleness", "ask_for_commit", "commit_asked_at", "read_progress"]
 
 ARCHIVE: Final = "progress/archive"
 SPEED: Final = "progress/speed"
+_REQUEST: Final = "requests/archive"
 _LEAST: Final = timedelta(seconds=5)
 
 
@@ -49,3 +52,18 @@ class Staleness(NamedTuple):
 def read_progress(store: ViewStore, layer: str) -> Progress | None:
     """Of `ARCHIVE` or `SPEED`; None before it has told any."""
     return Progress.read(store, layer)
+
+
+class _Request(Document, frozen=True, kw_only=True):
+    at: datetime
+
+
+def ask_for_commit(store: ViewStore, *, at: datetime) -> None:
+    """Ask the archive to commit what the log has taken until `at`, without waiting for its trigger."""
+    _Request(at=at).write(store, _REQUEST)
+
+
+def commit_asked_at(store: ViewStore) -> datetime | None:
+    """When the archive was last asked to commit; None when it never was."""
+    request = _Request.read(store, _REQUEST)
+    return None if request is None else request.at

@@ -7,12 +7,13 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from tallymark.raw.s3 import FORWARDED
 from tallymark.settings import Settings
 
-__all__ = ["runs_in_this_process", "start_spark"]
+__all__ = ["end_jvm", "runs_in_this_process", "start_spark"]
 
 
 def start_spark(settings: Settings, name: str, *, options: Mapping[str, str] | None = None) -> SparkSession:
@@ -59,6 +60,20 @@ def start_spark(settings: Settings, name: str, *, options: Mapping[str, str] | N
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     return session
+
+
+def end_jvm() -> None:
+    """End the JVM that stopped sessions leave behind: for a process that goes on without Spark, and may start it again.
+
+    Spark has no name for it, as it ends its JVM together with the Python process that it belongs to.
+    """
+    gateway = SparkContext._gateway
+    if gateway is None or SparkContext._active_spark_context is not None:
+        return
+    gateway.shutdown()
+    gateway.proc.stdin.close()  # the JVM ends when it has nobody to listen to
+    gateway.proc.wait()
+    SparkContext._gateway = SparkContext._jvm = None
 
 
 # Spark looks through the text of an error by a recursive expression, which overflows the default stack on a long one

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
+from tallymark.documents.progress import ARCHIVE
+from tallymark.instants import EPOCH
 from tallymark.settings import Settings
+from tests.support.gateways import views
 from tests.support.recounts import MIDNIGHT, World, many_events
-from tests.support.systems import tallymark, told
+from tests.support.streams import append, included_until, streaming
+from tests.support.systems import eventually, tallymark, told
+
+PATIENCE = 120
 
 
 def test_recompute_versions_and_rollback_say_what_they_did(tmp_path: Path) -> None:
@@ -43,3 +51,18 @@ def test_what_cannot_be_done_is_said_and_the_exit_code_is_1(tmp_path: Path) -> N
     assert unknown.returncode == 1
     assert "version 9 was never published" in unknown.stderr
     assert "Nothing was published yet" in tallymark(settings, "versions").stdout
+
+
+def test_a_recompute_right_after_the_first_events_waits_until_they_are_archived(
+    new_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    settings = new_settings(tmp_path / "home", archive_trigger=timedelta(hours=1))
+    with streaming(settings):
+        eventually(lambda: included_until(settings, ARCHIVE) > EPOCH, within=PATIENCE)
+        nothing = tallymark(settings, "recompute")
+        assert nothing.returncode == 1
+        assert "holds no events yet" in nothing.stderr
+        append(settings, views("intro", 3))
+        first = tallymark(settings, "recompute")
+        assert (first.returncode, first.stdout.startswith("Version 1 is published")) == (0, True), first.stderr
+        assert "the archive was asked to commit" in first.stderr

@@ -35,7 +35,7 @@ def test_docker_takes_the_file() -> None:
 
 
 def test_the_settings_of_every_process_can_be_used(services: dict[str, Any]) -> None:
-    for name in ("gateway-1", "gateway-2", "api", "stream"):
+    for name in ("gateway-1", "gateway-2", "api", "stream", "keep-exact"):
         environment = {variable: str(value) for variable, value in services[name]["environment"].items()}
         settings = Settings.load(environment)
         assert settings.log.startswith("kafka://kafka:")

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,13 +16,14 @@ from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 
 from stream.archive.query import Archive, begin_archive, start_archive
+from stream.log import Horizon
 from stream.log.sqlite.log import SqliteLog
 from stream.log.sqlite.source import RANGES
 from stream.run import run_stream
 from tallymark.cells import shard_of
 from tallymark.documents import publication
 from tallymark.documents.dead_letters import dead_letters
-from tallymark.documents.progress import ARCHIVE, SPEED, Progress, read_progress
+from tallymark.documents.progress import ARCHIVE, SPEED, Progress, ask_for_commit, read_progress
 from tallymark.event import Event, encode
 from tallymark.settings import Settings
 from tallymark.store.sqlite import SqliteViewStore
@@ -130,32 +135,50 @@ def eventually(holds: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
+@contextmanager
+def streaming(settings: Settings, spark: SparkSession) -> Iterator[None]:
+    """The stream in a thread while inside; raises what it failed with."""
+    stop, ready = threading.Event(), threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(run_stream, settings, stop=stop, ready=ready.set, spark=spark)
+        try:
+            eventually(lambda: ready.is_set() or running.done())
+            yield
+        finally:
+            stop.set()
+        running.result()
+
+
+def has_included(store: SqliteViewStore, layer: str, horizon: Horizon) -> bool:
+    progress = read_progress(store, layer)
+    return progress is not None and progress.included_until >= horizon.at
+
+
 def test_progress_follows_the_clock_when_no_events_arrive(
     home_settings: Settings, log: SqliteLog, store: SqliteViewStore, spark: SparkSession
 ) -> None:
     append(log, event(1, 0))
-    stop, ready = threading.Event(), threading.Event()
-    failed: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            run_stream(home_settings, stop=stop, ready=ready.set, spark=spark)
-        except BaseException as error:
-            failed.append(error)
-            raise
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        eventually(lambda: publication.current(store).epoch == 1 or bool(failed))
+    with streaming(home_settings, spark):
+        eventually(lambda: publication.current(store).epoch == 1)
         for document in (ARCHIVE, SPEED):
             asked = log.horizon()
-            eventually(lambda: (p := read_progress(store, document)) is not None and p.included_until >= asked.at)  # noqa: B023
+            eventually(lambda: has_included(store, document, asked))  # noqa: B023
             progress = read_progress(store, document)
             assert progress is not None
             assert progress.positions == asked.positions
-    finally:
-        stop.set()
-        thread.join()
-    assert not failed
     assert len(raw_rows(home_settings)) == 1
+
+
+def test_the_archive_commits_when_it_is_asked_to_and_not_only_at_its_trigger(
+    home_settings: Settings, log: SqliteLog, store: SqliteViewStore, spark: SparkSession
+) -> None:
+    append(log, event(1, 0))
+    with streaming(replace(home_settings, archive_trigger=timedelta(hours=1)), spark):
+        eventually(lambda: has_included(store, ARCHIVE, log.horizon()))
+        for number in (2, 3):
+            append(log, event(number, 0))
+            sent = log.horizon()
+            ask_for_commit(store, at=sent.at)
+            eventually(lambda: has_included(store, ARCHIVE, sent))  # noqa: B023
+        append(log, event(4, 0))
+        assert [row["event_id"] for row in raw_rows(home_settings)] == ["e1", "e2", "e3"]

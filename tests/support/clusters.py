@@ -62,14 +62,8 @@ class RunningCluster:
         """As `systems.settings_in`, with `names` of their own on this cluster. Nothing is shared between two calls."""
         named = Settings.load(self.cluster.environment(self.names()))
         embedded = settings_in(home)
-        return replace(
-            named,
-            home=home,
-            **(
-                {"api": embedded.api, "gateway": embedded.gateway, "archive_trigger": embedded.archive_trigger}
-                | changes
-            ),
-        )
+        chosen = {name: getattr(embedded, name) for name in ("api", "gateway", "archive_trigger", "recount_every")}
+        return replace(named, home=home, **(chosen | changes))
 
 
 def why_no_cluster() -> str | None:

@@ -34,9 +34,16 @@ def free_ports(count: int) -> list[int]:
 
 
 def settings_in(home: Path, **changes: Any) -> Settings:
-    """Settings of a system in `home`, which need not exist, on free ports; raw events are committed every second."""
+    """Settings of a system in `home`, which need not exist, on free ports; raw events are committed every second, and
+    recounted when a test says so."""
     api, gateway, metrics = (Address("127.0.0.1", port) for port in free_ports(3))
-    chosen = {"api": api, "gateway": gateway, "stream_metrics": metrics, "archive_trigger": timedelta(seconds=1)}
+    chosen = {
+        "api": api,
+        "gateway": gateway,
+        "stream_metrics": metrics,
+        "archive_trigger": timedelta(seconds=1),
+        "recount_every": None,
+    }
     return Settings(home=home, **(chosen | changes))
 
 

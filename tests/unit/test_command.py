@@ -9,6 +9,8 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +22,7 @@ from infra.host.java import find_java
 from infra.host.lock import held, holder
 from infra.host.ports import answers, require_free, trouble_with
 from infra.system.child import restart_delay
+from infra.system.processes import plans
 from tallymark.__main__ import main
 from tallymark.cli.table import COMMANDS, Entry
 from tallymark.cli.terminal import ago
@@ -157,6 +160,13 @@ def test_ctrl_c_ends_without_a_traceback(settings: Settings) -> None:
         said = process.communicate(timeout=10)[0]
     assert process.returncode == 130
     assert "Traceback" not in said
+
+
+def test_up_keeps_counts_exact_unless_that_is_off(settings: Settings) -> None:
+    assert [plan.name for plan in plans(settings, canary=True)] == ["canary", "gateway", "stream", "api"]
+    kept = plans(replace(settings, recount_every=timedelta(minutes=1)))
+    assert [plan.name for plan in kept] == ["gateway", "keep-exact", "stream", "api"]
+    assert kept[1].ready()
 
 
 def test_restarts_come_later_and_later_up_to_half_a_minute() -> None:

@@ -130,6 +130,18 @@ def test_other_variables_are_none_of_our_business() -> None:
     assert Settings.load({"PATH": "/bin", "tallymark_lateness": "x", "TALLYMARKS": "x"}) == Settings()
 
 
+@pytest.mark.parametrize("text", ["off", "none"])
+def test_a_recount_that_does_not_come_by_itself_is_off(text: str) -> None:
+    assert Settings.load({"TALLYMARK_RECOUNT_EVERY": text}).recount_every is None
+    assert Settings().recount_every == timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("text", ["0s", "900ms"])
+def test_a_recount_without_a_pause_is_refused(text: str) -> None:
+    (only,) = problems({"TALLYMARK_RECOUNT_EVERY": text})
+    assert "write 1s or more, or off" in only
+
+
 durations = st.integers(0, 10**9).map(lambda ms: timedelta(milliseconds=ms))
 addresses = st.builds(Address, st.sampled_from(["127.0.0.1", "localhost", "0.0.0.0"]), st.integers(1, 65_535))
 any_settings = st.builds(
@@ -141,6 +153,7 @@ any_settings = st.builds(
     kafka_properties=st.sampled_from([None, Path("/etc/kafka.properties")]),
     lateness=durations,
     trigger=durations,
+    recount_every=st.none() | st.integers(1, 10**6).map(lambda seconds: timedelta(seconds=seconds)),
     max_age=st.none() | durations,
     api=addresses,
     gateway=addresses,

@@ -1,0 +1,39 @@
+"""One recount with what the settings name: by `tallymark recompute`, and by the process that keeps counts exact."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from batch.audit.completeness.check import check_arrivals
+from batch.distribute import by_size, on_this_machine
+from batch.on_spark import on_spark, session
+from batch.recompute import Recount, recompute
+from batch.start import Watch, unwatched
+from tallymark.raw import RawTable
+from tallymark.settings import Settings
+from tallymark.store import ViewStore
+
+__all__ = ["recount"]
+
+
+def recount(
+    store: ViewStore,
+    settings: Settings,
+    *,
+    again: Collection[int] = (),
+    spark: bool | None = None,
+    watch: Watch = unwatched,
+) -> Recount:
+    """Recount what is dirty and the days `again` (first epoch minutes), check it and publish it.
+
+    `spark`: on Spark or in processes here; None: by size, and by where Spark is. Raises what `recompute` raises.
+    """
+    table = RawTable(settings.raw_uri)
+    check_arrivals(store, table, lateness=settings.lateness)  # first, so that the boundary passes no hole in silence
+    with session(settings) as start:
+        distribute = on_spark(start, settings) if spark else on_this_machine(store, settings)
+        if spark is None and not settings.spark_is_here:
+            distribute = by_size(distribute, on_spark(start, settings))
+        return recompute(
+            store, table, lateness=settings.lateness, distribute=distribute, watch=watch, again=frozenset(again)
+        )
