@@ -14,6 +14,7 @@ millisecond later, in minute 12:00 and the step from 12:00:40.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final, cast
 
 import polars as pl
@@ -23,8 +24,9 @@ import pyarrow as pa
 from stream.log.spark_source import Portion
 from stream.speed.memory import Memory
 from tallymark.cells import STEP_MS
+from tallymark.columns.users import NOBODY, coupons_of
 from tallymark.instants import HOUR_MS, MINUTE_MS
-from tallymark.sketch import Sketch
+from tallymark.sketch import COUPON_BYTES, Sketch
 
 __all__ = ["PARTIALS", "identities", "partial_tallies"]
 
@@ -79,17 +81,28 @@ def _frame(portion: Portion) -> pl.DataFrame:
 def _tallied(events: pl.DataFrame, lateness_ms: int, since: int) -> pa.RecordBatch:
     late = pl.col("appended_at") - pl.col("occurred_at") > lateness_ms
     keyed = events.with_columns(
-        minute=pl.col("occurred_at") // MINUTE_MS, step=pl.when(late).then(pl.col("appended_at") // STEP_MS)
+        minute=pl.col("occurred_at") // MINUTE_MS,
+        step=pl.when(late).then(pl.col("appended_at") // STEP_MS),
+        coupon=pl.Series(coupons_of(events["user_id"])),
     ).filter(pl.col("step").is_not_null() | (pl.col("minute") >= since))
-    value = pl.col("value")
+    value, coupon = pl.col("value"), pl.col("coupon")
     tallies = keyed.group_by(_KEY).agg(
         pl.len().cast(pl.Int64).alias("count"),
         value.sum().alias("sum"),
         value.min().alias("min"),
         value.max().alias("max"),
-        pl.col("user_id").drop_nulls().unique().alias("users"),
+        coupon.filter(coupon != NOBODY).unique().alias("users"),
     )
-    sketches = [Sketch.of(users) if users else None for users in tallies["users"].to_list()]
-    users = pa.array([None if sketch is None else sketch.to_bytes() for sketch in sketches], pa.binary())
     columns = [tallies[name].to_arrow().cast(PARTIALS.field(name).type) for name in PARTIALS.names[:-1]]
-    return pa.RecordBatch.from_arrays([*columns, users], schema=PARTIALS)
+    return pa.RecordBatch.from_arrays([*columns, _sketches(tallies["users"])], schema=PARTIALS)
+
+
+def _sketches(users: pl.Series) -> pa.Array:
+    """The stored sketch of each list of coupons; null of an empty one."""
+    ends = users.list.len().cum_sum().to_numpy() * COUPON_BYTES
+    coupons = users.explode(empty_as_null=False).to_numpy().astype("<u4", copy=False).tobytes()
+    stored = [
+        Sketch.of_coupons(coupons[start:end]).to_bytes() if end > start else None
+        for start, end in pairwise([0, *ends.tolist()])
+    ]
+    return pa.array(stored, pa.binary())
