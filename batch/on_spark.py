@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -130,14 +131,14 @@ def _counting(
     """A function for mapInArrow over the numbers of the slices."""
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        store = _ready(settings)
+        _make_ready()
         from batch.counting.slices import Slice, count_slice
 
         for batch in batches:
             for number in batch.column(0).to_pylist():
                 first, one = msgspec.json.decode(slices[number], type=tuple[int, Slice])
                 try:
-                    counts, handed = count_slice(one, store)
+                    counts, handed = count_slice(one, _store_of(settings))
                 except TallymarkError as error:
                     yield _row(_HANDED, unit=first, **_told(error))
                     continue
@@ -154,7 +155,7 @@ def _rolling_up(
     """A function for mapInArrow over what slices handed to one unit; what they counted and told goes on as it is."""
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        store = _ready(settings)
+        _make_ready()
         from pyspark import TaskContext
 
         from batch.counting.rollup import roll_up
@@ -174,7 +175,7 @@ def _rolling_up(
         if failed:
             return
         try:
-            counts = roll_up(unit.task, handed, store, part=unit.part, parts=unit.parts)
+            counts = roll_up(unit.task, handed, _store_of(settings), part=unit.part, parts=unit.parts)
         except TallymarkError as error:
             yield _row(_REPORT, **_told(error))
         else:
@@ -183,13 +184,19 @@ def _rolling_up(
     return run
 
 
-def _ready(settings: Settings) -> ViewStore:
-    """In a Spark worker: one thread of Polars, and the store."""
+def _make_ready() -> None:
+    """In a Spark worker, where a task begins."""
     os.environ.setdefault("POLARS_MAX_THREADS", "1")  # read at its import; each core has a task already
     from tallymark.spark.worker import set_modules_aside
-    from tallymark.store.open import open_store
 
     set_modules_aside()
+
+
+@lru_cache(maxsize=1)
+def _store_of(settings: Settings) -> ViewStore:
+    """A worker does many tasks: one store for all of them."""
+    from tallymark.store.open import open_store
+
     return open_store(settings)
 
 

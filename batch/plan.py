@@ -16,6 +16,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 import msgspec
 
@@ -29,8 +30,10 @@ from tallymark.instants import DAY, EPOCH, Millis, instant_of, millis_of, minute
 from tallymark.raw import RawFile, RawVersion
 from tallymark.store import ViewStore
 
-__all__ = ["DayTask", "HourTask", "Plan", "ShardTask", "countable_until", "make_plan", "provable_until"]
+__all__ = ["QUIET", "DayTask", "HourTask", "Plan", "ShardTask", "countable_until", "make_plan", "provable_until"]
 
+QUIET: Final = timedelta(minutes=5)
+"""So long without an event, hours are sealed by the log's clock alone."""
 Pair = tuple[int, int]  # (start in epoch minutes, shard)
 RowsByHour = Callable[[Sequence[RawFile], int], Mapping[Pair, int]]
 
@@ -107,13 +110,17 @@ def countable_until(progress: Progress, published: Publication) -> datetime:
     return max(instant_of(Millis(step_ms)), published.counted_until or EPOCH)
 
 
-def provable_until(counted_until: datetime, newest_ms: int, lateness: timedelta) -> datetime:
+def provable_until(
+    counted_until: datetime, raw: RawVersion, lateness: timedelta, *, quiet: timedelta = QUIET
+) -> datetime:
     """Up to where hours can be sealed: both what is counted and event time are `lateness` past their end (ADR 16).
 
-    Rows are counted until 12:31:10, the newest event is of 12:03, lateness is 2 min: 12:00.
+    Rows are counted until 12:31:10, the newest event is of 12:03, lateness is 2 min: 12:00. When the log has taken
+    nothing for `quiet` before 12:31:10, event time stands still and bounds nothing: 12:00 too, and 13:00 an hour later.
     """
-    newest = instant_of(Millis(newest_ms))
-    proven = min(counted_until, newest) - lateness
+    taken, newest = (instant_of(Millis(ms or 0)) for ms in (raw.appended_ms, raw.newest_ms))
+    bound = counted_until if counted_until - taken >= quiet else min(counted_until, newest)
+    proven = bound - lateness
     return proven.replace(minute=0, second=0, microsecond=0)
 
 

@@ -25,6 +25,7 @@ from batch.checks import check
 from batch.counting.slices import Counts
 from batch.distribute import Distribute
 from batch.ledger import ledger_rows
+from batch.plan import QUIET
 from batch.publish import publish_version
 from batch.start import Started, Step, Watch, start, unwatched
 from tallymark.documents import attempts
@@ -76,8 +77,11 @@ def recompute(
     now: Callable[[], datetime] = utc_now,
     watch: Watch = unwatched,
     again: Collection[int] = (),
+    quiet: timedelta = QUIET,
 ) -> Recount:
     """Recount what is dirty, and the days `again` (starts in epoch minutes) dirty or not; check it and publish it.
+
+    `quiet`: so long without an event, hours are sealed by the log's clock alone.
 
     Raises NothingToRecount before there is anything to count, LeaseHeld while another process recounts,
     ChecksFailed or PublicationConflict when the version was counted but is kept from readers.
@@ -85,7 +89,7 @@ def recompute(
     laps = _Laps(watch)
     # a courtesy, so that none works for nothing: attempts are ordered, and the later one covers the earlier one's cells
     with holding(store, "recompute", now=now):
-        started = start(store, table, lateness=lateness, now=now, done=laps.done, again=again)
+        started = start(store, table, lateness=lateness, quiet=quiet, now=now, done=laps.done, again=again)
         if started.record is None:
             return Recount(published=False, publication=started.published, seconds=laps.seconds)
         for task in started.plan.tasks:  # before any other row, for those who look for what a crashed attempt left

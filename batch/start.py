@@ -63,6 +63,7 @@ def start(
     table: RawTable,
     *,
     lateness: timedelta,
+    quiet: timedelta,
     now: Callable[[], datetime],
     done: Callable[[Step], None],
     again: Collection[int] = (),
@@ -74,7 +75,7 @@ def start(
         progress = read_progress(store, ARCHIVE)
         raw = table.pin()
         counted_until = _counted_until(progress, published)
-        exact_until = _exact_until(table, raw, counted_until, lateness, published)
+        exact_until = _exact_until(table, raw, counted_until, published, lateness=lateness, quiet=quiet)
         done(Step.PIN)
         number = 1 + max((record.number for record in newer), default=published.version)
         plan = make_plan(
@@ -118,14 +119,20 @@ def _counted_until(progress: Progress | None, published: Publication) -> datetim
 
 
 def _exact_until(
-    table: RawTable, raw: RawVersion, counted_until: datetime, lateness: timedelta, published: Publication
+    table: RawTable,
+    raw: RawVersion,
+    counted_until: datetime,
+    published: Publication,
+    *,
+    lateness: timedelta,
+    quiet: timedelta,
 ) -> datetime:
     """As far as is proven; never back: only a rollback goes back."""
     if raw.newest_ms is None:
         if not published.version:
             raise NothingToRecount(f"{table.uri} holds no events yet: send some, and wait for the archive to commit")
         return published.exact_until
-    return max(provable_until(counted_until, raw.newest_ms, lateness), published.exact_until)
+    return max(provable_until(counted_until, raw, lateness, quiet=quiet), published.exact_until)
 
 
 def _days_counted(store: ViewStore, published: Publication) -> attempts.Days | None:

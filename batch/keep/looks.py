@@ -8,6 +8,7 @@ from contextlib import closing
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple, Protocol
 
+from batch.plan import QUIET
 from tallymark.documents import publication
 from tallymark.documents.progress import ARCHIVE, Progress, read_progress
 from tallymark.documents.publication import Publication
@@ -68,12 +69,16 @@ class Looks:
         return done.published
 
     def _may_have_changed(self, progress: Progress, at: Publication) -> bool:
-        """Also after a recount that could not count all of it yet: what came last is left to the next one."""
+        """Also after a recount that could not count all of it yet: what came last is left to the next one. And once it
+        is so quiet that hours are sealed by the log's clock."""
         hour = (progress.included_until - self._lateness).replace(minute=0, second=0, microsecond=0)
         seen = _Seen(progress.positions, at.version, hour)
         if seen != self._seen or self._since is None:
             self._seen, self._since, self._counted = seen, progress.included_until, None
-        return self._counted is None or self._counted < self._since + _SETTLED
+        if self._counted is None or self._counted < self._since + _SETTLED:
+            return True
+        quiet = self._since + QUIET + _SETTLED
+        return self._counted < quiet <= progress.included_until
 
     def _was_rolled_back(self, store: ViewStore, at: Publication) -> bool:
         """Somebody wants readers to see an older version: a recount that comes by itself must not undo that."""

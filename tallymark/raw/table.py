@@ -54,6 +54,11 @@ class RawVersion(NamedTuple):
     files: tuple[RawFile, ...]
     newest_ms: int | None
 
+    @property
+    def appended_ms(self) -> int:
+        """When the log took the newest row of all; 0 where no file tells."""
+        return max((file.appended_ms for file in self.files), default=0)
+
 
 class Partition(NamedTuple):
     """A day (yyyy-MM-dd) and shard, with its files and their bytes."""

@@ -64,12 +64,14 @@ def many_events(count: int, seed: int) -> list[Event]:
 class World:
     """Everything in `folder`; `rows` are what raw holds, `history` what it held at each of its versions.
 
-    `rows_at_once`: few, so that recounts cut days into slices; many, where there are many events.
+    `quiet`: for how long no event must come until the log's clock seals; by default it never does. `rows_at_once`: few,
+    so that recounts cut days into slices; many, where there are many events.
     """
 
     def __init__(self, folder: Path, *, archived: bool = True, rows_at_once: int = 2) -> None:
         self.folder = folder
         self._rows_at_once = rows_at_once
+        self.quiet = timedelta.max
         self.store = SqliteViewStore(folder / "views.sqlite")
         self.writer = RawWriter(folder / "raw")
         self.history: dict[int, list[RawRow]] = {}
@@ -122,7 +124,14 @@ class World:
         clock = now or (lambda: datetime.now(UTC))
         distribute = serially(self.store, at_once=self._rows_at_once)
         return recompute(
-            self.store, table, lateness=LATENESS, distribute=distribute, now=clock, watch=watch, again=again
+            self.store,
+            table,
+            lateness=LATENESS,
+            distribute=distribute,
+            now=clock,
+            watch=watch,
+            again=again,
+            quiet=self.quiet,
         )
 
     @property

@@ -110,7 +110,9 @@ def test_what_a_recount_could_not_count_yet_is_counted_half_a_minute_later(world
 
 
 def test_a_quiet_hour_is_looked_at_once_it_can_be_sealed_by_the_clock(world: World) -> None:
-    settled(world, 5, LATER)
+    quiet = settled(world, 5, LATER) + timedelta(minutes=6)
+    world.archived(5, quiet)
+    assert [world.looks(), world.looks()] == [1, 0], "by then the log's clock seals"
     world.archived(5, NOON + timedelta(hours=1, seconds=29))
     assert world.looks() == 0
     world.archived(5, NOON + timedelta(hours=1, seconds=30))

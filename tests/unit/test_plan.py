@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from batch.counting.slices import Slice, slices
 from batch.ledger import rows_counted, runs
 from batch.on_spark import Work
-from batch.plan import DayTask, HourTask, ShardTask, provable_until
+from batch.plan import QUIET, DayTask, HourTask, ShardTask, provable_until
 from batch.start import Step
 from tallymark.buckets import Grain, Span
 from tallymark.cells import SHARDS, shard_of
 from tallymark.documents.attempts import as_pairs, attempt, hours_of
 from tallymark.errors import IncompatibleStore, NothingToRecount
 from tallymark.event import Event
-from tallymark.instants import instant
-from tallymark.raw import RawFile, RawTable
+from tallymark.instants import instant, instant_of, millis_of
+from tallymark.raw import RawFile, RawTable, RawVersion
 from tests.support.raw_writer import RawRow
 from tests.support.recounts import MIDNIGHT, Crash, World, crashing_after
 from tests.support.strategies import instants, quick
@@ -149,14 +149,22 @@ def test_files_without_statistics_are_refused_by_name(tmp_path: Path) -> None:
         RawTable(world.writer.uri).pin()
 
 
+def raw_until(newest: datetime, taken: datetime) -> RawVersion:
+    """A table whose newest event is of `newest`, and of which the log took the newest row at `taken`."""
+    first, last, appended = (millis_of(at) for at in (newest, newest, taken))
+    return RawVersion(1, (RawFile("f", 0, 0, 1, first, last, appended_ms=appended),), last)
+
+
 @quick
-@given(instants, st.integers(-(10**8), 10**8), st.integers(0, 7200))
-def test_hours_are_sealed_by_the_archive_and_by_event_time(until: datetime, apart_ms: int, lateness_s: int) -> None:
-    lateness = timedelta(seconds=lateness_s)
-    newest_ms = (until - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1) + apart_ms
-    newest = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=newest_ms)
-    sealed = provable_until(until, newest_ms, lateness)
-    assert sealed + lateness <= min(until, newest) < sealed + lateness + timedelta(hours=1)
+@given(instants, st.integers(-(10**8), 10**8), st.integers(0, 7200), st.integers(0, 600))
+def test_hours_are_sealed_by_the_archive_and_by_event_time_while_events_come(
+    until: datetime, apart_ms: int, lateness_s: int, silent_s: int
+) -> None:
+    lateness, silent = timedelta(seconds=lateness_s), timedelta(seconds=silent_s)
+    newest = until + timedelta(milliseconds=apart_ms)
+    sealed = provable_until(until, raw_until(newest, until - silent), lateness)
+    bound = until if silent >= QUIET else min(until, instant_of(millis_of(newest)))
+    assert sealed + lateness <= bound < sealed + lateness + timedelta(hours=1)
     assert (sealed.minute, sealed.second, sealed.microsecond) == (0, 0, 0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -147,3 +148,20 @@ def test_a_day_can_be_counted_again_although_nothing_changed(tmp_path: Path) -> 
     assert 0 < again.rows < first.rows
     world.assert_exact()
     assert not world.recompute(again=[MIDNIGHT - 100 * 1440]).published
+
+
+def test_a_quiet_system_is_sealed_by_the_logs_clock(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.commit([RawRow(event("last", MIDNIGHT + 100), (MIDNIGHT + 101) * 60_000, 0, 1)])
+    world.quiet = timedelta(minutes=5)
+    seen = []
+    for minute in (104, 107, 121, 122, 240):
+        world.archived_until(MIDNIGHT + minute)
+        world.recompute()
+        seen.append(world.published.boundary - MIDNIGHT)
+        world.assert_exact()
+    assert seen == [60, 60, 60, 120, 180], "01:40 is the last event, and lateness two minutes"
+    world.commit([RawRow(event("late", MIDNIGHT + 150), (MIDNIGHT + 239) * 60_000, 0, 2)])
+    world.recompute()
+    world.assert_exact()
+    assert world.published.boundary == MIDNIGHT + 180
