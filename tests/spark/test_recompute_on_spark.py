@@ -14,6 +14,7 @@ from batch.start import Step
 from tallymark.buckets import Grain
 from tallymark.cells import SHARDS
 from tallymark.errors import Unavailable
+from tallymark.event import Event
 from tallymark.settings import Settings
 from tallymark.store import View
 from tallymark.store.sqlite import SqliteViewStore
@@ -30,18 +31,33 @@ def all_cells(store: SqliteViewStore, version: int) -> dict[object, Tally]:
     }
 
 
-@pytest.mark.parametrize("rows_at_once", [1_000_000, 10])
+def crowd(seed: int) -> list[Event]:
+    """An hour of one video with more events than are counted at once, some of them copies."""
+    fresh = [
+        Event(
+            event_id=f"crowd-{seed}-{n}",
+            type="view",
+            video_id="hot",
+            occurred_at=MIDNIGHT * 60_000 - n,
+            user_id=f"u{n}",
+        )
+        for n in range(1, 700)
+    ]
+    return [*fresh, *fresh[::5]]
+
+
+@pytest.mark.parametrize("rows_at_once", [1_000_000, 100])
 @pytest.mark.parametrize("where", ["spark", "processes"])
 def test_wherever_it_is_counted_it_is_what_one_process_counts_and_the_oracle(
     spark: SparkSession, tmp_path: Path, where: str, rows_at_once: int
 ) -> None:
-    """Ten rows at once: hours are cut, and the roll-up of a shard is divided."""
+    """A hundred rows at once: hours are cut, and the roll-up of a shard is divided."""
     world = World(tmp_path)
     settings = Settings(home=tmp_path, store=f"sqlite:{tmp_path}/views.sqlite", recount_rows=rows_at_once)
     distribute = on_spark(lambda: spark, settings) if where == "spark" else side_by_side(settings, processes=2)
     alone = SqliteViewStore(tmp_path / "alone.sqlite")
     for seed in range(2):  # the second time, late events and further hours
-        world.append(*many_events(4000, seed))
+        world.append(*many_events(4000, seed), *crowd(seed))
         world.archived_until(MIDNIGHT + 1440 * (1 + seed))
         alone.write_document("progress/archive", world.store.read_document("progress/archive") or b"")
         seen: list[tuple[Step, int, int]] = []
