@@ -14,7 +14,7 @@ with DAG(
     doc_md="""
 ### What it is for
 Compacts small raw files, deletes those that are long out of the table, and removes old minutes of the speed view and
-versions beyond the setting `keep_versions`.
+versions beyond the settings `keep_versions`, `keep_hourly_versions` and `keep_daily_versions`.
 
 ### Safe to rerun?
 Yes, also beside the archive and a recount. What it had done before it was killed stays done.

@@ -4,7 +4,7 @@
     ├── MalformedEvent        one event breaks the wire format; .field and .reason say where and how
     ├── InvalidQuestion       a range, grain or id that cannot be answered; .field names the parameter
     ├── SettingsError         settings that do not parse; .problems lists all of them
-    ├── UnknownVersion        a version that was never published
+    ├── UnknownVersion        a version that was never published, or can be read no more
     ├── PublicationConflict   somebody else published first (retriable: read again, then decide)
     ├── ChecksFailed          a recount that must not be published; .checks says which check failed
     ├── NothingToRecount      no raw events yet, or no hour that can be sealed
@@ -77,9 +77,10 @@ class SettingsError(TallymarkError):
 
 
 class UnknownVersion(TallymarkError):
-    def __init__(self, version: int, known: list[int]) -> None:
+    def __init__(self, version: int, known: list[int], *, why: str = "") -> None:
         shown = ", ".join(map(str, known[-5:])) or "none yet"
-        super().__init__(f"version {version} was never published; published versions: {shown}")
+        wrong = f"can be read no more, since {why}" if why else "was never published, or is forgotten"
+        super().__init__(f"version {version} {wrong}; published versions: {shown}")
         self.version = version
 
 

@@ -12,7 +12,6 @@ from typing import Final, NamedTuple
 __all__ = [
     "Address",
     "address",
-    "at_most_60",
     "log_form",
     "log_url",
     "optional_duration",
@@ -97,12 +96,6 @@ def share(text: str) -> float:
 
 def words(text: str) -> frozenset[str]:
     return frozenset(text.replace(",", " ").split())
-
-
-def at_most_60(text: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= 60:
-        raise ValueError(f"{text!r} is not a whole number from 1 to 60")
-    return int(text)
 
 
 def optional_url(text: str) -> str:

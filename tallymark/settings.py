@@ -83,8 +83,14 @@ class Settings:
     keep: timedelta = _setting(
         "7d", parse_duration, "How long `maintain` keeps speed minutes and raw files that no version needs any more."
     )
-    keep_versions: int = _setting(
-        "48", notation.at_most_60, "Versions that stay readable by as_of and rollback; `maintain` forgets older ones."
+    keep_versions: timedelta = _setting(
+        "1h", parse_duration, "How long each version stays readable by as_of and rollback; then `maintain` thins them."
+    )
+    keep_hourly_versions: timedelta = _setting(
+        "2d", parse_duration, "For how long the last version of an hour stays readable."
+    )
+    keep_daily_versions: timedelta = _setting(
+        "30d", parse_duration, "For how long the last version of a day stays readable, with the speed minutes it needs."
     )
     metrics: Path | None = _setting(
         "none",

@@ -24,7 +24,7 @@ _NICENESS: Final = 10
 _USUALLY: Final = timedelta(minutes=1)
 _AUDIT_EVERY: Final = timedelta(minutes=10)
 _MAINTAIN_EVERY: Final = timedelta(hours=1)
-_VERSIONS_KEPT: Final = 64  # of a cell, by HBase: versions that can be chosen must not be older
+_MANY_VERSIONS: Final = 256  # half of what HBase keeps of a row
 _log = logging.getLogger(__name__)
 
 
@@ -53,7 +53,7 @@ def keep_exact() -> None:
         Chore(
             lambda: _run("maintain"),
             every=_MAINTAIN_EVERY.total_seconds(),
-            versions=_VERSIONS_KEPT - settings.keep_versions,
+            versions=_MANY_VERSIONS,
         ),
     ]
     Keeper(looks, chores, every=(settings.recount_every or _USUALLY).total_seconds()).run()

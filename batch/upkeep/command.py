@@ -23,7 +23,7 @@ def maintain(
     """Compact raw files, and remove what no version that can still be read needs.
 
     Runs beside everything else, safe to repeat; `tallymark up` does it every hour. The settings `keep` and
-    `keep_versions` say what stays.
+    `keep_versions` (all), `keep_hourly_versions` and `keep_daily_versions` say what stays.
 
     Example: `tallymark maintain --dry-run`
     """
@@ -52,10 +52,11 @@ def _lines(done: Maintenance) -> list[str]:
     would = "would be " if done.dry_run else ""
     after = "" if done.files_after is None else f", now {done.files_after:,}"
     rows = "" if done.speed_rows is None else f"; {done.speed_rows:,} rows of older ones removed"
+    batch = "" if done.batch_rows is None else f"; {done.batch_rows:,} rows of the batch view that none shows removed"
     speed = "all" if kept.speed_from is None else f"those from {kept.speed_from:%Y-%m-%d %H:%M} UTC on"
     return [
         f"  versions  {len(kept.versions)} can be read; {len(kept.forgotten)} {would}forgotten, with {done.attempts} "
-        f"records of attempts",
+        f"records of attempts{batch}",
         f"  speed     {speed} kept{rows}",
         f"  raw       {done.partitions:,} days of a shard {would}compacted: {done.files_before:,} files{after}",
         f"            {done.raw_files_deleted:,} files {would}deleted, out of the table for "

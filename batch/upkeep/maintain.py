@@ -5,7 +5,9 @@
     compact     days and shards of the raw table with many small files, one after the other with the archive's commits
     delete      raw files that compaction or a deletion took out of the table long ago
 
-Each part may die anywhere and run again. No cell of the batch view is removed, and nothing becomes dirty.
+    batch       rows of the batch view that a later version put anew, and that no version shows that can be chosen
+
+Each part may die anywhere and run again. Nothing becomes dirty.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from batch.upkeep.retention import Retention, raw_age, retention_of
+from batch.upkeep.retention import Retention, Thinning, raw_age, retention_of
 from tallymark.buckets import Grain
 from tallymark.cells import SHARDS, STEP_MS
 from tallymark.documents import attempts, publication
@@ -36,12 +38,14 @@ Say = Callable[[str], None]
 
 
 class Maintenance(msgspec.Struct, frozen=True, kw_only=True):
-    """What was done, or with `dry_run` would be. `speed_rows`: hours of a video and type; None when not counted."""
+    """What was done, or with `dry_run` would be. `speed_rows`: hours of a video and type, `batch_rows` as they were
+    before a later version put them anew; None when not counted."""
 
     dry_run: bool
     kept: Retention
     attempts: int
     speed_rows: int | None
+    batch_rows: int | None
     partitions: int
     files_before: int
     files_after: int | None
@@ -55,6 +59,7 @@ class Maintenance(msgspec.Struct, frozen=True, kw_only=True):
         return {
             "versions_forgotten": len(self.kept.forgotten),
             "speed_rows_removed": self.speed_rows or 0,
+            "batch_rows_removed": self.batch_rows or 0,
             "files_compacted": self.files_before - (self.files_after or 0),
             "files_deleted": self.raw_files_deleted,
         }
@@ -76,11 +81,13 @@ def maintain(
     began = time.perf_counter()
     upkeep = RawTable(settings.raw_uri)
     with holding(store, "maintain", now=now):
-        kept = retention_of(store, most=settings.keep_versions, keep=settings.keep)
+        kept = retention_of(store, thinning=Thinning.of(settings), keep=settings.keep, now=now())
         say(f"forgetting {len(kept.forgotten)} versions")
         attempts = _forget(store, kept, dry_run=dry_run)
         say("removing old cells of the speed view")
         speed_rows = None if dry_run else _remove_speed(store, kept)
+        say("removing rows of the batch view that no version shows")
+        batch_rows = None if dry_run else _prune(store, kept)
         crowded = _crowded(upkeep)
         say(f"compacting {len(crowded)} days of a shard")
         files_after = None if dry_run else _compact(store, upkeep, crowded)
@@ -92,6 +99,7 @@ def maintain(
         kept=kept,
         attempts=attempts,
         speed_rows=speed_rows,
+        batch_rows=batch_rows,
         partitions=len(crowded),
         files_before=sum(each.files for each in crowded),
         files_after=files_after,
@@ -120,6 +128,11 @@ def _remove_speed(store: ViewStore, kept: Retention) -> int:
         store.remove(shard, Grain.MINUTE, before=before) + store.remove_late(shard, before=step)
         for shard in range(SHARDS)
     )
+
+
+def _prune(store: ViewStore, kept: Retention) -> int:
+    """Rows that only forgotten versions show; those of newer attempts than all that stay are left alone."""
+    return sum(store.prune(shard, keep=kept.versions) for shard in range(SHARDS)) if kept.versions else 0
 
 
 def _crowded(upkeep: RawTable) -> list[Partition]:

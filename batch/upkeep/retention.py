@@ -5,27 +5,59 @@ and what came late since v counted from its late cells. A recount on top of v li
 whatever the oldest version that can still be chosen needs is kept, and versions before it can be chosen no more: they
 leave the history first, and no reader gets half of one.
 
-    history   41  42  43 | 44 … 91   keep_versions = 48
-              forgotten    kept: attempts from 44 on, and of the speed view what is younger than `keep` before the
-                           earliest exact_until of 44 … 91
+Versions are thinned like backups: a recount every minute must not push yesterday's out.
+
+    published    now … 1 h     … 2 days               … 30 days            before
+    kept         all           the last of each hour  the last of a day    none
+
+A store that keeps only so many versions of a row (HBase) holds those of so many attempts, crashed ones too: what is
+further back might read a row that was pushed out, and is forgotten.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple, Self
 
 import msgspec
 
-from tallymark.documents import attempts, publication
+from tallymark.documents import publication
+from tallymark.documents.publication import Publication
+from tallymark.settings import Settings
 from tallymark.store import ViewStore
 from tallymark.store.lease import held_since
 
-__all__ = ["Retention", "raw_age", "retention_of"]
+__all__ = ["Retention", "Thinning", "raw_age", "retention_of"]
 
-# HBase keeps 64 versions of a cell. An attempt writes a cell at most once, so those of the last 64 attempts are there.
-_READABLE_ATTEMPTS: Final = 64
 _CLOCKS: Final = timedelta(minutes=10)  # by which those of two machines may differ
+
+
+class Thinning(NamedTuple):
+    """For how long all versions stay, the last of each hour, and the last of each day."""
+
+    all: timedelta
+    hourly: timedelta
+    daily: timedelta
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        return cls(settings.keep_versions, settings.keep_hourly_versions, settings.keep_daily_versions)
+
+    def chosen(self, history: Sequence[Publication], now: datetime) -> list[Publication]:
+        """Those of `history`, in its order, that stay; of a version that was published again, the last time counts."""
+        last = {at.version: at for at in history}
+        of_hour = {at.published_at.replace(minute=0, second=0, microsecond=0): at.version for at in last.values()}
+        of_day = {at.published_at.date(): at.version for at in last.values()}
+        kept = []
+        for at in sorted(last.values(), key=lambda at: at.published_at):
+            age = now - at.published_at
+            in_hour = of_hour[at.published_at.replace(minute=0, second=0, microsecond=0)]
+            in_day = of_day[at.published_at.date()]
+            stays = age <= self.all or (age <= self.hourly and at.version == in_hour)
+            if stays or (age <= self.daily and at.version == in_day) or at is last[history[-1].version]:
+                kept.append(at)
+        return kept
 
 
 class Retention(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,21 +70,22 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     attempts_from: int
 
 
-def retention_of(store: ViewStore, *, most: int, keep: timedelta) -> Retention:
-    """What the last `most` versions that readers saw need, the current one first; and `keep` more of speed minutes."""
+def retention_of(store: ViewStore, *, thinning: Thinning, keep: timedelta, now: datetime) -> Retention:
+    """What the versions that stay need, the current one first; and `keep` more of speed minutes."""
     history = publication.history(store)
     if not history:
         return Retention(versions=[], forgotten=[], speed_from=None, attempts_from=0)
-    newest = max([record.number for record in attempts.newer_than(store, history[-1].version)], default=0)
-    newest = max(newest, *(each.version for each in history))
-    seen = list(dict.fromkeys(each.version for each in reversed(history)))
-    chosen = [version for version in seen[:most] if version > newest - _READABLE_ATTEMPTS or version == seen[0]]
-    kept = {each.version: each for each in history if each.version in chosen}
+    kept = [
+        at
+        for at in thinning.chosen(history, now)
+        if at.version == history[-1].version or publication.is_in_reach(store, at.version, current=history[-1].version)
+    ]
+    versions = [at.version for at in reversed(kept)]
     return Retention(
-        versions=chosen,
-        forgotten=sorted(set(seen) - set(chosen)),
-        speed_from=_hour_of(min(each.exact_until for each in kept.values()) - keep),
-        attempts_from=min(kept),
+        versions=versions,
+        forgotten=sorted({at.version for at in history} - set(versions)),
+        speed_from=_hour_of(min(at.exact_until for at in history if at.version in versions) - keep),
+        attempts_from=min(versions),
     )
 
 

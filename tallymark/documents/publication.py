@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from tallymark.cells import STEP_MS
+from tallymark.documents import attempts
 from tallymark.documents.document import About, Document
 from tallymark.errors import PublicationConflict, UnknownVersion
 from tallymark.instants import Minute, millis_of, minute_of
@@ -26,6 +27,7 @@ __all__ = [
     "current",
     "forget",
     "history",
+    "is_in_reach",
     "publish",
     "publish_epoch",
     "version",
@@ -128,11 +130,25 @@ def history(store: ViewStore) -> list[Publication]:
 
 
 def version(store: ViewStore, number: int) -> Publication:
-    """The publication of version `number`, with the current epoch. Raises UnknownVersion."""
+    """The publication of version `number`, with the current epoch. Raises UnknownVersion, also for one of which the
+    store may have let go of rows."""
     published = {p.version: p for p in history(store)}
+    at = current(store)
     if number not in published:
         raise UnknownVersion(number, sorted(published))
-    return msgspec.structs.replace(published[number], epoch=current(store).epoch)
+    if number != at.version and not is_in_reach(store, number, current=at.version):
+        why = f"the store keeps rows of {store.versions_kept} attempts only"
+        raise UnknownVersion(number, sorted(published), why=why)
+    return msgspec.structs.replace(published[number], epoch=at.epoch)
+
+
+def is_in_reach(store: ViewStore, number: int, *, current: int) -> bool:
+    """Whether the store surely holds all rows of version `number`: each attempt since, a crashed one too, may have
+    pushed out one of a row."""
+    if store.versions_kept is None:
+        return True
+    begun = max((record.number for record in attempts.newer_than(store, current)), default=current)
+    return max(begun, current) - number < store.versions_kept
 
 
 def forget(store: ViewStore, versions: Collection[int]) -> None:

@@ -45,6 +45,11 @@ class ViewStore(Protocol):
     Instances may be shared by threads.
     """
 
+    @property
+    def versions_kept(self) -> int | None:
+        """Of how many attempts, counted from the newest, a row is surely there as each put it; None: of all."""
+        ...
+
     def put(self, cells: Iterable[Cell], *, version: Stamp) -> int:
         """Store absolute totals in the speed view and return how many cells there were. Durable when it returns; the
         same put twice is one. A lower micro-batch than the stored one of its generation changes nothing."""
@@ -68,6 +73,11 @@ class ViewStore(Protocol):
 
     def row_keys(self, shard: int, grain: Grain) -> Iterator[bytes]:
         """The keys of all rows of the batch view of one shard and grain, whichever version they are of, in order."""
+        ...
+
+    def prune(self, shard: int, *, keep: Sequence[int]) -> int:
+        """Remove rows of the batch view of one shard that no reader of a version in `keep`, nor of a later one, can
+        see, and return how many; 0 where the store lets go of old ones by itself."""
         ...
 
     def scan(self, view: View, shard: int, grain: Grain, *, version: int) -> Iterator[Cell]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from itertools import chain, islice, starmap
+from itertools import chain, islice, pairwise, starmap
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,6 +39,8 @@ _PUT_AT_ONCE: Final = 10_000  # the same, of rows that are put in their order: s
 
 class SqliteViewStore:
     """A ViewStore in the file `path`, made when it does not exist."""
+
+    versions_kept = None
 
     def __init__(self, path: Path) -> None:
         self._file = SqliteFile(path, what="view store", error=StoreUnavailable)
@@ -78,6 +81,19 @@ class SqliteViewStore:
         with self._file.reading() as connection:
             for (row,) in connection.execute(Query.ROW_KEYS, (*_bytes_of(shard), bytes((grain,)))):
                 yield row
+
+    def prune(self, shard: int, *, keep: Sequence[int]) -> int:
+        with self._file.reading() as connection:
+            several = connection.execute(Query.SEVERAL_VERSIONS, _bytes_of(shard)).fetchall()
+        old = [
+            (row, version)
+            for row, versions in several
+            for version in _unseen(sorted(map(int, versions.split(","))), sorted(keep))
+        ]
+        for first in range(0, len(old), _ROWS_AT_ONCE):
+            with self._file.writing() as connection:
+                connection.executemany(Query.PRUNE, old[first : first + _ROWS_AT_ONCE])
+        return len(old)
 
     def scan(self, view: View, shard: int, grain: Grain, *, version: int) -> Iterator[Cell]:
         query = Query.SCAN_ROWS if view is View.BATCH else Query.SCAN
@@ -227,6 +243,14 @@ def _within(span: Span, row_start: int) -> dict[str, int]:
     first_row, first = place(span.first)
     last_row, last = place(span.last)
     return {"first": first if row_start == first_row else 0, "last": last if row_start == last_row else 255}
+
+
+def _unseen(versions: Sequence[int], keep: Sequence[int]) -> Iterator[int]:
+    """Which of a row's `versions` nobody sees: between each and the next one there is none of `keep`, nor the last."""
+    for version, later in pairwise(versions):
+        at = bisect_left(keep, version)
+        if at < len(keep) and keep[at] >= later:
+            yield version
 
 
 def _in_row(row: bytes, numbers: bytes, users: bytes | None) -> Iterator[tuple[tuple[bytes, int], Tally]]:

@@ -54,6 +54,10 @@ WHERE excluded.micro_batch >= {table}.micro_batch
     SCAN_ROWS: Final = f"""
 SELECT row, numbers, users FROM batch WHERE row >= ? AND row < ? AND substr(row, -5, 1) = ? AND {_NEWEST} ORDER BY row
 """
+    SEVERAL_VERSIONS: Final = """
+SELECT row, group_concat(version) FROM batch WHERE row >= ? AND row < ? GROUP BY row HAVING count(*) > 1
+"""
+    PRUNE: Final = "DELETE FROM batch WHERE row = ? AND version = ?"
     ROW_KEYS: Final = (
         "SELECT DISTINCT row FROM batch WHERE row >= ? AND row < ? AND substr(row, -5, 1) = ? ORDER BY row"
     )

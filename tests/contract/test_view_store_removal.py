@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from tallymark.buckets import Bucket, Grain, Span
-from tallymark.cells import Cell, CellSpan, shard_of
+from tallymark.cells import SHARDS, Cell, CellSpan, shard_of
 from tallymark.rows import pack
 from tallymark.store import Attempt, Stamp, View, ViewStore
-from tests.support.minutes import NOON, minute, tally
+from tests.support.minutes import NOON, found, hour_of_minutes, minute, tally
 
 EVER = 10_000
 HOURS = [NOON + 60 * n for n in range(4)]
@@ -54,3 +54,19 @@ def test_documents_are_removed_by_name(store: ViewStore, video: str) -> None:
     assert store.read_document(f"{video}/a") is None
     store.remove_documents([])
     store.remove_documents([f"{video}/a"])
+
+
+def test_pruning_removes_rows_that_no_kept_version_shows_and_no_other(store: ViewStore, video: str) -> None:
+    """Row 12:00 was put by attempts 1 to 6, row 13:00 by the first alone; 2 and 4 can be read, 5 and 6 are at work."""
+    store.put_rows(pack([minute(video, NOON + 60, tally(9))]), version=Attempt(1))
+    for attempt in range(1, 7):
+        store.put_rows(pack([minute(video, NOON, tally(attempt))]), version=Attempt(attempt))
+    removed = sum(store.prune(shard, keep=[4, 2]) for shard in range(SHARDS))
+    assert removed == (0 if store.versions_kept else 2)
+    for version in (2, 4, 5, 6):
+        assert found(store, View.BATCH, video, version=version) == [tally(version)]
+        assert list(store.get(View.BATCH, hour_of_minutes(video, NOON + 60), version=version).values()) == [tally(9)]
+    if store.versions_kept is None:
+        assert found(store, View.BATCH, video, version=1) == []
+        assert found(store, View.BATCH, video, version=3) == [tally(2)]
+    assert sum(store.prune(shard, keep=[4, 2]) for shard in range(SHARDS)) == 0

@@ -37,10 +37,12 @@ NOTHING = timedelta()
 EVER = 2**62
 EVER_AFTER = 2**31
 
+ONLY_THE_CURRENT = dict.fromkeys(("keep_versions", "keep_hourly_versions", "keep_daily_versions"), NOTHING)
+
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(home=tmp_path, keep=NOTHING, keep_versions=2)
+    return Settings(home=tmp_path, keep=NOTHING, **ONLY_THE_CURRENT)
 
 
 @pytest.fixture
@@ -151,11 +153,11 @@ def test_a_dry_run_changes_nothing(settings: Settings, store: SqliteViewStore) -
 
 def test_what_a_version_needs_that_can_be_read_stays_and_the_rest_goes(tmp_path: Path) -> None:
     world = World(tmp_path, rows_at_once=100_000)
-    settings = Settings(home=tmp_path, keep=NOTHING, keep_versions=2)
+    settings = Settings(home=tmp_path, keep=NOTHING, **ONLY_THE_CURRENT | {"keep_versions": timedelta(hours=4)})
     for hours in (2, 5, 8):
         world.archived_until(MIDNIGHT + 60 * hours + 2)
         world.append(*(_views(world, MIDNIGHT + 60 * hour + hours) for hour in range(hours + 1)))
-        world.recompute()
+        world.recompute(now=lambda: instant(MIDNIGHT + 60 * hours))  # noqa: B023
     minutes = [Bucket(Grain.MINUTE, MIDNIGHT + 60 * hour) for hour in range(9)]
     cells = [Cell("v", "view", at, Tally(1, 1, 1, 1)) for at in minutes]
     world.store.put(cells, version=Stamp(1, 0, 1))
@@ -163,7 +165,7 @@ def test_what_a_version_needs_that_can_be_read_stays_and_the_rest_goes(tmp_path:
     world.store.put_late(late, version=Stamp(1, 0, 1))
     world.store.write_document("pending/000000000003", b"{}")  # of an earlier version
     assert [each.version for each in publication.history(world.store)] == [1, 2, 3]
-    maintain(world.store, settings)
+    maintain(world.store, settings, now=lambda: instant(MIDNIGHT + 60 * 8 + 30))
 
     kept = publication.history(world.store)
     assert [each.version for each in kept] == [2, 3]

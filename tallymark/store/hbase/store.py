@@ -46,6 +46,8 @@ class HBaseViewStore:
     Raises IncompatibleStore when they are not, or were made with other settings.
     """
 
+    versions_kept = layout.VERSIONS["batch"]
+
     def __init__(self, pool: Pool, *, prefix: str) -> None:
         self._pool = pool
         self._tables = Tables.of(prefix)
@@ -96,6 +98,9 @@ class HBaseViewStore:
         of_shard, of_grain = (bytes((shard,)), bytes((shard + 1,))), layout.grain_filter(grain)
         rows = self._walk(self._tables.batch, *of_shard, families=_NUMBERS, only=of_grain, within=_WORK_SECONDS)
         return (row for row, _ in rows if row[-5] == grain)
+
+    def prune(self, shard: int, *, keep: Sequence[int]) -> int:
+        return 0
 
     def scan(self, view: View, shard: int, grain: Grain, *, version: int) -> Iterator[Cell]:
         batch = view is View.BATCH
