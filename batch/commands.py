@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from typing import Annotated
 
@@ -36,6 +38,10 @@ def recompute(
         bool | None,
         typer.Option("--spark/--no-spark", help="Count on Spark or by processes here.", show_default="by size"),
     ] = None,
+    into: Annotated[
+        str | None,
+        typer.Option(metavar="STORE", help="Count into this new view store, while the one in use goes on answering."),
+    ] = None,
     json: _Json = False,
 ) -> dict[str, float]:
     """Recount the hours whose raw events changed, check the result, and let readers see it.
@@ -43,6 +49,9 @@ def recompute(
     Safe to run at any time and again: a second one at the same time says so and ends; one that died is made good by
     the next. With nothing new it publishes nothing. Right after the first events it waits until they are archived.
     `tallymark up` recounts by itself (setting `recount_every`); this is for schedules and for hands.
+
+    With --into, a store of an older layout is replaced without a silent hour: everything is counted into a new one.
+    Run it again shortly before you start Tallymark with TALLYMARK_STORE set to the new one.
 
     Example: tallymark recompute --json
     """
@@ -53,6 +62,8 @@ def recompute(
 
     days = frozenset(map(_day, again or ()))
     settings = Settings.load(os.environ)
+    if into is not None:
+        settings = _carried_over(settings, into)
     store = open_store(settings)
     try:
         with progress(quiet=json) as watch:
@@ -64,7 +75,26 @@ def recompute(
     finally:
         store.close()
     (show_recount_json if json else show_recount)(done)
+    if into is not None and not json:
+        print(f"To use it: `tallymark down`, set TALLYMARK_STORE={settings.store}, `tallymark up`")
     return done.figures
+
+
+def _carried_over(settings: Settings, into: str) -> Settings:
+    """The settings with the store `into`, which has by then what a stream must find there."""
+    from batch.upgrade import carry_over
+    from tallymark.notation import store_url
+    from tallymark.store.open import open_store
+
+    try:
+        there = replace(settings, store=store_url(into))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    if there.store == settings.store:
+        raise typer.BadParameter(f"{into} is the store in use (TALLYMARK_STORE); name another one")
+    with closing(open_store(settings, any_layout=True)) as old, closing(open_store(there)) as new:
+        carry_over(old, new)
+    return there
 
 
 def versions(*, json: _Json = False) -> None:

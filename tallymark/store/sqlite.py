@@ -42,10 +42,12 @@ class SqliteViewStore:
 
     versions_kept = None
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, any_layout: bool = False) -> None:
+        """`any_layout`: for its documents alone."""
         self._file = SqliteFile(path, what="view store", error=StoreUnavailable)
         self._reading = threading.Lock()
-        self._create()
+        if not any_layout:
+            self._create()
 
     def put(self, cells: Iterable[Cell], *, version: Stamp) -> int:
         return self._put("speed", [(*_address(cell), *version, *_stored(cell.tally)) for cell in cells])
@@ -196,8 +198,9 @@ class SqliteViewStore:
         if found != LAYOUT:
             self.close()
             raise IncompatibleStore(
-                f"{self._file.path} was made as {found.decode()!r}, this Tallymark needs {LAYOUT.decode()!r}; "
-                f"point TALLYMARK_STORE at another file, or recompute into a new one"
+                f"{self._file.path} was made as {found.decode()!r}, this Tallymark needs {LAYOUT.decode()!r}; what "
+                f"runs on it goes on: count into a new file by `tallymark recompute --into sqlite:/new/file`, "
+                f"then start with TALLYMARK_STORE set to that"
             )
 
 

@@ -126,7 +126,7 @@ def test_a_store_of_another_layout_is_refused_with_both_layouts_in_the_message(t
     assert own is not None
     store.write_document("layout", b"layout 3, 16 shards")
     store.close()
-    both = f"'layout 3, 16 shards'.*'{own.decode()}'; point TALLYMARK_STORE"
+    both = f"'layout 3, 16 shards'.*'{own.decode()}'.*recompute --into"
     with pytest.raises(IncompatibleStore, match=both):
         SqliteViewStore(path)
 

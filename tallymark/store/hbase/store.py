@@ -48,17 +48,19 @@ class HBaseViewStore:
 
     versions_kept = layout.VERSIONS["batch"]
 
-    def __init__(self, pool: Pool, *, prefix: str) -> None:
+    def __init__(self, pool: Pool, *, prefix: str, any_layout: bool = False) -> None:
+        """`any_layout`: for its documents alone."""
         self._pool = pool
         self._tables = Tables.of(prefix)
-        self._pool.call(lambda connection: verify(connection, self._tables), within=_WORK_SECONDS)
-        self._agree_on_layout()
+        if not any_layout:
+            self._pool.call(lambda connection: verify(connection, self._tables), within=_WORK_SECONDS)
+            self._agree_on_layout()
 
     @classmethod
-    def open(cls, url: str) -> Self:
+    def open(cls, url: str, *, any_layout: bool = False) -> Self:
         """`url`: hbase://host:port,host:port?prefix=tallymark_"""
         place = HBaseAddress.of(url)
-        return cls(Pool(place.servers), prefix=place.prefix)
+        return cls(Pool(place.servers), prefix=place.prefix, any_layout=any_layout)
 
     @property
     def state(self) -> PoolState:
@@ -267,7 +269,8 @@ class HBaseViewStore:
             self.close()
             raise IncompatibleStore(
                 f"{self._tables.meta.decode()} and its tables were filled as {(found or b'').decode()!r}, this "
-                f"Tallymark needs {LAYOUT.decode()!r}; name other tables by ?prefix= in TALLYMARK_STORE, and recompute"
+                f"Tallymark needs {LAYOUT.decode()!r}; what runs on them goes on: make tables of another prefix, count "
+                f"into them by `tallymark recompute --into 'hbase://…?prefix=new_'`, then set TALLYMARK_STORE to that"
             )
 
 
