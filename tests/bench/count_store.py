@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +25,6 @@ TAIL = [f"tail-{n}" for n in range(40)]
 YEARS = 10
 MINUTES_EVERY = 15  # of so many days the minutes are stored; of all of them it would be 21 M cells
 _DAY = 1440
-_CHUNK = 50_000
 
 
 class Built(NamedTuple):
@@ -48,7 +48,11 @@ def fill(store: ViewStore, *, now: datetime, seed: int = 7) -> Built:
     end = minute_of(exact_until)
     start = Grain.MONTH.floor(end - YEARS * 365 * _DAY)
     days = list(range(start, end - _DAY, _DAY * MINUTES_EVERY))
-    batch = sum(store.put_rows(pack(chunk), version=Attempt(1)) for chunk in _chunks(_batch(rng, start, end, days)))
+    batch = 0
+    for _, some in groupby(_batch(rng, start, end, days), key=lambda cell: (cell.video_id, cell.bucket.grain)):
+        cells = list(some)  # all that their rows hold
+        store.put_rows(pack(cells), version=Attempt(1))
+        batch += len(cells)
     fresh = Span(Grain.MINUTE, end - 180, minute_of(now) + 30)
     speed = store.put(list(_run(rng, HOT, fresh, users=3)), version=Stamp(1, 0, 1))
     publish(
@@ -84,13 +88,3 @@ def _run(rng: random.Random, videos: list[str], span: Span, *, users: int, share
             if rng.random() < share:
                 count = rng.randint(1, 3 * users)
                 yield Cell(video, "view", bucket, Tally(count, 180_000 * count, 900, 400_000, rng.choice(sketches)))
-
-
-def _chunks(cells: Iterator[Cell]) -> Iterator[list[Cell]]:
-    chunk: list[Cell] = []
-    for cell in cells:
-        chunk.append(cell)
-        if len(chunk) == _CHUNK:
-            yield chunk
-            chunk = []
-    yield chunk

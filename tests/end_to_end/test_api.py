@@ -67,7 +67,7 @@ def test_the_publication_and_the_versions_are_shown(api: Api) -> None:
     assert get(api, "/v1/count", video_id="ab", last="1h", as_of=1).json()["version"] == 1
     unknown = get(api, "/v1/count", video_id="ab", last="1h", as_of=9)
     assert unknown.status_code == 404
-    assert unknown.json()["detail"] == "version 9 was never published; published versions: 1"
+    assert unknown.json()["detail"] == "version 9 was never published, or is forgotten; published versions: 1"
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,9 @@ def test_a_death_before_the_swap_changes_nothing_that_readers_see(store: SqliteV
 
 def test_an_unknown_version_is_refused_with_the_known_ones(store: SqliteViewStore) -> None:
     published(store, 1, 2)
-    with pytest.raises(UnknownVersion, match="version 7 was never published; published versions: 1, 2"):
+    with pytest.raises(
+        UnknownVersion, match="version 7 was never published, or is forgotten; published versions: 1, 2"
+    ):
         version(store, 7)
 
 
