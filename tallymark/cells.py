@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -33,6 +33,7 @@ __all__ = [
     "LateCell",
     "Row",
     "bucket_at",
+    "bucket_starts",
     "key_head",
     "of_head",
     "place",
@@ -139,6 +140,13 @@ def bucket_at(grain: Grain, row_start: int, offset: int) -> Bucket:
     if grain is Grain.MONTH:
         return _month_at(row_start, offset)
     return Bucket(grain, Minute(row_start + offset * (1, HOUR, DAY)[grain]))
+
+
+def bucket_starts(grain: Grain, row_start: int) -> Sequence[Minute]:
+    """Of all offsets in a row, the start of the bucket there."""
+    if grain is Grain.MONTH:
+        return [_month_at(row_start, offset).start for offset in range(12)]
+    return range(row_start, row_start + 60 * (step := (1, HOUR, DAY)[grain]), step)  # type: ignore[return-value]
 
 
 @lru_cache(maxsize=2048)

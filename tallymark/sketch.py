@@ -51,11 +51,12 @@ class Sketch:
     Then bytes that are no sketch raise ValueError.
     """
 
-    __slots__ = ("_parts",)
+    __slots__ = ("_coupons", "_parts")
 
-    def __init__(self, *parts: bytes) -> None:
-        """`parts`: serialized sketches whose union this is."""
+    def __init__(self, *parts: bytes, coupons: tuple[bytes, ...] = ()) -> None:
+        """The union of `parts`, serialized sketches, and of `coupons`: four bytes for each user, little-endian."""
         self._parts = parts
+        self._coupons = coupons
 
     @classmethod
     def of(cls, users: Iterable[str]) -> Sketch | None:
@@ -69,9 +70,8 @@ class Sketch:
 
     @classmethod
     def of_coupons(cls, coupons: bytes) -> Sketch:
-        """The sketch of at least one user. `coupons`: four bytes each, little-endian, none twice."""
-        most = _MOST_COUPONS * COUPON_BYTES
-        return cls(*(_sketch_of(coupons[first : first + most]) for first in range(0, len(coupons), most)))
+        """The sketch of at least one user. `coupons`: four bytes each, little-endian."""
+        return cls(coupons=(coupons,))
 
     def smaller(self) -> bytes:
         """The stored form of many users in half the bytes: four bits a register (of kind HLL_4)."""
@@ -83,11 +83,12 @@ class Sketch:
 
     @classmethod
     def union(cls, sketches: Iterable[Sketch]) -> Sketch | None:
-        parts = [part for sketch in sketches for part in sketch._parts]
-        return cls(*parts) if parts else None
+        each = list(sketches)
+        parts = (part for sketch in each for part in sketch._parts)
+        return cls(*parts, coupons=tuple(some for sketch in each for some in sketch._coupons)) if each else None
 
     def __add__(self, other: Sketch) -> Sketch:
-        return Sketch(*self._parts, *other._parts)
+        return Sketch(*self._parts, *other._parts, coupons=self._coupons + other._coupons)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sketch) and self._content() == other._content()
@@ -99,7 +100,8 @@ class Sketch:
         return f"<Sketch of about {self.estimate().value:.0f} users>"
 
     def to_bytes(self) -> bytes:
-        return self._parts[0] if len(self._parts) == 1 else bytes(self._merged().serialize_compact())
+        parts = self._serialized()
+        return parts[0] if len(parts) == 1 else bytes(self._merged().serialize_compact())
 
     def coupons(self) -> bytes | None:
         """Of all its users, in order; None when they are so many that the sketch does not keep them."""
@@ -119,6 +121,17 @@ class Sketch:
         upper = merged.get_upper_bound(_STANDARD_DEVIATIONS)
         return Uniques(merged.get_estimate(), lower, upper)
 
+    def _serialized(self) -> tuple[bytes, ...]:
+        """All parts as sketches, as few as may be."""
+        if not self._coupons:
+            return self._parts
+        joined = b"".join(self._coupons)
+        distinct = set(memoryview(joined).cast("I"))
+        if len(distinct) * COUPON_BYTES < len(joined):
+            joined = struct.pack(f"{len(distinct)}I", *distinct)
+        most = _MOST_COUPONS * COUPON_BYTES
+        return *self._parts, *(_sketch_of(joined[first : first + most]) for first in range(0, len(joined), most))
+
     def _content(self) -> tuple[bool, bytes]:
         """(True, the coupons in order), or (False, the registers): whatever the sketch was made of, and how."""
         stored = bytes(self._merged(alike=True).serialize_compact())
@@ -131,10 +144,11 @@ class Sketch:
         """`alike`: of the same kind, whatever kind its only part is."""
         from datasketches import hll_union, tgt_hll_type
 
-        if len(self._parts) == 1 and not alike:
-            return _read(self._parts[0])
+        parts = self._serialized()
+        if len(parts) == 1 and not alike:
+            return _read(parts[0])
         union = hll_union(LG_K)
-        for part in self._parts:
+        for part in parts:
             union.update(_read(part))
         return _in_no_order(union.get_result(tgt_hll_type.HLL_8))
 

@@ -10,7 +10,7 @@ from itertools import chain, islice, pairwise, starmap
 from pathlib import Path
 from typing import Any, Final
 
-from tallymark.buckets import Grain, Span
+from tallymark.buckets import Bucket, Grain, Span
 from tallymark.cells import (
     HOUR_STEPS,
     Cell,
@@ -18,6 +18,7 @@ from tallymark.cells import (
     CellSpan,
     LateCell,
     bucket_at,
+    bucket_starts,
     key_head,
     of_head,
     place,
@@ -237,8 +238,9 @@ def _rows_cells(asked: CellSpan, rows: Iterable[tuple[Any, ...]]) -> Iterator[tu
     video_id, type_, span = asked
     for row, numbers, users in rows:
         start = int.from_bytes(row[-4:], "big")
+        at = bucket_starts(span.grain, start)
         for offset, tally in unpack(numbers, users, **_within(span, start)):
-            yield CellKey(video_id, type_, bucket_at(span.grain, start, offset)), tally
+            yield CellKey(video_id, type_, Bucket(span.grain, at[offset])), tally
 
 
 def _within(span: Span, row_start: int) -> dict[str, int]:
