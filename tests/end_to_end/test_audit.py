@@ -19,10 +19,10 @@ from tallymark.documents.audit_record import AuditRecord
 from tallymark.documents.publication import publish_epoch
 from tallymark.event import Event
 from tallymark.instants import instant
-from tallymark.rows import pack
 from tallymark.settings import Settings
-from tallymark.store import Attempt, Stamp, View
+from tallymark.store import Stamp, View
 from tallymark.tally import ZERO, Tally
+from tests.support.forged import forge
 from tests.support.recounts import MIDNIGHT, World, many_events
 from tests.support.speed_views import count_in_both
 from tests.support.systems import tallymark
@@ -112,7 +112,7 @@ def test_a_batch_view_that_lost_or_made_up_events_fails(counted: Callable[[list[
     world = counted(in_order(many_events(3000, 4)))
     cell = a_speed_cell(world)
     hour = Bucket.containing(cell.bucket.start, Grain.HOUR)
-    world.store.put_rows(pack([Cell(cell.video_id, cell.type, hour, ZERO)]), version=Attempt(1))
+    forge(world.store, [Cell(cell.video_id, cell.type, hour, ZERO)], version=1)
     found = audited(world)
     assert found.verdict == "failed"
     assert found.figures.extra == 1

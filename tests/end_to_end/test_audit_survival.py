@@ -22,12 +22,12 @@ from tallymark.documents.publication import publish_epoch
 from tallymark.errors import StoreUnavailable
 from tallymark.event import Event
 from tallymark.instants import instant
-from tallymark.rows import pack
 from tallymark.settings import Settings
-from tallymark.store import Attempt, View, ViewStore
+from tallymark.store import View, ViewStore
 from tallymark.store.sqlite import SqliteViewStore
 from tallymark.tally import ZERO
 from tests.support.both_views import event
+from tests.support.forged import forge
 from tests.support.recounts import MIDNIGHT, World
 from tests.support.speed_views import count_in_both, fill_speed
 from tests.support.systems import free_ports, tallymark
@@ -81,7 +81,7 @@ def test_a_batch_view_whose_cells_are_gone_fails_and_every_cell_is_extra(world: 
     for shard in range(SHARDS):
         cells = list(world.store.scan(View.BATCH, shard, Grain.HOUR, version=1))
         gone = [Cell(*cell.key, ZERO) for cell in cells if cell.video_id.startswith("v")]
-        world.store.put_rows(pack(gone), version=Attempt(1))
+        forge(world.store, gone, version=1)
     found = audited(world)
     assert found.verdict == "failed"
     assert found.figures.extra == found.figures.cells > 0

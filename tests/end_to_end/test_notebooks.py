@@ -23,12 +23,12 @@ from tallymark.buckets import Grain
 from tallymark.cells import shard_of
 from tallymark.documents import publication
 from tallymark.event import Event
-from tallymark.rows import pack
 from tallymark.settings import Address, Settings
-from tallymark.store import Attempt, View
+from tallymark.store import View
 from tallymark.store.open import open_store
 from tallymark.tally import Tally
 from tests.support.apis import api_process, client
+from tests.support.forged import forge
 from tests.support.systems import ROOT, environment, free_ports, running, settings_in
 
 pytestmark = pytest.mark.slow
@@ -127,4 +127,4 @@ def count_one_more_view_of_atlanta(settings: Settings) -> None:
         hours = store.scan(View.BATCH, shard_of("ATL"), Grain.HOUR, version=at.version)
         cell = max((c for c in hours if (c.video_id, c.type) == ("ATL", "view")), key=lambda c: c.bucket.start)
         more = Event(event_id="x", type="view", video_id="ATL", occurred_at=cell.bucket.start * 60_000)
-        store.put_rows(pack([cell._replace(tally=cell.tally + Tally.of(more))]), version=Attempt(at.version))
+        forge(store, [cell._replace(tally=cell.tally + Tally.of(more))], version=at.version)
