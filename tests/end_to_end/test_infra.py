@@ -121,7 +121,7 @@ def test_tables_are_split_by_shard_and_keep_their_versions(
 ) -> None:
     names = fresh_names()
     cluster.cluster.make(names)
-    for table, versions, regions in (("speed", 1, 16), ("batch", 64, 16), ("meta", 1, 1)):
+    for table, versions, regions in (("speed", 1, 16), ("batch", 512, 16), ("meta", 1, 1)):
         family = connection.table(f"{names.prefix}{table}").families()[b"c"]
         assert family["max_versions"] == versions
         assert family["compression"] == b"SNAPPY"
@@ -137,7 +137,7 @@ def test_tables_that_were_made_otherwise_are_named(cluster: RunningCluster, conn
     connection.create_table(table, {"c": {"max_versions": 3}})
     with pytest.raises(IncompatibleStore) as refused:
         cluster.cluster.make(names)
-    assert f"{table} keeps 3 versions of a cell instead of 64" in str(refused.value)
+    assert f"{table} keeps 3 versions of a cell instead of 512" in str(refused.value)
     assert f"{table} is not split at the shards" in str(refused.value)
 
 
