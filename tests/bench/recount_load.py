@@ -16,6 +16,8 @@ __all__ = ["DAY_MS", "popularity", "write_raw"]
 
 DAY_MS: Final = 1_767_225_600_000  # 2026-01-01T00:00Z
 _HOURS_MS: Final = 24 * 3_600_000
+_NOON_MS: Final = 12 * 3_600_000
+_HOUR_MS: Final = 3_600_000
 _VIDEOS: Final = 100_000
 _EVEN: Final = 1000
 _USERS: Final = 500_000
@@ -24,12 +26,12 @@ _COMMITS: Final = 5
 
 def popularity(traffic: str) -> npt.NDArray[np.float64]:
     """Each video's share of the events. `zipf`: few videos have most; `even`: a thousand
-    alike. `hot`: one has half, the others even."""
+    alike. `hot`: one has nine tenths, the others even."""
     if traffic == "zipf":
         weights = 1 / np.arange(1, _VIDEOS + 1) ** 1.05
     else:
         weights = np.repeat([1.0, 0.0], [_EVEN, _VIDEOS - _EVEN])
-        weights[0] = _EVEN - 1 if traffic == "hot" else 1
+        weights[0] = 9 * (_EVEN - 1) if traffic == "hot" else 1
     shares: npt.NDArray[np.float64] = weights / weights.sum()
     return shares
 
@@ -38,7 +40,11 @@ def write_raw(folder: Path, events: int, *, traffic: str = "zipf", seed: int = 1
     """Write `events` and 2 % of them again, a minute later in the log, in five commits; returns how many rows."""
     random = np.random.default_rng(seed)
     videos = random.choice(_VIDEOS, size=events, p=popularity(traffic))
-    occurred = DAY_MS + np.sort(random.integers(0, _HOURS_MS, size=events))
+    occurred = DAY_MS + random.integers(0, _HOURS_MS, size=events)
+    if traffic == "hot":  # the video has all its events in the hour before one o'clock
+        occurred = np.where(videos == 0, DAY_MS + _NOON_MS + occurred % _HOUR_MS, occurred)
+    order = np.argsort(occurred)
+    videos, occurred = videos[order], occurred[order]
     names = pl.Series([f"video-{number:06d}" for number in range(_VIDEOS)])
     shards = np.array([shard_of(name) for name in names], dtype=np.int32)
     rows = pl.DataFrame(

@@ -69,7 +69,7 @@ def test_who_has_only_a_body_is_told_its_kind() -> None:
         Progress.from_json(b"{")
 
 
-@pytest.mark.parametrize("run", [World.recompute, run_maintain, run_audit], ids=["recompute", "maintain", "audit"])
+@pytest.mark.parametrize("run", [World.recompute, run_audit], ids=["recompute", "audit"])
 def test_an_attempt_whose_document_is_damaged_is_named(world: World, run: Run) -> None:
     world.recompute()
     name = "attempts/00000001" if run is run_audit else "attempts/00000002"
