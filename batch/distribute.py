@@ -6,13 +6,17 @@ tasks by shard ──▶ slices, in any order ──▶ parts of each shard's ro
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import lru_cache
 from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
 
 from batch.plan import ShardTask
 from batch.start import Step, Watch
@@ -57,20 +61,23 @@ def serially(store: ViewStore, *, at_once: int) -> Distribute:
 
 
 def side_by_side(settings: Settings, *, processes: int) -> Distribute:
-    """In so many processes of this machine, each of which opens the store of `settings` for itself."""
+    """In so many processes of this machine, each of which opens the store of `settings` for itself.
+
+    What slices hand on waits in files, so that memory does not grow with how much is recounted.
+    """
 
     def distribute(tasks: Sequence[ShardTask], watch: Watch) -> list[Counts]:
-        with _pool(processes) as pool:
-            return _Run(pool, settings, tasks, watch).counts()
+        settings.home.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix="recount-", dir=settings.home) as folder, _pool(processes) as pool:
+            return _Run(pool, settings, tasks, watch, Path(folder)).counts()
 
     return distribute
 
 
 def on_this_machine(store: ViewStore, settings: Settings) -> Distribute:
     """In this process what is little, and what is much in as many as there are cores."""
-    here = serially(store, at_once=settings.recount_rows)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return here if cores == 1 else by_size(here, side_by_side(settings, processes=cores))
+    return by_size(serially(store, at_once=settings.recount_rows), side_by_side(settings, processes=cores))
 
 
 def by_size(here: Distribute, there: Distribute) -> Distribute:
@@ -110,14 +117,22 @@ def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
 class _Run:
     """Slices of all shards at once; the roll-up of a shard begins when its slices have ended."""
 
-    def __init__(self, pool: ProcessPoolExecutor, settings: Settings, tasks: Sequence[ShardTask], watch: Watch) -> None:
+    def __init__(
+        self,
+        pool: ProcessPoolExecutor,
+        settings: Settings,
+        tasks: Sequence[ShardTask],
+        watch: Watch,
+        folder: Path,
+    ) -> None:
+        self._folder = folder
         self._pool = pool
         self._settings = settings
         self._watch = watch
         self._tasks = tasks
         self._counts: list[Counts] = []
-        self._handed: list[list[list[Handed]]] = []
-        self._waiting: dict[Future[tuple[Counts, list[Handed]]] | Future[Counts], int] = {}
+        self._handed: list[list[list[Path]]] = []
+        self._waiting: dict[Future[tuple[Counts, list[Path]]] | Future[Counts], int] = {}
         self._left: list[int] = []
         self._shards_done = 0
 
@@ -131,14 +146,14 @@ class _Run:
             of_task = list(slices(task, rows_each=at_once, at_once=at_once, parts=parts))
             self._left.append(len(of_task))
             for one in of_task:
-                self._waiting[self._pool.submit(_count, self._settings, one)] = number
+                self._waiting[self._pool.submit(_count, self._settings, one, self._folder)] = number
         while self._waiting:
             done: set[Future[Any]] = wait(list[Future[Any]](self._waiting), return_when=FIRST_COMPLETED).done
             for future in done:
                 self._note(future.result(), self._waiting.pop(future))
         return self._counts
 
-    def _note(self, found: tuple[Counts, list[Handed]] | Counts, number: int) -> None:
+    def _note(self, found: tuple[Counts, list[Path]] | Counts, number: int) -> None:
         self._left[number] -= 1
         if not isinstance(found, tuple):
             self._counts.append(found)
@@ -161,16 +176,25 @@ class _Run:
         self._handed[number] = []
 
 
-def _count(settings: Settings, one: Slice) -> tuple[Counts, list[Handed]]:
+def _count(settings: Settings, one: Slice, folder: Path) -> tuple[Counts, list[Path]]:
+    """What was counted, and the files with what is handed to each part of the roll-up."""
     from batch.counting.slices import count_slice
 
-    return count_slice(one, _store_of(settings))
+    counts, handed = count_slice(one, _store_of(settings))
+    paths = [folder / uuid4().hex for _ in handed]
+    for path, some in zip(paths, handed, strict=True):
+        path.write_bytes(pickle.dumps(some, protocol=5))
+    return counts, paths
 
 
-def _roll_up(settings: Settings, task: ShardTask, handed: list[Handed], part: int, parts: int) -> Counts:
+def _roll_up(settings: Settings, task: ShardTask, paths: list[Path], part: int, parts: int) -> Counts:
     from batch.counting.rollup import roll_up
 
-    return roll_up(task, handed, _store_of(settings), part=part, parts=parts)
+    handed = [pickle.loads(path.read_bytes()) for path in paths]  # noqa: S301 - of `_count`
+    counts = roll_up(task, handed, _store_of(settings), part=part, parts=parts)
+    for path in paths:
+        path.unlink()
+    return counts
 
 
 @lru_cache(maxsize=1)
