@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -31,6 +33,8 @@ __all__ = ["Distribute", "by_size", "on_this_machine", "parts_of_rollup", "seria
 
 Distribute = Callable[[Sequence[ShardTask], Watch], "list[Counts]"]
 """Run all tasks and tell the watcher as shards are done. What goes wrong in a task is raised."""
+_SCRATCH: Final = "recount-"
+_ABANDONED: Final = 24 * 3600.0  # seconds: no recount takes so long
 _FEW_ROWS: Final = 400_000  # counted before other processes have started
 
 
@@ -67,9 +71,8 @@ def side_by_side(settings: Settings, *, processes: int) -> Distribute:
     """
 
     def distribute(tasks: Sequence[ShardTask], watch: Watch) -> list[Counts]:
-        settings.home.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix="recount-", dir=settings.home) as folder, _pool(processes) as pool:
-            return _Run(pool, settings, tasks, watch, Path(folder)).counts()
+        with _scratch(settings.home) as folder, _pool(processes) as pool:
+            return _Run(pool, settings, tasks, watch, folder).counts()
 
     return distribute
 
@@ -93,6 +96,17 @@ def by_size(here: Distribute, there: Distribute) -> Distribute:
 def parts_of_rollup(task: ShardTask, at_once: int) -> int:
     """Into how many a shard's roll-up is divided: one for as many raw rows as a task holds at once."""
     return max(1, -(-task.rows // at_once))
+
+
+@contextmanager
+def _scratch(home: Path) -> Iterator[Path]:
+    """A folder for the time of a recount. Those of recounts that were killed are removed, a day later."""
+    home.mkdir(parents=True, exist_ok=True)
+    for left in home.glob(f"{_SCRATCH}*"):
+        if time.time() - left.stat().st_mtime > _ABANDONED:
+            shutil.rmtree(left, ignore_errors=True)
+    with TemporaryDirectory(prefix=_SCRATCH, dir=home) as folder:
+        yield Path(folder)
 
 
 @contextmanager
