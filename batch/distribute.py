@@ -87,7 +87,7 @@ def by_size(here: Distribute, there: Distribute) -> Distribute:
     """`here` when there is little to count, `there` when there is much."""
 
     def distribute(tasks: Sequence[ShardTask], watch: Watch) -> list[Counts]:
-        rows = sum(task.rows for task in tasks)
+        rows = sum(task.work for task in tasks)
         return (here if rows <= _FEW_ROWS else there)(tasks, watch)
 
     return distribute
@@ -95,7 +95,7 @@ def by_size(here: Distribute, there: Distribute) -> Distribute:
 
 def parts_of_rollup(task: ShardTask, at_once: int) -> int:
     """Into how many a shard's roll-up is divided: one for as many raw rows as a task holds at once."""
-    return max(1, -(-task.rows // at_once))
+    return max(1, -(-task.work // at_once))
 
 
 @contextmanager

@@ -112,7 +112,7 @@ class Work(msgspec.Struct, frozen=True):
         """`smallest`: rows, less is not worth a task. `at_once`: rows, more are too many for one."""
         from batch.counting.slices import slices
 
-        rows_each = max(smallest, sum(task.rows for task in tasks) // (cores * _TASKS_A_CORE))
+        rows_each = max(smallest, sum(task.work for task in tasks) // (cores * _TASKS_A_CORE))
         cut: list[tuple[int, Slice]] = []
         units: list[_Unit] = []
         for task in tasks:

@@ -35,18 +35,28 @@ __all__ = ["QUIET", "DayTask", "HourTask", "Plan", "ShardTask", "countable_until
 QUIET: Final = timedelta(minutes=5)
 """So long without an event, hours are sealed by the log's clock alone."""
 Pair = tuple[int, int]  # (start in epoch minutes, shard)
-RowsByHour = Callable[[Sequence[RawFile], int], Mapping[Pair, int]]
+RowsByHour = Callable[[Sequence[RawFile], int, int], tuple[Mapping[Pair, int], Mapping[Pair, int]]]
+FEW = 8
+"""Rows that are known, to one that came since, from which on only the new ones are counted."""
+_SEARCHED: Final = 8  # rows that are searched for copies in the time of one that is counted
 
 
 class HourTask(msgspec.Struct, frozen=True, array_like=True):
-    """An hour to count, which has `rows` raw rows. `shrunk`: an attempt whose cells may lie there has counted more.
+    """An hour to count, which has `rows` raw rows. `shrunk`: an attempt whose rows may lie there has counted more.
 
-    In a shrunk hour there may be cells that no row names any more.
+    In a shrunk hour there may be keys that no raw row names any more. `known`: of the raw rows, so many are those that
+    the published version has counted, and few came since: these are counted, and added to what it has.
     """
 
     start: int
     rows: int
     shrunk: bool
+    known: int = 0
+
+    @property
+    def work(self) -> int:
+        """How many rows it is worth: those that are only searched for copies cost an eighth."""
+        return self.rows - self.known + self.known // _SEARCHED
 
 
 class DayTask(msgspec.Struct, frozen=True, array_like=True):
@@ -62,12 +72,13 @@ class ShardTask(msgspec.Struct, frozen=True, array_like=True):
     """All that one shard has to do in attempt number `attempt`, day by day.
 
     It counts the rows that the log took before `counted_until_ms`, epoch ms. `base`: the version that it goes on from,
-    which has counted rows on `counted_days`.
+    which has counted rows on `counted_days`, and in hours of which it knows some those taken before `known_until_ms`.
     """
 
     attempt: int
     base: int
     shard: int
+    known_until_ms: int
     counted_until_ms: int
     days: list[DayTask]
     counted_days: dict[int, int]
@@ -75,6 +86,10 @@ class ShardTask(msgspec.Struct, frozen=True, array_like=True):
     @property
     def rows(self) -> int:
         return sum(hour.rows for day in self.days for hour in day.hours)
+
+    @property
+    def work(self) -> int:
+        return sum(hour.work for day in self.days for hour in day.hours)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +158,7 @@ def make_plan(
     `again`: days (starts in epoch minutes) whose hours are counted although nothing of them changed.
     """
     until, taken_before = minute_of(exact_until), millis_of(counted_until)
+    known_until = millis_of(published.counted_until) if published.counted_until else 0
     reopened = {pair for record in newer for pair in hours_of(record.pairs)}
     by_day = _counted_days(store, raw, until, days, version=published.version)
     suspects = _changed_days(raw, until, by_day, taken_before=taken_before)
@@ -150,11 +166,13 @@ def make_plan(
     suspects |= {(file.day, file.shard) for file in raw.files if file.day in again and file.day < until}
     files = _files_by_day(raw, suspects)
     counted = rows_counted(store, Grain.HOUR, _hours_by_shard(suspects), version=published.version)
+    found, known = rows_by_hour([file for group in files.values() for file in group], taken_before, known_until)
     look = _SecondLook(
         until=until,
         reopened=reopened,
         shrunk={pair for record in newer for pair in hours_of(record.shrunk)},
-        found=rows_by_hour([file for group in files.values() for file in group], taken_before),
+        found=found,
+        known=known,
         counted=counted,
         most=_most_counted(store, counted, newer),
         again=again,
@@ -165,10 +183,10 @@ def make_plan(
         if task.hours:
             tasks[shard].append(task)
     planned = [
-        ShardTask(number, published.version, shard, taken_before, todo, _of_shard(by_day, shard))
+        ShardTask(number, published.version, shard, known_until, taken_before, todo, _of_shard(by_day, shard))
         for shard, todo in tasks.items()
     ]
-    biggest_first = sorted(planned, key=lambda task: (-task.rows, task.shard))
+    biggest_first = sorted(planned, key=lambda task: (-task.work, task.shard))
     touched = {task.start for todo in tasks.values() for task in todo} | ({days.first, days.last} if days else set())
     covered = Days(min(touched), max(touched)) if touched else None
     return Plan(tasks=tuple(biggest_first), exact_until=exact_until, counted_until=counted_until, days=covered)
@@ -176,12 +194,14 @@ def make_plan(
 
 @dataclass(frozen=True, kw_only=True)
 class _SecondLook:
-    """Rows by (hour, shard): `found` in raw, `counted` by the published version, `most` by that or a newer attempt."""
+    """Rows by (hour, shard): `found` in raw, of these `known` were taken before the published version was counted;
+    `counted` by that, `most` by that or a newer attempt."""
 
     until: int
     reopened: set[Pair]
     shrunk: set[Pair]
     found: Mapping[Pair, int]
+    known: Mapping[Pair, int]
     counted: Mapping[Pair, int]
     most: Mapping[Pair, int]
     again: Collection[int]
@@ -194,11 +214,20 @@ class _SecondLook:
             rows = self.found.get(pair, 0) if hour < self.until else 0
             asked_for = rows > 0 and day in self.again
             if rows != self.counted.get(pair, 0) or pair in self.reopened or asked_for:
-                todo.append(HourTask(hour, rows, rows < self.most.get(pair, 0) or pair in self.shrunk))
+                shrunk = rows < self.most.get(pair, 0) or pair in self.shrunk
+                known = 0 if asked_for or pair in self.reopened else self._known(pair, rows)
+                todo.append(HourTask(hour, rows, shrunk, known))
             elif rows:
                 kept[hour] = rows
         needed = [file for file in files if any(hour.rows and file.overlaps(hour.start) for hour in todo)]
         return DayTask(day, todo, needed, kept)
+
+    def _known(self, pair: Pair, rows: int) -> int:
+        """How many rows need not be counted again: those that the published version counted, if all of them are there
+        and few have come since."""
+        counted = self.counted.get(pair, 0)
+        few = (rows - counted) * FEW <= counted
+        return counted if few and 0 < counted == self.known.get(pair, 0) else 0
 
 
 def _counted_days(store: ViewStore, raw: RawVersion, until: int, days: Days | None, *, version: int) -> dict[Pair, int]:

@@ -43,7 +43,8 @@ __all__ = ["Recount", "recompute"]
 class Recount(msgspec.Struct, frozen=True, kw_only=True):
     """What a recount did. `published`: whether a new version is out; otherwise nothing was dirty.
 
-    `pairs` dirty (hour, shard) pairs on `days` days had `rows` raw rows: `events` and `duplicates`. `seconds` by step;
+    `pairs` dirty (hour, shard) pairs on `days` days had `rows` raw rows to count: `events` and `duplicates`; `known`
+    others the version before had counted, and they were looked through for copies of these. `seconds` by step;
     those of counting and rolling up include the start of Spark, where it is started for them. `written` rows of the
     batch view were put, `empty` ones among them to say that nothing is left.
     """
@@ -53,6 +54,7 @@ class Recount(msgspec.Struct, frozen=True, kw_only=True):
     pairs: int = 0
     days: int = 0
     rows: int = 0
+    known: int = 0
     events: int = 0
     duplicates: int = 0
     written: int = 0
@@ -139,7 +141,8 @@ def _save(store: ViewStore, record: AttemptRecord, **changes: object) -> Attempt
 
 
 def _recount(started: Started, counts: Sequence[Counts], new: Publication, seconds: dict[str, float]) -> Recount:
-    rows = sum(sum(count.rows.values()) for count in counts)
+    known = sum(count.known for count in counts)
+    rows = sum(sum(count.rows.values()) for count in counts) - known
     events = sum(count.events for count in counts)
     return Recount(
         published=True,
@@ -147,6 +150,7 @@ def _recount(started: Started, counts: Sequence[Counts], new: Publication, secon
         pairs=len(started.plan.hours),
         days=len({day.start for task in started.plan.tasks for day in task.days}),
         rows=rows,
+        known=known,
         events=events,
         duplicates=rows - events,
         written=sum(count.written for count in counts),

@@ -51,11 +51,15 @@ class Part(NamedTuple):
 
 
 class Counted(NamedTuple):
-    """`rows`: raw rows by hour; `minutes`: the tallies of those that count. `unsettled`: rows that may be copies."""
+    """`rows`: raw rows by hour; `minutes`: the tallies of those that count. `unsettled`: rows that may be copies.
+
+    `more`: of the rows, those that came since the version which they are added to.
+    """
 
     rows: dict[int, int]
     minutes: Tallies
     unsettled: pl.DataFrame
+    more: int = 0
 
 
 def count(
@@ -77,6 +81,25 @@ def count(
     unsure = _among(ids, _repeated_anywhere(tuple(files), tuple(hours), taken_before, at_once))
     sure = rows.filter(~unsure)
     return Counted(of_hour, _tallied(sure, np.ones(sure.height, dtype=np.bool_)), rows.filter(unsure))
+
+
+def count_more(
+    files: Sequence[str], hours: Sequence[int], *, known_until: int, taken_before: int, at_once: int
+) -> Counted:
+    """As `count`, of the rows that the log took from `known_until` on, epoch ms. Those before it are looked through for
+    copies of them, by so many rows `at_once`: a copy that came before counts. `rows` are of both."""
+    new = _read(files, hours, taken_before, None, since=known_until)
+    of_hour = Counter(dict(new.group_by(pl.col("minute") // 60 * 60).len().iter_rows()))
+    few = np.unique(new["id"].to_numpy())
+    seen = []
+    for known in _known(files, hours, known_until, at_once):
+        of_hour.update(dict(known.group_by("hour").len().iter_rows()))
+        seen.append(known.filter(_among(known["id"].to_numpy(), few)).select(_IDENTITY))
+    fresh = new.with_columns(hour=pl.col("minute") // 60 * 60)
+    fresh = fresh.join(pl.concat(seen), on=_IDENTITY, how="anti", maintain_order="left") if seen else fresh
+    ids = fresh["id"].to_numpy()
+    minutes = _tallied(fresh, _first_copies(fresh.drop("hour"), _among(ids, _repeated(ids))))
+    return Counted(of_hour, minutes, new.clear(), more=new.height)
 
 
 def settle(unsettled: Sequence[pl.DataFrame]) -> Tallies:
@@ -126,15 +149,28 @@ def _among(ids: npt.NDArray[np.uint64], few: npt.NDArray[np.uint64]) -> npt.NDAr
     return found
 
 
-def _read(files: Sequence[str], hours: Sequence[int], taken_before: int, part: Part | None) -> pl.DataFrame:
+def _read(
+    files: Sequence[str], hours: Sequence[int], taken_before: int, part: Part | None, *, since: int = 0
+) -> pl.DataFrame:
     with scanning(files) as rows:
         some = rows if part is None else rows.slice(part.first, part.length)
         return (
             _in(some, hours, taken_before)
+            .filter(pl.col("appended_at") >= since)
             .with_columns(minute=pl.col("occurred_at") // MINUTE_MS, id=_id())
             .select(pl.col(name).cast(as_type) for name, as_type in _ROW.items())
             .collect()
         )
+
+
+def _known(files: Sequence[str], hours: Sequence[int], known_until: int, at_once: int) -> Iterator[pl.DataFrame]:
+    """The identities of rows that the log took before `known_until`, with their hashed ids."""
+    with scanning(files) as rows:
+        total = rows.select(pl.len()).collect().item()
+        for first in range(0, total, at_once):
+            some = _in(rows.slice(first, at_once), hours, known_until)
+            hour = pl.col("occurred_at") // (60 * MINUTE_MS) * 60
+            yield some.select("event_id", "video_id", hour.alias("hour"), _id()).collect()
 
 
 @lru_cache(maxsize=1)  # a process that counts several parts of an hour looks once
@@ -169,33 +205,41 @@ def _id() -> pl.Expr:
     return hashed.alias("id")
 
 
-def rows_by_hour(files: Sequence[RawFile], taken_before: int) -> Counter[tuple[int, int]]:
-    """Rows by (hour start, shard) in `files` that the log took before `taken_before`, epoch ms.
+def rows_by_hour(
+    files: Sequence[RawFile], taken_before: int, known_until: int = 0
+) -> tuple[Counter[tuple[int, int]], Counter[tuple[int, int]]]:
+    """Rows by (hour start, shard) in `files` that the log took before `taken_before`, and before `known_until`, epoch
+    ms.
 
     Reads when rows occurred and were taken, of the files that hold more than one hour or later rows. Rows outside of
     their file's day are left out: nobody would look for them there.
     """
     found: Counter[tuple[int, int]] = Counter()
+    known: Counter[tuple[int, int]] = Counter()
     several: list[RawFile] = []
+    told_by_files = min(taken_before, known_until or taken_before)
     for file in files:
         hour = Grain.HOUR.floor(Minute(file.first))
-        if hour != Grain.HOUR.floor(Minute(file.last)) or file.appended_ms >= taken_before:
+        if hour != Grain.HOUR.floor(Minute(file.last)) or file.appended_ms >= told_by_files:
             several.append(file)
         elif Grain.DAY.floor(hour) == file.day:
             found[hour, file.shard] += file.rows
+            known[hour, file.shard] += file.rows if file.appended_ms < known_until else 0
     for group in _groups(several):
         of = {file.uri: file for file in group}
-        for uri, hour, rows in _rows_of(list(of), taken_before).iter_rows():
+        for uri, hour, rows, older in _rows_of(list(of), taken_before, known_until).iter_rows():
             if Grain.DAY.floor(hour) == of[uri].day:
                 found[hour, of[uri].shard] += rows
-    return found
+                known[hour, of[uri].shard] += older
+    return found, known
 
 
-def _rows_of(uris: list[str], taken_before: int) -> pl.DataFrame:
-    """(file, hour start, rows)."""
-    hour = pl.col("occurred_at") // (60 * MINUTE_MS) * 60
+def _rows_of(uris: list[str], taken_before: int, known_until: int) -> pl.DataFrame:
+    """(file, hour start, rows, those of them taken before `known_until`)."""
+    hour, taken = pl.col("occurred_at") // (60 * MINUTE_MS) * 60, pl.col("appended_at")
     with scanning(uris, include_file_paths="uri") as rows:
-        return rows.filter(pl.col("appended_at") < taken_before).group_by("uri", hour).len().collect()
+        of_file = rows.filter(taken < taken_before).group_by("uri", hour)
+        return of_file.agg(pl.len().alias("rows"), (taken < known_until).sum().alias("known")).collect()
 
 
 def _groups(files: Sequence[RawFile]) -> Iterator[list[RawFile]]:

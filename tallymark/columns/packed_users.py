@@ -78,8 +78,10 @@ def unpack_users(
     for which in np.nonzero(many)[0]:
         registers = registers_in(buffer[begin[which] : begin[which] + size[which]].tobytes())
         pairs.append(np.uint64(place[which]) << _HALF | registers.astype(np.uint64))
+    if len(pairs) == 1:
+        return pairs[0], crowded
     together = np.concatenate(pairs)
-    together.sort()
+    together.sort(kind="stable")  # runs that are in order
     return together, crowded
 
 

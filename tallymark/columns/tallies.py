@@ -258,7 +258,7 @@ def _users(
     largest = ranked[np.append(register[1:] != register[:-1], True)]
     kept = (largest & _VALUES) << _VALUE_SHIFT | largest >> _SLOT_SHIFT & np.uint64(0xFFF)
     together = np.concatenate([pairs[~in_crowd], largest >> np.uint64(18) << _HALF | kept])
-    together.sort()
+    together.sort(kind="stable")  # two runs that are in order
     return together, many
 
 
@@ -267,5 +267,5 @@ def _pairs(places: Integers, coupons: npt.NDArray[Any]) -> Pairs:
 
 
 def _distinct(pairs: Pairs) -> Pairs:
-    ordered = np.sort(pairs)
+    ordered = pairs if np.all(pairs[1:] >= pairs[:-1]) else np.sort(pairs)
     return ordered[begins(ordered)]

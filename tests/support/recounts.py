@@ -17,7 +17,7 @@ from tallymark.documents import publication
 from tallymark.documents.progress import Progress
 from tallymark.documents.publication import Publication
 from tallymark.event import Event
-from tallymark.instants import instant
+from tallymark.instants import instant, millis_of
 from tallymark.raw import RawTable, RawVersion
 from tallymark.store import View, ViewStore
 from tallymark.store.sqlite import SqliteViewStore
@@ -27,6 +27,7 @@ from tests.support.laws import same_tally
 from tests.support.raw_writer import RawRow, RawWriter
 
 LATENESS = timedelta(minutes=2)
+FOREVER = datetime(9000, 1, 1, tzinfo=UTC)
 MIDNIGHT = 29_498_400  # 2026-02-01T00:00Z in epoch minutes: a day and a month begin
 
 
@@ -142,7 +143,10 @@ class World:
         """Readers at that publication (the current one) see what the oracle counts in the raw version it names."""
         seen = at or self.published
         rows = sorted(self.history.get(seen.raw_version, []), key=lambda row: row.place)
-        log = [row.event for row in rows if row.event.occurred_at // 60_000 < seen.boundary]
+        until_ms = millis_of(seen.counted_until or FOREVER)
+        log = [
+            row.event for row in rows if row.event.occurred_at // 60_000 < seen.boundary and row.appended_at < until_ms
+        ]
         for grain in Grain:
             assert_same(cells_at(self.store, grain, seen.version), oracle.cells(log, grain))
 

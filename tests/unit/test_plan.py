@@ -197,7 +197,7 @@ def shard_task(days: list[list[int]]) -> ShardTask:
             for hour in hours
         ]
         tasks.append(DayTask(start, hours, files, {start + 1380: 7} if len(rows) < 24 else {}))
-    return ShardTask(2, 1, 0, 0, tasks, {})
+    return ShardTask(2, 1, 0, 0, 0, tasks, {})
 
 
 def ends(part: Slice) -> tuple[int, int] | None:

@@ -165,3 +165,28 @@ def test_a_quiet_system_is_sealed_by_the_logs_clock(tmp_path: Path) -> None:
     world.recompute()
     world.assert_exact()
     assert world.published.boundary == MIDNIGHT + 180
+
+
+def test_a_few_late_events_are_added_to_what_was_counted(tmp_path: Path) -> None:
+    """New ones, a copy of a counted one, a copy of a new one, and a conflicting copy, which came later and loses."""
+    world = World(tmp_path, rows_at_once=100_000)
+    taken = (MIDNIGHT + 90) * 60_000
+    first = [event(f"e{n}", MIDNIGHT - 60 + n % 60, user=f"u{n}") for n in range(200)]
+    world.commit([RawRow(each, taken + n, 0, n) for n, each in enumerate([*first, event("seals", MIDNIGHT + 70)])])
+    world.archived_until(MIDNIGHT + 100)
+    whole = world.recompute()
+    assert (whole.known, whole.events) == (0, 200)
+    late = [
+        event("new", MIDNIGHT - 50, user="u3"),
+        event("e5", MIDNIGHT - 55, user="u5"),
+        event("new", MIDNIGHT - 50, user="u3"),
+        event("e6", MIDNIGHT - 20, type="like"),
+        event("other video", MIDNIGHT - 1, video="w"),
+    ]
+    world.commit([RawRow(each, taken + 700_000 + n, 0, 300 + n) for n, each in enumerate(late)])
+    world.archived_until(MIDNIGHT + 110)
+    more = world.recompute()
+    assert (more.known, more.rows, more.events, more.duplicates) == (200, 5, 2, 3)
+    world.assert_exact()
+    world.assert_exact(publication.version(world.store, 1))
+    assert not world.recompute().published
