@@ -19,15 +19,18 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import accumulate, pairwise
 from typing import Final, NamedTuple
 
-from tallymark.cells import Cell, place, row_key
+from tallymark.cells import Cell, place, row_key, row_of
+from tallymark.errors import Damaged
+from tallymark.instants import Minute, instant
 from tallymark.sketch import COUPON_BYTES, Sketch
 from tallymark.tally import Tally
 
-__all__ = ["EMPTY", "FORM", "MOST_COUPONS", "WIDTHS", "PackedRow", "pack", "packed_numbers", "unpack"]
+__all__ = ["EMPTY", "FORM", "MOST_COUPONS", "WIDTHS", "PackedRow", "naming", "pack", "packed_numbers", "unpack"]
 
 FORM: Final = 4
 MOST_COUPONS: Final = 512  # 2,048 bytes; a sketch has at least 2,088
@@ -82,6 +85,22 @@ def unpack(numbers: bytes, users: bytes | None = None, *, first: int = 0, last: 
             tally = Tally(count + 1, total + least * (count + 1), least, least + high, of.get(offset))
             found.append((offset, tally))
     return found
+
+
+@contextmanager
+def naming(key: bytes) -> Iterator[None]:
+    """What is raised inside about the bytes of a row becomes Damaged, which says whose row it is."""
+    try:
+        yield
+    except ValueError as error:
+        at = row_of(key)
+        since = f"{instant(Minute(at.start)):%Y-%m-%d %H:%M} UTC"
+        raise Damaged(
+            f"the row of {at.video_id!r}, {at.type}, {at.grain.name.lower()}s from {since} in the batch view cannot be "
+            f"read: {error}",
+            touches="answers about that video and type in that time; all others go on",
+            remedy="count everything into a new store (`tallymark recompute --into STORE`) and go on with that",
+        ) from error
 
 
 def packed_numbers(row: Mapping[int, Tally], *, users: bool) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from tallymark.columns.packing import from_rows, places, row_keys
 from tallymark.columns.ragged import Integers, edges
 from tallymark.columns.tallies import Tallies
+from tallymark.rows import PackedRow, naming, unpack
 from tallymark.store import ViewStore
 
 __all__ = ["stored_with"]
@@ -32,11 +34,21 @@ def _read(store: ViewStore, counted: Tallies, at: Integers, row_start: Integers,
     stored = store.get_rows(names, version=version)
     there = np.array([name in stored for name in names], dtype=np.bool_)
     rows = [stored[name] for name in names if name in stored]
+    try:
+        return _unpacked(counted, at[there], row_start, rows)
+    except ValueError:
+        for row in rows:
+            with naming(row.key):
+                unpack(row.numbers, row.users)
+        raise
+
+
+def _unpacked(counted: Tallies, at: Integers, row_start: Integers, rows: Sequence[PackedRow]) -> Tallies:
     return from_rows(
         counted.grain,
         counted.keys,
-        key=counted.key[at][there],
-        row_start=row_start[at][there],
+        key=counted.key[at],
+        row_start=row_start[at],
         numbers=[row.numbers for row in rows],
         users=[row.users for row in rows],
     )

@@ -26,7 +26,7 @@ from tallymark.cells import (
     row_of,
 )
 from tallymark.errors import IncompatibleStore, StoreUnavailable
-from tallymark.rows import PackedRow, unpack
+from tallymark.rows import PackedRow, naming, unpack
 from tallymark.store import Attempt, Stamp, View
 from tallymark.store.sqlite_file import SqliteFile
 from tallymark.store.sqlite_tables import DOCUMENTS, LAYOUT, TABLES, Query
@@ -239,7 +239,9 @@ def _rows_cells(asked: CellSpan, rows: Iterable[tuple[Any, ...]]) -> Iterator[tu
     for row, numbers, users in rows:
         start = int.from_bytes(row[-4:], "big")
         at = bucket_starts(span.grain, start)
-        for offset, tally in unpack(numbers, users, **_within(span, start)):
+        with naming(row):
+            tallies = unpack(numbers, users, **_within(span, start))
+        for offset, tally in tallies:
             yield CellKey(video_id, type_, Bucket(span.grain, at[offset])), tally
 
 
@@ -259,7 +261,9 @@ def _unseen(versions: Sequence[int], keep: Sequence[int]) -> Iterator[int]:
 
 
 def _in_row(row: bytes, numbers: bytes, users: bytes | None) -> Iterator[tuple[tuple[bytes, int], Tally]]:
-    return (((row, offset), tally) for offset, tally in unpack(numbers, users))
+    with naming(row):
+        tallies = unpack(numbers, users)
+    return (((row, offset), tally) for offset, tally in tallies)
 
 
 def _speed_cells(asked: CellSpan, rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[CellKey, Tally]]:
