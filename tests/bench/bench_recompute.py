@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
@@ -29,13 +29,14 @@ import psutil
 
 from tallymark.documents.progress import Progress
 from tallymark.event import Event
+from tallymark.instants import millis_of
 from tallymark.raw import RawTable, RawVersion
 from tallymark.settings import Settings
 from tallymark.store.open import open_store
 from tests.bench.phases import deadline, say
 from tests.bench.recount_load import DAY_MS, write_raw
 from tests.bench.report import record
-from tests.support.raw_writer import RawWriter
+from tests.support.raw_writer import RawRow, RawWriter
 
 _EVENTS: Final = 10_000_000
 _RUNS: Final = 3
@@ -43,6 +44,7 @@ _SPREAD_RUNS: Final = 2
 _PROCESSES: Final = 2
 _LOOK_EVERY: Final = 0.5
 _EVER: Final = 2**62
+_INCLUDED: Final = datetime(2026, 1, 3, tzinfo=UTC)
 _HOURS: Final = range(DAY_MS // 60_000, DAY_MS // 60_000 + 1440, 60)
 _TALLIES: Final = (
     "SELECT video_id, type, hour, count(*), sum(value), min(value), max(value), count(DISTINCT user_id) "
@@ -145,17 +147,22 @@ def _recounts(settings: Settings) -> dict[str, Any]:
     figures["all"]["stored_mb_per_million"] = round(store.stat().st_size / figures["all"]["rows"], 1)
     figures["nothing"] = _recompute(here, "--no-spark")
     late = Event(event_id="late", type="view", video_id="video-000007", occurred_at=DAY_MS + 5 * 3_600_000)
-    RawWriter(Path(settings.raw_uri)).append([late])
+    taken_ms = millis_of(_INCLUDED) + 1000
+    RawWriter(Path(settings.raw_uri)).commit([RawRow(late, taken_ms, 0, 0)])
+    _note_archived(here, _INCLUDED + timedelta(hours=1))
     return figures | {"one_late_event": _recompute(here, "--no-spark")}
 
 
 def _archived(settings: Settings, name: str) -> Settings:
     """The same raw events with a store of its own, in which nothing is counted yet."""
     fresh = replace(settings, store=f"sqlite:{settings.home}/{name}.sqlite")
-    included = Progress(positions={}, included_until=datetime(2026, 1, 3, tzinfo=UTC))
-    with closing(open_store(fresh)) as store:
-        store.write_document("progress/archive", included.to_json())
+    _note_archived(fresh, _INCLUDED)
     return fresh
+
+
+def _note_archived(settings: Settings, until: datetime) -> None:
+    with closing(open_store(settings)) as store:
+        store.write_document("progress/archive", Progress(positions={}, included_until=until).to_json())
 
 
 def _recompute(settings: Settings, how: str) -> dict[str, Any]:
