@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,6 +24,7 @@ from batch.start import Step, Watch
 from tallymark.errors import ProcessError
 from tallymark.settings import Settings
 from tallymark.store import ViewStore
+from tallymark.store.open import store_of_process
 
 if TYPE_CHECKING:
     from batch.counting.slices import Counts, Handed, Slice
@@ -194,7 +194,7 @@ def _count(settings: Settings, one: Slice, folder: Path) -> tuple[Counts, list[P
     """What was counted, and the files with what is handed to each part of the roll-up."""
     from batch.counting.slices import count_slice
 
-    counts, handed = count_slice(one, _store_of(settings))
+    counts, handed = count_slice(one, store_of_process(settings))
     paths = [folder / uuid4().hex for _ in handed]
     for path, some in zip(paths, handed, strict=True):
         path.write_bytes(pickle.dumps(some, protocol=5))
@@ -205,15 +205,7 @@ def _roll_up(settings: Settings, task: ShardTask, paths: list[Path], part: int, 
     from batch.counting.rollup import roll_up
 
     handed = [pickle.loads(path.read_bytes()) for path in paths]  # noqa: S301 - of `_count`
-    counts = roll_up(task, handed, _store_of(settings), part=part, parts=parts)
+    counts = roll_up(task, handed, store_of_process(settings), part=part, parts=parts)
     for path in paths:
         path.unlink()
     return counts
-
-
-@lru_cache(maxsize=1)
-def _store_of(settings: Settings) -> ViewStore:
-    """A process does many tasks: one store for all of them."""
-    from tallymark.store.open import open_store
-
-    return open_store(settings)

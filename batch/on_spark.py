@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -22,7 +21,7 @@ from batch.plan import ShardTask
 from batch.start import Step, Watch
 from tallymark.errors import TallymarkError, Unavailable
 from tallymark.settings import Settings
-from tallymark.store import ViewStore
+from tallymark.store.open import store_of_process
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -138,7 +137,7 @@ def _counting(
             for number in batch.column(0).to_pylist():
                 first, one = msgspec.json.decode(slices[number], type=tuple[int, Slice])
                 try:
-                    counts, handed = count_slice(one, _store_of(settings))
+                    counts, handed = count_slice(one, store_of_process(settings))
                 except TallymarkError as error:
                     yield _row(_HANDED, unit=first, **_told(error))
                     continue
@@ -175,7 +174,7 @@ def _rolling_up(
         if failed:
             return
         try:
-            counts = roll_up(unit.task, handed, _store_of(settings), part=unit.part, parts=unit.parts)
+            counts = roll_up(unit.task, handed, store_of_process(settings), part=unit.part, parts=unit.parts)
         except TallymarkError as error:
             yield _row(_REPORT, **_told(error))
         else:
@@ -190,14 +189,6 @@ def _make_ready() -> None:
     from tallymark.spark.worker import set_modules_aside
 
     set_modules_aside()
-
-
-@lru_cache(maxsize=1)
-def _store_of(settings: Settings) -> ViewStore:
-    """A worker does many tasks: one store for all of them."""
-    from tallymark.store.open import open_store
-
-    return open_store(settings)
 
 
 def _told(error: TallymarkError) -> dict[str, Any]:

@@ -27,16 +27,16 @@ from tallymark.buckets import Grain
 from tallymark.columns.keys import Keys
 from tallymark.columns.tallies import Tallies
 from tallymark.columns.users import coupons_of
-from tallymark.instants import MINUTE_MS, Minute
+from tallymark.instants import HOUR, HOUR_MS, MINUTE_MS, Minute
 from tallymark.raw import RawFile, scanning
 
-__all__ = ["Counted", "Part", "count", "rows_by_hour", "settle"]
+__all__ = ["Counted", "Part", "count", "count_more", "rows_by_hour", "settle"]
 
 _LOG_ORDER: Final = ["appended_at", "log_partition", "log_offset"]
 _IDENTITY: Final = ["event_id", "video_id", "hour"]
 _ROW: Final = {
     **dict.fromkeys(("event_id", "type", "video_id", "user_id"), pl.String),
-    **dict.fromkeys(("minute", "value", *_LOG_ORDER), pl.Int64),
+    **dict.fromkeys(("minute", "hour", "value", *_LOG_ORDER), pl.Int64),
     "id": pl.UInt64,
 }
 _ROWS_AT_ONCE: Final = 4_000_000  # of one column: 32 MB
@@ -73,7 +73,7 @@ def count(
     Raises RawRefused or RawUnavailable when the storage of the files does not give them.
     """
     rows = _read(files, hours, taken_before, part) if files else pl.DataFrame(schema=_ROW)
-    of_hour = Counter(dict(rows.group_by(pl.col("minute") // 60 * 60).len().iter_rows()))
+    of_hour = Counter(dict(rows.group_by("hour").len().iter_rows()))
     ids = rows["id"].to_numpy()
     if part is None:
         repeated = _among(ids, _repeated(ids))
@@ -89,16 +89,15 @@ def count_more(
     """As `count`, of the rows that the log took from `known_until` on, epoch ms. Those before it are looked through for
     copies of them, by so many rows `at_once`: a copy that came before counts. `rows` are of both."""
     new = _read(files, hours, taken_before, None, since=known_until)
-    of_hour = Counter(dict(new.group_by(pl.col("minute") // 60 * 60).len().iter_rows()))
+    of_hour = Counter(dict(new.group_by("hour").len().iter_rows()))
     few = np.unique(new["id"].to_numpy())
     seen = []
-    for known in _known(files, hours, known_until, at_once):
+    for known in _looked_through(files, hours, known_until, at_once, [pl.col("event_id", "video_id"), _hour(), _id()]):
         of_hour.update(dict(known.group_by("hour").len().iter_rows()))
         seen.append(known.filter(_among(known["id"].to_numpy(), few)).select(_IDENTITY))
-    fresh = new.with_columns(hour=pl.col("minute") // 60 * 60)
-    fresh = fresh.join(pl.concat(seen), on=_IDENTITY, how="anti", maintain_order="left") if seen else fresh
+    fresh = new.join(pl.concat(seen), on=_IDENTITY, how="anti", maintain_order="left") if seen else new
     ids = fresh["id"].to_numpy()
-    minutes = _tallied(fresh, _first_copies(fresh.drop("hour"), _among(ids, _repeated(ids))))
+    minutes = _tallied(fresh, _first_copies(fresh, _among(ids, _repeated(ids))))
     return Counted(of_hour, minutes, new.clear(), more=new.height)
 
 
@@ -123,7 +122,7 @@ def _tallied(rows: pl.DataFrame, counts: npt.NDArray[np.bool_]) -> Tallies:
 def _first_copies(rows: pl.DataFrame, repeated: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Which rows count: those that are not repeated, and of the others the first in the log of each event."""
     counts = ~repeated
-    copies = rows.with_row_index("place").filter(repeated).with_columns(hour=pl.col("minute") // 60)
+    copies = rows.with_row_index("place").filter(repeated)
     first = copies.sort(_LOG_ORDER).unique(_IDENTITY, keep="first", maintain_order=True)
     counts[first["place"].to_numpy()] = True
     return counts
@@ -157,47 +156,43 @@ def _read(
         return (
             _in(some, hours, taken_before)
             .filter(pl.col("appended_at") >= since)
-            .with_columns(minute=pl.col("occurred_at") // MINUTE_MS, id=_id())
+            .with_columns(_hour(), _id(), minute=pl.col("occurred_at") // MINUTE_MS)
             .select(pl.col(name).cast(as_type) for name, as_type in _ROW.items())
             .collect()
         )
-
-
-def _known(files: Sequence[str], hours: Sequence[int], known_until: int, at_once: int) -> Iterator[pl.DataFrame]:
-    """The identities of rows that the log took before `known_until`, with their hashed ids."""
-    with scanning(files) as rows:
-        total = rows.select(pl.len()).collect().item()
-        for first in range(0, total, at_once):
-            some = _in(rows.slice(first, at_once), hours, known_until)
-            hour = pl.col("occurred_at") // (60 * MINUTE_MS) * 60
-            yield some.select("event_id", "video_id", hour.alias("hour"), _id()).collect()
 
 
 @lru_cache(maxsize=1)  # a process that counts several parts of an hour looks once
 def _repeated_anywhere(
     files: tuple[str, ...], hours: tuple[int, ...], taken_before: int, at_once: int
 ) -> npt.NDArray[np.uint64]:
-    return _repeated(np.concatenate(list(_all_ids(files, hours, taken_before, at_once))))
+    """Of hashed ids, which are eight bytes where an id may be sixty."""
+    looks = _looked_through(files, hours, taken_before, at_once, [_id()])
+    return _repeated(np.concatenate([ids.to_series().to_numpy() for ids in looks]))
 
 
-def _all_ids(
-    files: Sequence[str], hours: Sequence[int], taken_before: int, at_once: int
-) -> Iterator[npt.NDArray[np.uint64]]:
-    """The hashed ids of all rows of the hours, which are eight bytes where an id may be sixty."""
+def _looked_through(
+    files: Sequence[str], hours: Sequence[int], taken_before: int, at_once: int, columns: Sequence[pl.Expr]
+) -> Iterator[pl.DataFrame]:
+    """Some columns of all rows of the hours, of `at_once` rows of the files at a time."""
     with scanning(files) as rows:
         total = rows.select(pl.len()).collect().item()
         for first in range(0, total, at_once):
-            some = _in(rows.slice(first, at_once), hours, taken_before)
-            yield some.select(_id()).collect().to_series().to_numpy()
+            yield _in(rows.slice(first, at_once), hours, taken_before).select(columns).collect()
 
 
 def _in(rows: pl.LazyFrame, hours: Sequence[int], taken_before: int) -> pl.LazyFrame:
     start_ms, end_ms = min(hours) * MINUTE_MS, (max(hours) + 60) * MINUTE_MS
     occurred = pl.col("occurred_at")
     inside = occurred.is_between(start_ms, end_ms, closed="left")  # skips row groups
-    if len(hours) * 60 * MINUTE_MS < end_ms - start_ms:
-        inside &= (occurred // (60 * MINUTE_MS) * 60).is_in(list(hours))
+    if len(hours) * HOUR_MS < end_ms - start_ms:
+        inside &= _hour().is_in(list(hours))
     return rows.filter(inside & (pl.col("appended_at") < taken_before))
+
+
+def _hour() -> pl.Expr:
+    """The start of the hour in which it occurred, in epoch minutes."""
+    return (pl.col("occurred_at") // HOUR_MS * HOUR).alias("hour")
 
 
 def _id() -> pl.Expr:
@@ -236,9 +231,9 @@ def rows_by_hour(
 
 def _rows_of(uris: list[str], taken_before: int, known_until: int) -> pl.DataFrame:
     """(file, hour start, rows, those of them taken before `known_until`)."""
-    hour, taken = pl.col("occurred_at") // (60 * MINUTE_MS) * 60, pl.col("appended_at")
+    taken = pl.col("appended_at")
     with scanning(uris, include_file_paths="uri") as rows:
-        of_file = rows.filter(taken < taken_before).group_by("uri", hour)
+        of_file = rows.filter(taken < taken_before).group_by("uri", _hour())
         return of_file.agg(pl.len().alias("rows"), (taken < known_until).sum().alias("known")).collect()
 
 

@@ -16,16 +16,15 @@ import numpy as np
 import polars as pl
 
 from batch.counting.count import settle
-from batch.counting.slices import Counts, Handed, parts_of, put_minutes
+from batch.counting.slices import Counts, Handed, parts_of, put_minutes, put_tallies
 from batch.counting.stored import stored_with
 from batch.plan import ShardTask
 from tallymark.buckets import Grain
 from tallymark.cells import row_of
 from tallymark.columns.keys import Keys
-from tallymark.columns.packing import places, to_rows
+from tallymark.columns.packing import places
 from tallymark.columns.tallies import Tallies, floors
-from tallymark.rows import EMPTY
-from tallymark.store import Attempt, ViewStore
+from tallymark.store import ViewStore
 
 __all__ = ["roll_up"]
 
@@ -97,7 +96,5 @@ def _put_whole(task: ShardTask, counted: Tallies, store: ViewStore, done: Counts
         stored = stored_with(counted, store, version=task.base, of=places(starts, counted.grain)[0])
         stored = stored.where(np.isin(stored.start, starts))
         whole = Tallies.added([counted, stored.without(counted)])
-    rows = to_rows(whole)
-    done.written += store.put_rows(rows, version=Attempt(task.attempt))
-    done.empty += sum(row.numbers == EMPTY for row in rows)
+    put_tallies(whole, store, attempt=task.attempt, done=done)
     return whole

@@ -27,7 +27,7 @@ from tallymark.columns.tallies import Tallies
 from tallymark.rows import EMPTY
 from tallymark.store import Attempt, ViewStore
 
-__all__ = ["Counts", "Handed", "Slice", "count_slice", "parts_of", "put_minutes", "slices"]
+__all__ = ["Counts", "Handed", "Slice", "count_slice", "parts_of", "put_minutes", "put_tallies", "slices"]
 
 
 class Slice(msgspec.Struct, frozen=True, array_like=True):
@@ -46,7 +46,7 @@ class Slice(msgspec.Struct, frozen=True, array_like=True):
     hours: list[int]
     rows: int
     files: list[str]
-    part: tuple[int, int] | None
+    part: Part | None
     parts: int
     at_once: int
 
@@ -102,7 +102,7 @@ def slices(task: ShardTask, *, rows_each: int, at_once: int, parts: int) -> Iter
     taken: list[tuple[DayTask, HourTask]] = []
     rows = 0
 
-    def taken_as_slice(part: tuple[int, int] | None = None) -> Slice:
+    def taken_as_slice(part: Part | None = None) -> Slice:
         hours = [hour.start for _, hour in taken]
         days = {day.start: day for day, _ in taken}.values()
         return Slice(
@@ -129,7 +129,7 @@ def slices(task: ShardTask, *, rows_each: int, at_once: int, parts: int) -> Iter
         if hour.rows > at_once and not hour.known:  # and is alone
             total = sum(file.rows for file in day.files if file.overlaps(hour.start))
             for first in range(0, total, at_once):
-                yield taken_as_slice((first, min(at_once, total - first)))
+                yield taken_as_slice(Part(first, min(at_once, total - first)))
             taken, rows = [], 0
     if taken or not task.rows:  # of no rows: so that each task has a slice
         yield taken_as_slice()
@@ -152,11 +152,10 @@ def count_slice(one: Slice, store: ViewStore) -> tuple[Counts, list[Handed]]:
 
 
 def _count_all(one: Slice, store: ViewStore, done: Counts) -> list[Handed]:
-    part = None if one.part is None else Part(*one.part)
-    found = count(one.files, one.hours, taken_before=one.counted_until_ms, part=part, at_once=one.at_once)
+    found = count(one.files, one.hours, taken_before=one.counted_until_ms, part=one.part, at_once=one.at_once)
     done.rows = dict(found.rows)
     done.note_events(found.minutes)
-    if part is None:
+    if one.part is None:
         put_minutes(found.minutes, store, attempt=one.attempt, done=done)
         return [Handed(hours=some.rolled_up(Grain.HOUR)) for some in _divided(found.minutes, one.parts)]
     divided = zip(_divided(found.minutes, one.parts), _divided_rows(found.unsettled, one.parts), strict=True)
@@ -187,8 +186,13 @@ def _count_more(one: Slice, store: ViewStore, done: Counts) -> list[Handed]:
 
 def put_minutes(minutes: Tallies, store: ViewStore, *, attempt: int, done: Counts) -> None:
     """Put the rows of hours that are counted whole."""
-    rows = to_rows(minutes)
     done.in_minutes += minutes.events
+    put_tallies(minutes, store, attempt=attempt, done=done)
+
+
+def put_tallies(tallies: Tallies, store: ViewStore, *, attempt: int, done: Counts) -> None:
+    """Put all rows that `tallies` touch."""
+    rows = to_rows(tallies)
     done.written += store.put_rows(rows, version=Attempt(attempt))
     done.empty += sum(row.numbers == EMPTY for row in rows)
 

@@ -75,11 +75,9 @@ def retention_of(store: ViewStore, *, thinning: Thinning, keep: timedelta, now: 
     history = publication.history(store)
     if not history:
         return Retention(versions=[], forgotten=[], speed_from=None, attempts_from=0)
-    kept = [
-        at
-        for at in thinning.chosen(history, now)
-        if at.version == history[-1].version or publication.is_in_reach(store, at.version, current=history[-1].version)
-    ]
+    current = history[-1].version
+    oldest = publication.oldest_in_reach(store, current=current)
+    kept = [at for at in thinning.chosen(history, now) if at.version == current or at.version >= oldest]
     versions = [at.version for at in reversed(kept)]
     return Retention(
         versions=versions,

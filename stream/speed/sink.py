@@ -6,7 +6,6 @@ ADR 12 says why.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
 from typing import Final
 
 import pyarrow as pa
@@ -16,8 +15,8 @@ from tallymark.cells import Cell, LateCell
 from tallymark.settings import Settings
 from tallymark.sketch import Sketch
 from tallymark.spark.worker import micro_batch_of_task, set_modules_aside
-from tallymark.store import Stamp, ViewStore
-from tallymark.store.open import open_store
+from tallymark.store import Stamp
+from tallymark.store.open import store_of_process
 from tallymark.tally import Tally
 
 __all__ = ["CELLS", "PUT", "cells_of", "putting"]
@@ -38,7 +37,7 @@ def putting(
         set_modules_aside()
         micro_batch = micro_batch_of_task()
         version = Stamp(epoch, micro_batch // generation, micro_batch)
-        store = _store_of(settings)
+        store = store_of_process(settings)
         for batch in batches:
             cells, late = cells_of(batch)
             put_now = store.put(cells, version=version) if cells else 0
@@ -46,12 +45,6 @@ def putting(
             yield pa.RecordBatch.from_pydict({"cells": [put_now]})
 
     return put
-
-
-@lru_cache(maxsize=1)
-def _store_of(settings: Settings) -> ViewStore:
-    """A worker process serves many tasks: one store for all of them."""
-    return open_store(settings)
 
 
 def cells_of(batch: pa.RecordBatch) -> tuple[list[Cell], list[LateCell]]:

@@ -27,7 +27,7 @@ __all__ = [
     "current",
     "forget",
     "history",
-    "is_in_reach",
+    "oldest_in_reach",
     "publish",
     "publish_epoch",
     "version",
@@ -136,19 +136,19 @@ def version(store: ViewStore, number: int) -> Publication:
     at = current(store)
     if number not in published:
         raise UnknownVersion(number, sorted(published))
-    if number != at.version and not is_in_reach(store, number, current=at.version):
+    if number != at.version and number < oldest_in_reach(store, current=at.version):
         why = f"the store keeps rows of {store.versions_kept} attempts only"
         raise UnknownVersion(number, sorted(published), why=why)
     return msgspec.structs.replace(published[number], epoch=at.epoch)
 
 
-def is_in_reach(store: ViewStore, number: int, *, current: int) -> bool:
-    """Whether the store surely holds all rows of version `number`: each attempt since, a crashed one too, may have
-    pushed out one of a row."""
+def oldest_in_reach(store: ViewStore, *, current: int) -> int:
+    """The oldest version of which the store surely holds all rows: each attempt since, a crashed one too, may have
+    pushed out one of a row. `current`: the version that readers see."""
     if store.versions_kept is None:
-        return True
+        return 0
     begun = max((record.number for record in attempts.newer_than(store, current)), default=current)
-    return max(begun, current) - number < store.versions_kept
+    return max(begun, current) - store.versions_kept + 1
 
 
 def forget(store: ViewStore, versions: Collection[int]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 from tallymark.settings import Settings
 from tallymark.store import ViewStore
 
-__all__ = ["open_store"]
+__all__ = ["open_store", "store_of_process"]
 
 
 def open_store(settings: Settings, *, any_layout: bool = False) -> ViewStore:
@@ -23,3 +24,9 @@ def open_store(settings: Settings, *, any_layout: bool = False) -> ViewStore:
 
     path = settings.store.removeprefix("sqlite:")
     return SqliteViewStore(Path(path).expanduser() if path else settings.home / "views.sqlite", any_layout=any_layout)
+
+
+@lru_cache(maxsize=1)
+def store_of_process(settings: Settings) -> ViewStore:
+    """As `open_store`, once for all tasks that a worker process is given."""
+    return open_store(settings)
