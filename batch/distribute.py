@@ -1,6 +1,8 @@
 """Who does the work: this process, several on this machine, or Spark (`on_spark`). ADR 28 and ADR 50 say why.
 
-tasks by shard ──▶ slices, in any order ──▶ parts of each shard's roll-up ──▶ what was counted
+    tasks by shard ──▶ slices, in any order ──▶ parts of each shard's roll-up ──▶ what was counted
+
+All run the same functions on the same tasks.
 """
 
 from __future__ import annotations

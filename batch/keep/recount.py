@@ -31,9 +31,9 @@ def recount(
     table = RawTable(settings.raw_uri)
     check_arrivals(store, table, lateness=settings.lateness)  # first, so that the boundary passes no hole in silence
     with session(settings) as start:
-        distribute = on_spark(start, settings) if spark else on_this_machine(store, settings)
-        if spark is None and not settings.spark_is_here:
-            distribute = by_size(distribute, on_spark(start, settings))
+        here, there = on_this_machine(store, settings), on_spark(start, settings)
+        elsewhere = spark is None and not settings.spark_is_here
+        distribute = by_size(here, there) if elsewhere else there if spark else here
         return recompute(
             store, table, lateness=settings.lateness, distribute=distribute, watch=watch, again=frozenset(again)
         )

@@ -2,10 +2,9 @@
 
     forget      versions that can be chosen no more (see `retention`), and the attempts of theirs
     speed       minutes and late cells of the speed view that lie before what the oldest of the others reads
+    batch       rows of the batch view that a later version put anew, and that no version shows that can be chosen
     compact     days and shards of the raw table with many small files, one after the other with the archive's commits
     delete      raw files that compaction or a deletion took out of the table long ago
-
-    batch       rows of the batch view that a later version put anew, and that no version shows that can be chosen
 
 Each part may die anywhere and run again. Nothing becomes dirty.
 """

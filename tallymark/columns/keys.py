@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import cached_property
 from itertools import starmap
 from typing import Final
@@ -31,7 +31,10 @@ class Keys:
         return self._frame.height
 
     @classmethod
-    def all(cls, some: Iterable[Keys]) -> Keys:
+    def all(cls, some: Sequence[Keys]) -> Keys:
+        """Those of all of them; the very same where they are."""
+        if all(keys is some[0] for keys in some):
+            return some[0]
         return cls(pl.concat([keys._frame for keys in some]))
 
     def numbers(self, pairs: pl.DataFrame) -> Integers:
@@ -42,7 +45,7 @@ class Keys:
 
     def of(self, others: Keys) -> Integers:
         """The number here of each of the others."""
-        return self.numbers(others._frame)
+        return np.arange(len(self)) if others is self else self.numbers(others._frame)
 
     @cached_property
     def heads(self) -> npt.NDArray[np.object_]:

@@ -110,13 +110,12 @@ class Tallies:
         """The sum of at least one part, all of one grain."""
         if len(parts) == 1:
             return parts[0]
-        alike = all(part.keys is parts[0].keys for part in parts)
-        keys = parts[0].keys if alike else Keys.all(part.keys for part in parts)
+        keys = Keys.all([part.keys for part in parts])
         firsts = np.cumsum([0, *(len(part) for part in parts)])
         return _grouped(
             parts[0].grain,
             keys,
-            key=np.concatenate([part.key if alike else keys.of(part.keys)[part.key] for part in parts]),
+            key=np.concatenate([keys.of(part.keys)[part.key] for part in parts]),
             start=np.concatenate([part.start for part in parts]),
             count=np.concatenate([part.count for part in parts]),
             total=np.concatenate([part.total for part in parts]),
@@ -154,9 +153,8 @@ class Tallies:
 
     def without(self, others: Tallies) -> Tallies:
         """Those whose bucket and key the others do not have."""
-        keys = self.keys if others.keys is self.keys else Keys.all([self.keys, others.keys])
-        mine = (self.key if keys is self.keys else keys.of(self.keys)[self.key]) << 32 | self.start
-        theirs = (others.key if keys is others.keys else keys.of(others.keys)[others.key]) << 32 | others.start
+        keys = Keys.all([self.keys, others.keys])
+        mine, theirs = (keys.of(some.keys)[some.key] << 32 | some.start for some in (self, others))
         return self.where(~np.isin(mine, theirs))
 
     def coupons(self) -> tuple[Integers, npt.NDArray[np.uint32]]:
