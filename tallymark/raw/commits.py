@@ -18,8 +18,9 @@ from deltalake.transaction import AddAction
 
 from tallymark.raw.damage import damaged_log, refuse_empty_entries
 from tallymark.raw.errors import explaining
+from tallymark.raw.files import PARTITIONS, RawFile, day_name
 from tallymark.raw.s3 import S3, is_s3
-from tallymark.raw.schema import PARTITIONS, RAW, RawFile, day_name
+from tallymark.raw.schema import RAW
 from tallymark.store import ViewStore
 from tallymark.store.lease import Lease
 from tallymark.store.lock import RAW_COMMIT, locking

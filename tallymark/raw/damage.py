@@ -19,8 +19,8 @@ import msgspec
 
 from tallymark.errors import Damaged
 from tallymark.raw.errors import explained, is_raised_by_libraries
+from tallymark.raw.files import PARTITIONS, table_of
 from tallymark.raw.s3 import S3, is_s3
-from tallymark.raw.schema import PARTITIONS, ROW, table_of
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -107,6 +107,8 @@ def _on_the_inside(_: FileSystem, __: str, uri: str) -> str:
     """By its columns, one after the other."""
     import polars as pl
     import pyarrow as pa
+
+    from tallymark.raw.schema import ROW
 
     rows = pl.scan_parquet(
         uri,

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from tallymark.errors import Damaged, IncompatibleStore, NothingToRecount
 from tallymark.raw.damage import damaged_files, damaged_log, refuse_empty_entries
 from tallymark.raw.errors import explaining
+from tallymark.raw.files import RawFile, day_name, day_start
 from tallymark.raw.s3 import S3, is_s3
-from tallymark.raw.schema import RawFile, day_name, day_start
 
 if TYPE_CHECKING:
     import pyarrow as pa

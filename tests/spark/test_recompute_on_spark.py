@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from batch.distribute import serially, side_by_side
+from batch.distribute import serially
 from batch.on_spark import on_spark
+from batch.processes import side_by_side
 from batch.recompute import recompute
 from batch.start import Step
 from tallymark.buckets import Grain
