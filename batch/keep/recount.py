@@ -33,7 +33,7 @@ def recount(
 
     `spark`: on Spark or in processes here; None: by size, and by where Spark is. Raises what `recompute` raises.
     """
-    table = RawTable(settings.raw_uri)
+    table = RawTable(settings.raw_uri, known_to=store)
     _look_for_arrivals(store, table, settings)  # first, so that the boundary passes no hole in silence
     with session(settings) as start:
         here, there = on_this_machine(store, settings), on_spark(start, settings)

@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from tallymark.documents import publication
+from tallymark.documents.checkpoints import first_checkpoint
+from tallymark.documents.progress import ARCHIVE, read_progress
 from tallymark.errors import Damaged
 from tallymark.raw.errors import explained, is_raised_by_libraries
 from tallymark.raw.files import PARTITIONS, table_of
@@ -25,7 +28,9 @@ from tallymark.raw.s3 import S3, is_s3
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
-__all__ = ["damaged_files", "damaged_log", "refuse_empty_entries"]
+    from tallymark.store import ViewStore
+
+__all__ = ["damaged_files", "damaged_log", "refuse_empty_entries", "refuse_missing_log", "strange_place"]
 
 _LOG: Final = "_delta_log"
 _ENTRY: Final = re.compile(r"(\d{20})\.json")
@@ -84,6 +89,22 @@ def refuse_empty_entries(uri: str) -> None:
         with suppress(FileNotFoundError):  # old ones may be cleared away meanwhile
             if _version(name) > since and not files[name].stat().st_size:
                 raise _of_entry(uri, name, _EMPTY)
+
+
+def refuse_missing_log(uri: str, store: ViewStore) -> None:
+    """Of a table that has no log: raises Damaged when `store` knows of rows in it. Otherwise nothing came there yet."""
+    version, archived = publication.current(store).version, read_progress(store, ARCHIVE)
+    begun = first_checkpoint(store, "archive")
+    start = begun.start if begun else {}
+    if version or (archived and any(at > start.get(partition, 0) for partition, at in archived.positions.items())):
+        known = f"version {version} was counted from it" if version else "the archive has written there"
+        how = f"is gone, although {known}: see whether its disk is there, and whether TALLYMARK_RAW names that table"
+        raise _of_entry(uri, "", how)
+
+
+def strange_place(uri: str, path: str, day: str | None, shard: int | None) -> Damaged:
+    """The log names a file of a day or a shard that there is not."""
+    return _of_entry(uri, "", f"says that {path} is of day {day!r} and shard {shard}, which there is not")
 
 
 def _files_of(uri: str) -> FileSystem:

@@ -9,9 +9,10 @@ from datetime import date
 from typing import Final, NamedTuple
 from uuid import uuid4
 
+from tallymark.cells import SHARDS
 from tallymark.instants import DAY, MINUTE_MS
 
-__all__ = ["PARTITIONS", "RawFile", "day_name", "day_start", "new_path", "table_of"]
+__all__ = ["PARTITIONS", "RawFile", "day_name", "day_start", "is_place", "new_path", "table_of"]
 
 PARTITIONS: Final = ("day", "shard")
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
@@ -72,3 +73,11 @@ def day_name(day: int) -> str:
 def day_start(name: str) -> int:
     """The inverse of `day_name`."""
     return (date.fromisoformat(name).toordinal() - _EPOCH_DAY) * DAY
+
+
+def is_place(day: str, shard: int) -> bool:
+    """Whether there is such a day, as the table names days, and such a shard."""
+    try:
+        return day_name(day_start(day)) == day and shard in range(SHARDS)
+    except ValueError:
+        return False
