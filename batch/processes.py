@@ -6,10 +6,13 @@ import os
 import pickle
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -86,55 +89,66 @@ class _Run:
         watch: Watch,
         folder: Path,
     ) -> None:
-        self._folder = folder
         self._pool = pool
         self._settings = settings
-        self._watch = watch
         self._tasks = tasks
+        self._watch = watch
+        self._folder = folder
         self._counts: list[Counts] = []
-        self._handed: list[list[list[Path]]] = []
-        self._waiting: dict[Future[tuple[Counts, list[Path]]] | Future[Counts], int] = {}
-        self._left: list[int] = []
-        self._shards_done = 0
+        self._waiting: dict[Future[Any], Callable[[Any], None]] = {}
+        self._done: Counter[Step] = Counter()
 
     def counts(self) -> list[Counts]:
         from batch.counting.slices import slices
 
         at_once = self._settings.recount_rows
-        for number, task in enumerate(self._tasks):
+        for task in self._tasks:
             parts = parts_of_rollup(task, at_once)
-            self._handed.append([[] for _ in range(parts)])
-            of_task = list(slices(task, rows_each=at_once, at_once=at_once, parts=parts))
-            self._left.append(len(of_task))
-            for one in of_task:
-                self._waiting[self._pool.submit(_count, self._settings, one, self._folder)] = number
+            todo = list(slices(task, rows_each=at_once, at_once=at_once, parts=parts))
+            shard = _Shard(task, left=len(todo), handed=[[] for _ in range(parts)])
+            for one in todo:
+                self._submit(partial(self._counted, shard), _count, self._settings, one, self._folder)
         while self._waiting:
-            done: set[Future[Any]] = wait(list[Future[Any]](self._waiting), return_when=FIRST_COMPLETED).done
-            for future in done:
-                self._note(future.result(), self._waiting.pop(future))
+            for future in wait(self._waiting, return_when=FIRST_COMPLETED).done:
+                self._waiting.pop(future)(future.result())
         return self._counts
 
-    def _note(self, found: tuple[Counts, list[Path]] | Counts, number: int) -> None:
-        self._left[number] -= 1
-        if not isinstance(found, tuple):
-            self._counts.append(found)
-            self._shards_done += not self._left[number]
-            self._watch(Step.ROLL_UP, self._shards_done, len(self._tasks))
-            return
-        counted, given = found
-        self._counts.append(counted)
-        handed = self._handed[number]
-        for of_part, some in zip(handed, given, strict=True):
+    def _submit(self, then: Callable[[Any], None], run: Callable[..., object], *arguments: object) -> None:
+        self._waiting[self._pool.submit(run, *arguments)] = then
+
+    def _counted(self, shard: _Shard, found: tuple[Counts, list[Path]]) -> None:
+        counts, given = found
+        self._counts.append(counts)
+        for of_part, some in zip(shard.handed, given, strict=True):
             of_part.append(some)
-        if self._left[number]:
+        if not self._is_last(shard, Step.COUNT):
             return
-        self._watch(Step.COUNT, number, len(self._tasks))
-        self._left[number] = len(handed)
-        for part, of_part in enumerate(handed):
-            task = self._tasks[number]
-            future = self._pool.submit(_roll_up, self._settings, task, of_part, part, len(handed))
-            self._waiting[future] = number
-        self._handed[number] = []
+        parts = shard.left = len(shard.handed)
+        for part, of_part in enumerate(shard.handed):
+            then = partial(self._rolled_up, shard)
+            self._submit(then, _roll_up, self._settings, shard.task, of_part, part, parts)
+
+    def _rolled_up(self, shard: _Shard, counts: Counts) -> None:
+        self._counts.append(counts)
+        self._is_last(shard, Step.ROLL_UP)
+
+    def _is_last(self, shard: _Shard, step: Step) -> bool:
+        """Notes that one more of the shard's is done; with the last of them, so is that step of the shard."""
+        shard.left -= 1
+        if shard.left:
+            return False
+        self._done[step] += 1
+        self._watch(step, self._done[step], len(self._tasks))
+        return True
+
+
+@dataclass
+class _Shard:
+    """`left`: how many slices, and then parts of the roll-up, are not done. `handed`: files for each of those parts."""
+
+    task: ShardTask
+    left: int
+    handed: list[list[Path]]
 
 
 def _count(settings: Settings, one: Slice, folder: Path) -> tuple[Counts, list[Path]]:

@@ -71,6 +71,9 @@ def test_wherever_it_is_counted_it_is_what_one_process_counts_and_the_oracle(
         )
         recompute(alone, world.table, lateness=LATENESS, distribute=serially(alone, at_once=9**6))
         assert any(step is Step.ROLL_UP and done == of > 0 for step, done, of in seen)
+        counted = [done for step, done, _ in seen if step is Step.COUNT]
+        assert counted == list(range(1, len(counted) + 1))
+        assert bool(counted) == (where != "spark")
         assert all_cells(world.store, 1 + seed) == all_cells(alone, 1 + seed)
         world.assert_exact()
 

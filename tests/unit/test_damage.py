@@ -18,7 +18,15 @@ from tallymark.errors import Damaged, NothingToRecount
 from tallymark.instants import instant
 from tallymark.raw.damage import damaged_files
 from tallymark.raw.errors import explaining
-from tests.support.damage import events, look_for_arrivals, run_archive, run_audit, run_maintain, settings_of
+from tests.support.damage import (
+    events,
+    look_for_arrivals,
+    run_archive,
+    run_audit,
+    run_maintain,
+    settings_of,
+    six_commits,
+)
 from tests.support.recounts import MIDNIGHT, World
 from tests.support.systems import tallymark
 
@@ -30,10 +38,7 @@ Run = Callable[[World], object]
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """Six commits, of a file each."""
-    made = World(tmp_path, rows_at_once=1000)
-    for commit in range(6):
-        made.append(*events(commit))
+    made = six_commits(tmp_path)
     yield made
     made.store.close()
 
@@ -72,6 +77,14 @@ def write_other_columns(path: Path) -> None:
     pq.write_table(pa.table({"occurred_at": ["noon"]}), path)
 
 
+HARM: list[tuple[Harm, str]] = [
+    (Path.unlink, "is gone"),
+    (make_empty, "is empty"),
+    (cut, "is cut or overwritten"),
+    (overwrite, "is cut or overwritten"),
+]
+
+
 def data_files(world: World) -> list[Path]:
     return sorted(Path(world.writer.uri).rglob("day=*/shard=*/*.parquet"))
 
@@ -84,11 +97,8 @@ def log_entries(world: World) -> list[Path]:
 @pytest.mark.parametrize(
     ("harm", "how"),
     [
-        (Path.unlink, "is gone"),
-        (make_empty, "is empty"),
-        (cut, "is cut or overwritten"),
+        *HARM,
         (cut_the_tail, "is cut or overwritten"),
-        (overwrite, "is cut or overwritten"),
         (overwrite_the_middle, "is cut or overwritten"),
         (write_other_columns, "is not as the archive writes files (columns event_id, type, video_id"),
     ],
@@ -108,15 +118,7 @@ def test_a_raw_file_that_is_not_whole_is_named(world: World, run: Run, harm: Har
 
 
 @each_run
-@pytest.mark.parametrize(
-    ("harm", "how"),
-    [
-        (Path.unlink, "is gone"),
-        (make_empty, "is empty"),
-        (cut, "is cut or overwritten"),
-        (overwrite, "is cut or overwritten"),
-    ],
-)
+@pytest.mark.parametrize(("harm", "how"), HARM)
 def test_an_entry_of_the_tables_log_that_is_not_whole_is_named(world: World, run: Run, harm: Harm, how: str) -> None:
     harmed = log_entries(world)[3]
     harm(harmed)

@@ -15,7 +15,7 @@ from tallymark.errors import Damaged
 from tallymark.instants import utc_now
 from tallymark.raw.commits import RawCommits
 from tallymark.store.lease import held_since
-from tests.support.damage import events, look_for_arrivals, run_audit, run_maintain, settings_of
+from tests.support.damage import events, look_for_arrivals, run_audit, run_maintain, settings_of, six_commits
 from tests.support.recounts import Crash, World, crashing_after
 from tests.support.systems import tallymark
 
@@ -25,10 +25,7 @@ Run = Callable[[World], object]
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """Six commits, of a file each."""
-    made = World(tmp_path, rows_at_once=1000)
-    for commit in range(6):
-        made.append(*events(commit))
+    made = six_commits(tmp_path)
     yield made
     made.store.close()
 
