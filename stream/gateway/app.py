@@ -87,7 +87,7 @@ def create_app(settings: Settings, *, log: EventLog, now: Callable[[], datetime]
             says = f"{writer.pending} events wait for the log; send the same again after a second"
             return problem(429, says, headers={"Retry-After": "1"})
         await writer.append(judged.records)
-        verdict = Verdict(len(judged.records), tuple(judged.rejected))
+        verdict = Verdict(len(judged.records), tuple(judged.rejected), judged.duplicates)
         return Response(msgspec.json.encode(verdict), 202, media_type="application/json")
 
     answer_problems(app)

@@ -31,10 +31,11 @@ _array = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class Judged(NamedTuple):
-    """What to append, as (key, record), and what to refuse."""
+    """What to append, as (key, record), and what to refuse. `duplicates`: of the records, copies of earlier ones."""
 
     records: list[tuple[str, bytes]]
     rejected: list[Rejection]
+    duplicates: int = 0
 
 
 def inflate(body: bytes, encoding: str, *, most: int) -> bytes:
@@ -58,9 +59,9 @@ def admit(body: bytes, content_type: str, *, most: int, earliest_ms: int, latest
     """A verdict on each event in `body`: what `judge` makes of what `split` finds, or raises. An array of which nothing
     is to be refused, which is what clients send, takes half the time."""
     if _media_type(content_type) in JSON_TYPES:
-        accepted = _accept(body.strip(), most=most, earliest_ms=earliest_ms, latest_ms=latest_ms)
-        if accepted is not None:
-            return Judged(accepted, [])
+        events = _accept(body.strip(), most=most, earliest_ms=earliest_ms, latest_ms=latest_ms)
+        if events is not None:
+            return _judged(events, [])
     return judge(split(body, content_type, most=most), earliest_ms=earliest_ms, latest_ms=latest_ms)
 
 
@@ -89,37 +90,36 @@ def split(body: bytes, content_type: str, *, most: int) -> list[bytes]:
 
 
 def judge(records: Iterable[bytes], *, earliest_ms: int, latest_ms: int) -> Judged:
-    """A verdict on each record: an event that occurred in [`earliest_ms`, `latest_ms`], and no copy of an earlier one.
+    """A verdict on each record: is it an event, and did it occur in [`earliest_ms`, `latest_ms`]?
 
-    What is accepted becomes its canonical record, with the event's id as the key.
+    What is accepted becomes its canonical record, with the event's id as the key. Copies are accepted too: they are
+    counted once however they come, in one post or in two.
     """
-    accepted: list[tuple[str, bytes]] = []
+    accepted: list[Event] = []
     rejected: list[Rejection] = []
-    first_at: dict[tuple[str, str, int], int] = {}
     for index, record in enumerate(records):
         try:
-            event = _admit(record, earliest_ms, latest_ms)
+            accepted.append(_admit(record, earliest_ms, latest_ms))
         except MalformedEvent as problem:
             rejected.append(Rejection(index, problem.field, problem.reason))
-            continue
-        first = first_at.setdefault(identity(event), index)
-        if first == index:
-            accepted.append((event.event_id, encode(event)))
-        else:
-            rejected.append(Rejection(index, "event_id", f"the same event as the one at index {first} of this post"))
-    return Judged(accepted, rejected)
+    return _judged(accepted, rejected)
 
 
-def _accept(text: bytes, *, most: int, earliest_ms: int, latest_ms: int) -> list[tuple[str, bytes]] | None:
-    """The records of an array of which each is to be accepted; None where that is not plain to see."""
+def _judged(events: list[Event], rejected: list[Rejection]) -> Judged:
+    duplicates = 0
+    if len({event.event_id for event in events}) < len(events):
+        duplicates = len(events) - len(set(map(identity, events)))
+    return Judged([(event.event_id, encode(event)) for event in events], rejected, duplicates)
+
+
+def _accept(text: bytes, *, most: int, earliest_ms: int, latest_ms: int) -> list[Event] | None:
+    """The events of an array of which each is to be accepted; None where that is not plain to see."""
     if text[:1] != b"[" or _holds_more(text, most):
         return None
     events = decode_array(text, latest_ms=latest_ms)
     if not events or len(events) > most or min(event.occurred_at for event in events) < earliest_ms:
         return None
-    if len({event.event_id for event in events}) < len(events):
-        return None
-    return [(event.event_id, encode(event)) for event in events]
+    return events
 
 
 def _admit(record: bytes, earliest_ms: int, latest_ms: int) -> Event:

@@ -71,7 +71,7 @@ _ENCODING: Final = {
     "description": "How the body is compressed; leave it out when it is not.",
     "schema": {"type": "string", "enum": ["gzip", "identity"]},
 }
-_TAKEN: Final = Verdict(1, (Rejection(1, "value", "expected an integer between -2^40 and 2^40"),))
+_TAKEN: Final = Verdict(2, (Rejection(1, "value", "expected an integer between -2^40 and 2^40"),), duplicates=1)
 
 POST_EVENTS: Final[dict[str, Any]] = {
     "summary": "Send events",

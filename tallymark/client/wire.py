@@ -52,10 +52,14 @@ class Rejection(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """`accepted` events are durable in the log; each of the others has a rejection, in the order of the post."""
+    """`accepted` events are durable in the log; each of the others has a rejection, in the order of the post.
+
+    `duplicates`: so many of the accepted are copies of an earlier one in the same post, and count once.
+    """
 
     accepted: int
     rejected: tuple[Rejection, ...] = ()
+    duplicates: int = 0
 
 
 class ReplayReport(msgspec.Struct, frozen=True):

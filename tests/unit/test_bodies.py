@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 
-from stream.gateway.bodies import inflate, judge, split
-from tallymark.client.wire import Rejection
+from stream.gateway.bodies import admit, inflate, judge, split
 from tallymark.errors import MalformedEvent
 from tallymark.event import EARLIEST_MS, LATEST_MS, Event, decode, encode, identity
 from tests.support.strategies import events, quick
@@ -185,14 +184,15 @@ def test_what_goes_to_the_log_is_the_canonical_record() -> None:
     assert judged.records == [("a", b'{"event_id":"a","type":"view","video_id":"v","occurred_at":1769860800000}')]
 
 
-def test_of_copies_in_one_post_the_first_is_taken_and_the_others_name_it() -> None:
-    records = split_json([view("a"), view("b"), view("a", value=2), view("a", video_id="w"), view("b", type="like")])
-    judged = judge(records, earliest_ms=EARLIEST_MS, latest_ms=LATEST_MS)
-    assert [decode(record).value for _, record in judged.records] == [1, 1, 1]
-    assert judged.rejected == [
-        Rejection(2, "event_id", "the same event as the one at index 0 of this post"),
-        Rejection(4, "event_id", "the same event as the one at index 1 of this post"),
-    ]
+def test_copies_in_one_post_are_accepted_and_said_to_be_copies() -> None:
+    sent = [view("a"), view("b"), view("a", value=2), view("a", video_id="w"), view("b", type="like")]
+    judged = judge(split_json(sent), earliest_ms=EARLIEST_MS, latest_ms=LATEST_MS)
+    assert [(key, decode(record).value) for key, record in judged.records] == list(
+        zip("abaab", (1, 1, 2, 1, 1), strict=True)
+    )
+    assert judged.rejected == []
+    assert judged.duplicates == 2
+    assert admit(json.dumps(sent).encode(), JSON, most=9, earliest_ms=EARLIEST_MS, latest_ms=LATEST_MS) == judged
 
 
 def test_a_copy_of_a_refused_event_is_judged_on_its_own() -> None:
@@ -219,4 +219,5 @@ def test_nothing_is_lost_between_accepted_and_rejected(sent: list[Event | None])
     judged = judge(records, earliest_ms=EARLIEST_MS, latest_ms=LATEST_MS)
     assert len(judged.records) + len(judged.rejected) == len(sent)
     taken = [identity(decode(record)) for _, record in judged.records]
-    assert len(taken) == len(set(taken)) == len({identity(event) for event in sent if event is not None})
+    assert taken == [identity(event) for event in sent if event is not None]
+    assert judged.duplicates == len(taken) - len(set(taken))
