@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from tallymark.instants import DAY, MINUTE_MS
 
-__all__ = ["EVENT", "PARTITIONS", "RAW", "ROW", "RawFile", "day_name", "day_start", "new_path", "table_of"]
+__all__ = ["EVENT", "LATER", "PARTITIONS", "RAW", "ROW", "RawFile", "day_name", "day_start", "new_path", "table_of"]
 
 EVENT: Final = (
     pa.field("event_id", pa.string()),
@@ -24,8 +24,12 @@ EVENT: Final = (
     pa.field("user_id", pa.string()),
     pa.field("producer_id", pa.string()),
     pa.field("seq", pa.int64()),
+    pa.field("attributes", pa.map_(pa.string(), pa.string())),  # null where there are none
+    pa.field("clock_ahead_ms", pa.int64()),
 )
 """The fields of `tallymark.event.Event`."""
+LATER: Final = frozenset({"attributes", "clock_ahead_ms"})
+"""Columns that files of earlier versions lack. They are read as null, which is what a row without them holds too."""
 ROW: Final = (
     *EVENT,
     pa.field("appended_at", pa.int64()),

@@ -28,7 +28,10 @@ from tallymark.raw.schema import RawFile, new_path
 __all__ = ["write_files"]
 
 _AT_ONCE: Final = 8  # a put to S3 mostly waits
-_REPEATING: Final = ["type", "video_id", "user_id", "producer_id", "log_partition"]
+_REPEATING: Final = [
+    *("type", "video_id", "user_id", "producer_id", "log_partition"),
+    *("attributes.key_value.key", "attributes.key_value.value"),
+]
 
 
 def write_files(uri: str, rows: pa.Table) -> list[RawFile]:

@@ -67,7 +67,8 @@ def assert_as_the_rule_says(values: list[bytes | None], appended_at: list[int]) 
     events = []
     for value, took, row in zip(values, appended_at, rows.to_pylist(), strict=True):
         event, wrong = verdict(value, took)
-        expected = {name: getattr(event, name, None) for name in Event.__struct_fields__ if name in DECODED.names}
+        expected = {name: getattr(event, name, None) for name in Event.__struct_fields__}
+        expected["attributes"] = list(event.attributes.items()) or None if event else None
         assert {name: row[name] for name in DECODED.names if name in expected or name in wrong} == expected | wrong
         if event is not None:
             events.append(row)
