@@ -6,13 +6,14 @@ call it on every record of the log, so that no two layers can disagree about a r
 
 from __future__ import annotations
 
-from tallymark.event.rule import decode, decode_array, decode_lines
+from tallymark.event.rule import decode, decode_array, decode_lines, millis_given
 from tallymark.event.shape import (
     EARLIEST_MS,
     ID_PATTERN,
     LATEST_MS,
     MAX_ATTRIBUTE,
     MAX_ATTRIBUTES,
+    MAX_CLOCK_AHEAD_MS,
     MAX_EVENT_ID,
     MAX_ID,
     MAX_VALUE,
@@ -33,6 +34,7 @@ __all__ = [
     "LATEST_MS",
     "MAX_ATTRIBUTE",
     "MAX_ATTRIBUTES",
+    "MAX_CLOCK_AHEAD_MS",
     "MAX_EVENT_ID",
     "MAX_ID",
     "MAX_VALUE",
@@ -43,6 +45,7 @@ __all__ = [
     "decode_lines",
     "encode",
     "identity",
+    "millis_given",
     "parse_rfc3339",
     "trouble_with_attributes",
     "trouble_with_id",

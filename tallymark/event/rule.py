@@ -26,7 +26,7 @@ from tallymark.event.shape import (
 from tallymark.event.times import A_TIME, parse_rfc3339
 from tallymark.instants import Millis, millis_of
 
-__all__ = ["decode", "decode_array", "decode_lines"]
+__all__ = ["decode", "decode_array", "decode_lines", "millis_given"]
 
 _AT_FIELD: Final = re.compile(r" - at `\$\.(\w+)")
 _MISSING_FIELD: Final = re.compile(r"missing required field `(\w+)`")
@@ -176,7 +176,7 @@ def _integer(field: str, given: Any) -> int:
 
 
 def _instant_ms(given: Any, latest_ms: int) -> int:
-    ms = _rfc3339_ms(given) if isinstance(given, str) else _integer("occurred_at", given)
+    ms = millis_given(given, "occurred_at")
     if ms < EARLIEST_MS:
         raise MalformedEvent("before 2000-01-01T00:00:00Z; expected epoch milliseconds or RFC 3339", "occurred_at")
     if ms > latest_ms:
@@ -184,10 +184,13 @@ def _instant_ms(given: Any, latest_ms: int) -> int:
     return ms
 
 
-def _rfc3339_ms(text: str) -> int:
-    at = parse_rfc3339(text)
+def millis_given(given: Any, field: str) -> int:
+    """The epoch millisecond that a number, or RFC 3339 text, of JSON stands for. Raises MalformedEvent of `field`."""
+    if not isinstance(given, str):
+        return _integer(field, given)
+    at = parse_rfc3339(given)
     if at is None:
-        raise MalformedEvent(f"expected {A_TIME}", "occurred_at")
+        raise MalformedEvent(f"expected {A_TIME}", field)
     # exact integer arithmetic; timestamp() would go through a float
     return millis_of(at)
 

@@ -33,6 +33,8 @@ _REPEATING: Final = [
     *("attributes.key_value.key", "attributes.key_value.value"),
 ]
 
+_SOUGHT: Final = ["occurred_at", "clock_ahead_ms"]  # by whoever passes over what has none of it
+
 
 def write_files(uri: str, rows: pa.Table) -> list[RawFile]:
     """Put `rows` (`schema.ROW`), a file for each day and shard, sorted by occurred_at: so a file's or row group's
@@ -85,7 +87,7 @@ def _shards(videos: pa.ChunkedArray) -> np.ndarray:
 
 def _parquet(rows: pa.Table) -> pa.Buffer:
     sink = pa.BufferOutputStream()
-    pq.write_table(rows, sink, compression="zstd", use_dictionary=_REPEATING, write_statistics=["occurred_at"])
+    pq.write_table(rows, sink, compression="zstd", use_dictionary=_REPEATING, write_statistics=_SOUGHT)
     return sink.getvalue()
 
 
