@@ -54,14 +54,16 @@ def inflate(body: bytes, encoding: str, *, most: int) -> bytes:
         raise HTTPException(400, f"the body is not gzip, as its Content-Encoding says: {error}") from None
 
 
-def admit(body: bytes, content_type: str, *, most: int, earliest_ms: int, latest_ms: int) -> Judged:
+def admit(
+    body: bytes, content_type: str, *, most: int, earliest_ms: int, latest_ms: int, producer: str | None = None
+) -> Judged:
     """A verdict on each event in `body`: what `judge` makes of what `split` finds, or raises. An array of which nothing
     is to be refused, which is what clients send, takes half the time."""
     if _media_type(content_type) in JSON_TYPES:
-        accepted = _accept(body.strip(), most=most, earliest_ms=earliest_ms, latest_ms=latest_ms)
-        if accepted is not None:
-            return Judged(accepted, [])
-    return judge(split(body, content_type, most=most), earliest_ms=earliest_ms, latest_ms=latest_ms)
+        events = _accept(body.strip(), most=most, earliest_ms=earliest_ms, latest_ms=latest_ms)
+        if events is not None:
+            return Judged([_record(event, producer) for event in events], [])
+    return judge(split(body, content_type, most=most), earliest_ms=earliest_ms, latest_ms=latest_ms, producer=producer)
 
 
 def split(body: bytes, content_type: str, *, most: int) -> list[bytes]:
@@ -88,10 +90,11 @@ def split(body: bytes, content_type: str, *, most: int) -> list[bytes]:
     return records
 
 
-def judge(records: Iterable[bytes], *, earliest_ms: int, latest_ms: int) -> Judged:
+def judge(records: Iterable[bytes], *, earliest_ms: int, latest_ms: int, producer: str | None = None) -> Judged:
     """A verdict on each record: an event that occurred in [`earliest_ms`, `latest_ms`], and no copy of an earlier one.
 
-    What is accepted becomes its canonical record, with the event's id as the key.
+    What is accepted becomes its canonical record, with the event's id as the key. `producer`: who is said to have made
+    what says nothing of it.
     """
     accepted: list[tuple[str, bytes]] = []
     rejected: list[Rejection] = []
@@ -104,14 +107,21 @@ def judge(records: Iterable[bytes], *, earliest_ms: int, latest_ms: int) -> Judg
             continue
         first = first_at.setdefault(identity(event), index)
         if first == index:
-            accepted.append((event.event_id, encode(event)))
+            accepted.append(_record(event, producer))
         else:
             rejected.append(Rejection(index, "event_id", f"the same event as the one at index {first} of this post"))
     return Judged(accepted, rejected)
 
 
-def _accept(text: bytes, *, most: int, earliest_ms: int, latest_ms: int) -> list[tuple[str, bytes]] | None:
-    """The records of an array of which each is to be accepted; None where that is not plain to see."""
+def _record(event: Event, producer: str | None) -> tuple[str, bytes]:
+    """Of a fresh `event`. One with a number and no producer stays so: numbers of several producers are no sequence."""
+    if producer is not None and event.producer_id is None and event.seq is None:
+        msgspec.structs.force_setattr(event, "producer_id", producer)
+    return event.event_id, encode(event)
+
+
+def _accept(text: bytes, *, most: int, earliest_ms: int, latest_ms: int) -> list[Event] | None:
+    """The events of an array of which each is to be accepted; None where that is not plain to see."""
     if text[:1] != b"[" or _holds_more(text, most):
         return None
     events = decode_array(text, latest_ms=latest_ms)
@@ -119,7 +129,7 @@ def _accept(text: bytes, *, most: int, earliest_ms: int, latest_ms: int) -> list
         return None
     if len({event.event_id for event in events}) < len(events):
         return None
-    return [(event.event_id, encode(event)) for event in events]
+    return events
 
 
 def _admit(record: bytes, earliest_ms: int, latest_ms: int) -> Event:

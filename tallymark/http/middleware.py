@@ -1,11 +1,10 @@
 """Middleware of the two servers, as plain ASGI: it must not cost more than the answers that it wraps.
 
-Added by the functions of `tallymark.http.problems`.
+Added by the functions of `tallymark.http.problems`; who may come in is in `access`.
 """
 
 from __future__ import annotations
 
-import hmac
 import re
 from time import perf_counter
 from typing import Final
@@ -13,36 +12,12 @@ from uuid import uuid4
 
 from prometheus_client import Histogram
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars
 
-__all__ = ["BodyLimit", "RequestId", "Timing", "TokenCheck"]
+__all__ = ["BodyLimit", "RequestId", "Timing"]
 
 _REQUEST_ID: Final = re.compile(rb"[!-~]{1,128}")
-
-
-class TokenCheck:
-    """Answers `refusal` to requests that bring none of `tokens` as `Authorization: Bearer …`."""
-
-    def __init__(self, app: ASGIApp, tokens: frozenset[str], open_paths: frozenset[str], refusal: Response) -> None:
-        self._app = app
-        self._refusal = refusal
-        self._tokens = [token.encode() for token in tokens]
-        self._open_paths = open_paths
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in self._open_paths or self._knows(scope):
-            await self._app(scope, receive, send)
-            return
-        await self._refusal(scope, receive, send)
-
-    def _knows(self, scope: Scope) -> bool:
-        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-        scheme, _, token = given.partition(b" ")
-        # all of them are compared, so that the time it takes tells nothing
-        matches = [hmac.compare_digest(token.strip(), known) for known in self._tokens]
-        return scheme.lower() == b"bearer" and any(matches)
 
 
 class BodyLimit:

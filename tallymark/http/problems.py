@@ -1,4 +1,4 @@
-"""What the gateway and the API share: problem details, bearer tokens, probes, ids and times of requests.
+"""What the gateway and the API share: problem details, probes, ids and times of requests.
 
 Imported only by the two servers. Errors are RFC 9457 problem details (`application/problem+json`) whose `detail` says
 what to send instead.
@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from structlog.contextvars import get_contextvars
 
 from tallymark.errors import InvalidQuestion, TallymarkError, Unavailable, UnknownVersion
-from tallymark.http.middleware import BodyLimit, RequestId, Timing, TokenCheck
+from tallymark.http.middleware import BodyLimit, RequestId, Timing
 
 __all__ = [
     "PROBLEM_JSON",
@@ -30,12 +30,10 @@ __all__ = [
     "observe_requests",
     "problem",
     "problems",
-    "require_token",
 ]
 
 _log = logging.getLogger(__name__)
 PROBLEM_JSON: Final = "application/problem+json"
-_OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"})
 _SECONDS: Final = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _PROBLEM: Final = {
     "type": "object",
@@ -120,31 +118,6 @@ def answer_problems(app: FastAPI) -> None:
         return problem(500, detail, headers={"X-Request-ID": request_id})
 
     amend_openapi(app, lambda document: _schemas(document).update(Problem=_PROBLEM))
-
-
-def require_token(app: FastAPI, tokens: frozenset[str], *, open_paths: frozenset[str] = frozenset()) -> None:
-    """Let only requests with one of `tokens` in, except to the probes, the description and `open_paths`.
-
-    No tokens: everybody.
-    """
-    if not tokens:
-        return
-    allowed = _OPEN_PATHS | open_paths
-    refusal = problem(
-        401,
-        "send one of the configured tokens as `Authorization: Bearer …`",
-        headers={"WWW-Authenticate": "Bearer"},
-    )
-    app.add_middleware(TokenCheck, tokens=tokens, open_paths=allowed, refusal=refusal)
-
-    def describe(document: dict[str, Any]) -> None:
-        document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-        for path, operations in document["paths"].items():
-            for operation in operations.values() if path not in allowed else ():
-                operation["security"] = [{"token": []}]
-                operation["responses"].setdefault("401", problems(401)[401])
-
-    amend_openapi(app, describe)
 
 
 def limit_body(app: FastAPI, most: int) -> None:

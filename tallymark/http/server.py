@@ -7,8 +7,8 @@ import os
 import signal
 import socket
 from collections.abc import Callable
-from contextlib import closing
-from typing import Final, Protocol, TypeVar
+from contextlib import ExitStack
+from typing import Final
 
 import uvicorn
 from fastapi import FastAPI
@@ -20,27 +20,18 @@ from tallymark.settings import Address, Settings
 __all__ = ["run", "serve"]
 
 
-class _Closes(Protocol):
-    def close(self) -> None: ...
-
-
-_Opened = TypeVar("_Opened", bound=_Closes)
-
 _GRACE_SECONDS: Final = 5
 _KEEP_ALIVE_SECONDS: Final = 75  # longer than clients and proxies keep theirs, so that they never meet a closing one
 
 
-def run(
-    opens: Callable[[Settings], _Opened],
-    creates: Callable[[Settings, _Opened], FastAPI],
-    *,
-    at: Callable[[Settings], Address],
-    setting: str,
-) -> None:
-    """A server as a process: settings from the environment, logs, what it stands on, and `serve` until SIGTERM."""
+def run(creates: Callable[[Settings, ExitStack], FastAPI], *, at: Callable[[Settings], Address], setting: str) -> None:
+    """A server as a process: settings from the environment, logs, and `serve` until SIGTERM.
+
+    `creates` opens what the application stands on, and leaves it on the stack to be closed at the end.
+    """
     settings = Settings.load(os.environ)
     begin_logs(settings.logs)
-    with closing(opens(settings)) as opened:
+    with ExitStack() as opened:
         serve(creates(settings, opened), at(settings), setting=setting)
 
 
