@@ -78,7 +78,7 @@ def create_app(
     watch_system(registry, store, now=now)
     watch_coverage(registry, store)
     add_probes(app, registry, missing)
-    limit_body(app, settings.max_body)
+    limit_body(app, settings.max_body, together=settings.max_pending_bytes)
     _show_page(app)
     require_tokens(app, door, registry, needs=_needs, open_paths=frozenset({"/"}))
     observe_requests(app, registry)

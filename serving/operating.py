@@ -8,10 +8,10 @@ from typing import Annotated, Any, Final
 
 import msgspec
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from tallymark.access import tokens
-from tallymark.access.tokens import NAME_PATTERN, Rates, Scope
+from tallymark.access.tokens import LEAST_RATE, NAME_PATTERN, Rates, Scope
 from tallymark.documents import publication
 from tallymark.http.problems import problems
 from tallymark.store import ViewStore
@@ -20,7 +20,7 @@ __all__ = ["OPERATING_PATHS", "operating_routes"]
 
 OPERATING_PATHS: Final = ("/v1/rollback", "/v1/tokens")
 _Name = Annotated[str, Query(pattern=f"^{NAME_PATTERN}$")]
-_Rate = Annotated[float, Field(gt=0, le=1e12)]
+_Rate = Annotated[float, Field(strict=True, ge=LEAST_RATE, le=1e12)]
 
 
 class _Asked(BaseModel):
@@ -28,16 +28,16 @@ class _Asked(BaseModel):
 
 
 class RollBack(_Asked):
-    version: Annotated[int, Field(ge=1, le=2**53)]
+    version: Annotated[int, Field(strict=True, ge=1, le=2**53)]
 
 
 class NewToken(_Asked):
     name: Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(Scope))] = [Scope.SEND]
-    browser: bool = False
+    browser: StrictBool = False
     events_per_s: _Rate | None = None
     bytes_per_s: _Rate | None = None
-    burst_s: Annotated[float, Field(gt=0, le=86_400)] = Rates().burst_s
+    burst_s: Annotated[float, Field(strict=True, gt=0, le=86_400)] = Rates().burst_s
 
 
 def operating_routes(*, store: ViewStore, now: Callable[[], datetime]) -> APIRouter:

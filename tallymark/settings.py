@@ -86,8 +86,20 @@ class Settings:
         "200000", notation.positive, "Events that may wait for the log before posts are answered 429."
     )
     max_pending_bytes: int = _setting(
-        "128000000", notation.positive, "The same in bytes, and of bodies that are being read."
+        "128000000", notation.positive, "The same in bytes; also for the bodies that are being read."
     )
+    max_connections: int = _setting(
+        "10000", notation.positive, "Connections of a server; beyond, the one that has rested longest is closed."
+    )
+    head_timeout: timedelta = _setting("10s", parse_duration, "How long a request's line and headers may take.")
+    body_timeout: timedelta = _setting(
+        "30s", parse_duration, "How long a body may take, and a second more for each 10 kB."
+    )
+    idle_timeout: timedelta = _setting("75s", parse_duration, "How long a connection may rest between two requests.")
+    drain: timedelta = _setting(
+        "0s", parse_duration, "How long a server that is to end still takes requests, while /readyz says 503."
+    )
+    gateway_workers: int = _setting("1", notation.positive, "Processes of the gateway that `tallymark up` starts.")
     keep: timedelta = _setting(
         "7d", parse_duration, "How long `maintain` keeps speed minutes and raw files that no version needs any more."
     )

@@ -109,7 +109,7 @@ def create_app(
 
     answer_problems(app)
     add_probes(app, registry, missing)
-    limit_body(app, settings.max_body)
+    limit_body(app, settings.max_body, together=settings.max_pending_bytes)
     require_tokens(app, door, registry, needs=lambda _: Scope.SEND, key_paths=KEY_PATHS)
     observe_requests(app, registry)
     amend_openapi(app, lambda document: add_schemas(document, most=settings.max_batch))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import ceil, inf
+from math import ceil
 from time import monotonic
 from typing import Final
 
@@ -41,7 +41,7 @@ class Limits:
 
     def wait_s(self, token: Token | None) -> int:
         """Seconds until the token may send again, rounded up; 0: now."""
-        if token is None or (token.rates.events_per_s is None and token.rates.bytes_per_s is None):
+        if token is None or not token.rates.per_s:
             return 0
         now = self._now()
         waits = [bucket.wait_s(now) for bucket in self._buckets(token, now).values()]
@@ -51,16 +51,14 @@ class Limits:
         if token is None or token.id not in self._of:
             return
         _, buckets = self._of[token.id]
-        for name, amount in (("events", events), ("bytes", size)):
-            if name in buckets:
-                buckets[name].spend(amount)
+        for unit, amount in (("events", events), ("bytes", size)):
+            if unit in buckets:
+                buckets[unit].spend(amount)
 
     def _buckets(self, token: Token, now: float) -> dict[str, _Bucket]:
         rates, buckets = self._of.get(token.id, (None, {}))
         if rates != token.rates:
-            per_s = {"events": token.rates.events_per_s or inf, "bytes": token.rates.bytes_per_s or inf}
-            buckets = {
-                name: _Bucket(rate, rate * token.rates.burst_s, now) for name, rate in per_s.items() if rate < inf
-            }
+            burst_s = token.rates.burst_s
+            buckets = {unit: _Bucket(rate, rate * burst_s, now) for unit, rate in token.rates.per_s.items()}
             self._of[token.id] = (token.rates, buckets)
         return buckets

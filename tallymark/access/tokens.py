@@ -23,6 +23,7 @@ from tallymark.store import ViewStore, change_document
 
 __all__ = [
     "ALL_SCOPES",
+    "LEAST_RATE",
     "NAME_PATTERN",
     "Given",
     "Made",
@@ -43,6 +44,8 @@ _PREFIX: Final = "tly"
 _PERSON: Final = b"tallymark-token"
 NAME_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _MOST: Final = 1000
+LEAST_RATE: Final = 0.001
+"""A second; with less, a pause would be longer than anybody waits."""
 
 
 class Scope(StrEnum):
@@ -60,6 +63,12 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     events_per_s: float | None = None
     bytes_per_s: float | None = None
     burst_s: float = 2.0
+
+    @property
+    def per_s(self) -> dict[str, float]:
+        """What is limited, and how far."""
+        rates = {"events": self.events_per_s, "bytes": self.bytes_per_s}
+        return {unit: rate for unit, rate in rates.items() if rate is not None}
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -137,6 +146,8 @@ def create(
         raise InvalidQuestion("a token is for something; choose from send, ask and operate", "scopes")
     if browser and chosen != (Scope.SEND,):
         raise InvalidQuestion("a write key, which everybody can read, may send and nothing else", "scopes")
+    if rates is not None and min(rates.per_s.values(), default=LEAST_RATE) < LEAST_RATE:
+        raise InvalidQuestion(f"a rate is at least {LEAST_RATE} a second; revoke the token instead", "rate")
     secret = secrets.token_urlsafe(32)
     salt = secrets.token_bytes(hashlib.blake2b.SALT_SIZE)
     made = Token(

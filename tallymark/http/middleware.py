@@ -15,30 +15,57 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars
 
-__all__ = ["BodyLimit", "RequestId", "Timing"]
+__all__ = ["BodyLimit", "Heads", "RequestId", "Timing"]
 
+_SOON: Final = {"Retry-After": "1"}
 _REQUEST_ID: Final = re.compile(rb"[!-~]{1,128}")
 
 
 class BodyLimit:
-    """Lets whoever reads a body of more than `most` bytes raise 413 instead."""
+    """Lets whoever reads a body of more than `most` bytes raise 413 instead, and 429 when the bodies of all requests
+    that are not answered yet would hold more than `together`."""
 
-    def __init__(self, app: ASGIApp, most: int) -> None:
+    def __init__(self, app: ASGIApp, most: int, together: int) -> None:
         self._app = app
         self._most = most
+        self._together = together
+        self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
         taken = 0
 
         async def counted() -> Message:
             nonlocal taken
             message = await receive()
-            taken += len(message.get("body", b""))
+            size = len(message.get("body", b""))
+            taken += size
+            self._held += size
             if taken > self._most:
                 raise HTTPException(413, f"the body is longer than {self._most} bytes; send it in parts")
+            if size and self._held > self._together and self._held > taken:
+                raise HTTPException(
+                    429, "too many bytes are on their way already; send the same again after a second", _SOON
+                )
             return message
 
-        await self._app(scope, counted if scope["type"] == "http" else receive, send)
+        try:
+            await self._app(scope, counted, send)
+        finally:
+            self._held -= taken
+
+
+class Heads:
+    """Answers HEAD as GET: the server leaves out the body, since the connection still knows what was asked."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_head = scope["type"] == "http" and scope["method"] == "HEAD"
+        await self._app({**scope, "method": "GET"} if is_head else scope, receive, send)
 
 
 class RequestId:
