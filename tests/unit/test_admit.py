@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 
 from stream.gateway.bodies import opened, split
-from stream.gateway.verdicts import Door, Judged, admit, judge
+from stream.gateway.verdicts import Judged, Terms, admit, judge
 from tallymark.errors import MalformedEvent
 from tallymark.event import EARLIEST_MS, LATEST_MS, Event, encode
 from tests.support.strategies import events, quick, thorough
@@ -62,7 +62,7 @@ def test_the_quick_way_comes_to_what_each_record_comes_to(
     sent: list[Any], short: int, after: bytes, media_type: str, ahead_ms: int, earliest_ms: int
 ) -> None:
     body = written(sent, media_type, after)
-    door = Door(max(1, len(sent) - short), 10**6, earliest_ms, AT + 1_500, AT)
+    door = Terms(max(1, len(sent) - short), 10**6, earliest_ms, AT + 1_500, AT)
     headers = {"content-type": media_type, "x-sent-at": str(AT + ahead_ms)}
 
     def outcome(way: Callable[[], Judged]) -> Any:
@@ -84,6 +84,6 @@ def test_the_quick_way_comes_to_what_each_record_comes_to(
 @settings(quick)
 def test_what_is_right_as_a_whole_is_accepted_without_a_second_look(sent: list[Event], media_type: str) -> None:
     body = written([json.loads(encode(event)) for event in sent], media_type, b"")
-    door = Door(20, 10**6, EARLIEST_MS, LATEST_MS, AT)
+    door = Terms(20, 10**6, EARLIEST_MS, LATEST_MS, AT)
     admitted = admit(body, {"content-type": media_type}, door)
     assert admitted == Judged([(event.event_id, encode(event)) for event in sent], [])

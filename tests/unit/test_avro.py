@@ -14,13 +14,13 @@ from msgspec import structs
 from starlette.exceptions import HTTPException
 
 from stream.formats.avro import SCHEMA_TEXT, from_registry, schema_id, single_schemas, writer_schema
-from stream.gateway.verdicts import Door, admit
+from stream.gateway.verdicts import Terms, admit
 from tallymark.errors import MalformedEvent
 from tallymark.event import EARLIEST_MS, LATEST_MS, Event, decode, encode
 from tests.support.posts import avro_file, avro_single, fields_of
 
 AT = 1_769_860_800_000
-DOOR = Door(100, 1_000_000, EARLIEST_MS, LATEST_MS, AT)
+DOOR = Terms(100, 1_000_000, EARLIEST_MS, LATEST_MS, AT)
 AVRO = {"content-type": "application/avro"}
 ONE = Event(event_id="e", type="view", video_id="v", occurred_at=AT, value=5, user_id="u", attributes={"a": "b"})
 

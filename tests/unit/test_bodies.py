@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 
 from stream.gateway.bodies import Records, inflate, opened, split
-from stream.gateway.verdicts import Door, Judged, admit, judge
+from stream.gateway.verdicts import Judged, Terms, admit, judge
 from tallymark.errors import MalformedEvent
 from tallymark.event import EARLIEST_MS, LATEST_MS, Event, decode, encode, identity
 from tests.support.strategies import events, quick
@@ -38,7 +38,7 @@ def split_json(value: Any, *, most: int = 100) -> list[bytes]:
 
 
 def judged(records: list[bytes], *, earliest_ms: int = EARLIEST_MS, latest_ms: int = LATEST_MS) -> Judged:
-    return judge(Records(records), Door(100, 10_000_000, earliest_ms, latest_ms, AT))
+    return judge(Records(records), Terms(100, 10_000_000, earliest_ms, latest_ms, AT))
 
 
 def status_of(error: pytest.ExceptionInfo[HTTPException]) -> int:
@@ -248,7 +248,7 @@ def test_copies_in_one_post_are_accepted_and_said_to_be_copies() -> None:
     assert found.rejected == []
     assert found.duplicates == 2
     assert (
-        admit(json.dumps(sent).encode(), {"content-type": JSON}, Door(9, 10_000_000, EARLIEST_MS, LATEST_MS, AT))
+        admit(json.dumps(sent).encode(), {"content-type": JSON}, Terms(9, 10_000_000, EARLIEST_MS, LATEST_MS, AT))
         == found
     )
 

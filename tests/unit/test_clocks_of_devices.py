@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from stream.gateway.verdicts import Door, Judged, admit
+from stream.gateway.verdicts import Judged, Terms, admit
 from tallymark.errors import MalformedEvent
 from tallymark.event import EARLIEST_MS, LATEST_MS, Event, decode, encode
 from tests.support.posts import FORMATS, fields_of, written
 
 AT = 1_769_860_800_000
-DOOR = Door(100, 1_000_000, EARLIEST_MS, LATEST_MS, AT)
+DOOR = Terms(100, 1_000_000, EARLIEST_MS, LATEST_MS, AT)
 ONE = Event(event_id="e", type="view", video_id="v", occurred_at=AT, value=5, user_id="u", attributes={"a": "b"})
 
 
-def sent(at: Any, occurred: int, *, form: str = "array", door: Door = DOOR) -> Judged:
+def sent(at: Any, occurred: int, *, form: str = "array", door: Terms = DOOR) -> Judged:
     post = written([structs.replace(ONE, occurred_at=occurred)], form)
     return admit(post.body, post.headers | {"x-sent-at": str(at)}, door)
 

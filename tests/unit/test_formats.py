@@ -14,19 +14,19 @@ from msgspec import structs
 from starlette.exceptions import HTTPException
 
 from stream.gateway.bodies import inflate
-from stream.gateway.verdicts import Door, Judged, admit
+from stream.gateway.verdicts import Judged, Terms, admit
 from tallymark.errors import MalformedEvent
 from tallymark.event import EARLIEST_MS, LATEST_MS, Event, decode
 from tests.support.posts import FORMATS, Post, cloud, nearly, written
 from tests.support.strategies import attributes, events, quick
 
 AT = 1_769_860_800_000
-DOOR = Door(100, 1_000_000, EARLIEST_MS, LATEST_MS, AT)
+DOOR = Terms(100, 1_000_000, EARLIEST_MS, LATEST_MS, AT)
 AVRO = {"content-type": "application/avro"}
 ONE = Event(event_id="e", type="view", video_id="v", occurred_at=AT, value=5, user_id="u", attributes={"a": "b"})
 
 
-def admitted(post: Post, *, door: Door = DOOR) -> Judged:
+def admitted(post: Post, *, door: Terms = DOOR) -> Judged:
     return admit(inflate(post.body, post.headers.get("content-encoding", ""), most=door.most_bytes), post.headers, door)
 
 
