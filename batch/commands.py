@@ -123,12 +123,12 @@ def rollback(
 
     Example: tallymark rollback 41
     """
-    from batch.publish import rollback as publish_again
     from batch.show import show_publication, show_publication_json
+    from tallymark.documents import publication
     from tallymark.instants import utc_now
     from tallymark.store.open import open_store
 
     store = open_store(Settings.load(os.environ))
-    now = publish_again(store, version, now=utc_now)
+    now = publication.roll_back(store, version, now=utc_now)
     (show_publication_json if json else show_publication)(now)
     store.close()

@@ -1,9 +1,9 @@
-"""Letting readers see a version: the one that was just counted, or an older one again."""
+"""Letting readers see the version that was just counted."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import msgspec
 
@@ -13,9 +13,7 @@ from tallymark.documents.publication import Publication
 from tallymark.errors import PublicationConflict
 from tallymark.store import ViewStore
 
-__all__ = ["publish_version", "rollback"]
-
-_INSTANT = timedelta(milliseconds=1)
+__all__ = ["publish_version"]
 
 
 def publish_version(
@@ -47,34 +45,8 @@ def publish_version(
             raw_version=raw_version,
             counted_until=counted_until,
             epoch=at.epoch,
-            published_at=_after(at, now()),
+            published_at=publication.after(at, now()),
             missing=missing_before(store, exact_until),
         )
-        if _swapped(store, new, at):
+        if publication.published(store, new, expected=at):
             return new
-
-
-def rollback(store: ViewStore, version: int, *, now: Callable[[], datetime]) -> Publication:
-    """Publish version `version` again. The next recompute counts on from there. Raises UnknownVersion."""
-    while True:
-        at = publication.current(store)
-        target = publication.version(store, version)
-        if target.version == at.version:
-            return at
-        missing = missing_before(store, target.exact_until)
-        new = msgspec.structs.replace(target, epoch=at.epoch, published_at=_after(at, now()), missing=missing)
-        if _swapped(store, new, at):
-            return new
-
-
-def _swapped(store: ViewStore, new: Publication, expected: Publication) -> bool:
-    try:
-        publication.publish(store, new, expected=expected)
-    except PublicationConflict:
-        return False
-    return True
-
-
-def _after(at: Publication, now: datetime) -> datetime:
-    """Now, but later than the publication before, also by a clock that went back: the history is sorted by it."""
-    return max(now, at.published_at + _INSTANT)

@@ -15,19 +15,22 @@ from prometheus_client import CollectorRegistry
 
 from serving.examples import EXAMPLES
 from serving.metrics import AnswerMetrics, watch_coverage, watch_servers, watch_system
+from serving.operating import OPERATING_PATHS, operating_routes
 from serving.routes import query_routes
+from tallymark.access.door import Door
+from tallymark.access.tokens import Scope
 from tallymark.client.audits import Audits
 from tallymark.client.wire import Answer, Answers, Series, Stats, Versions
 from tallymark.documents import publication
 from tallymark.documents.publication import Publication
 from tallymark.errors import StoreUnavailable
+from tallymark.http.access import require_tokens
 from tallymark.http.problems import (
     add_probes,
     amend_openapi,
     answer_problems,
     limit_body,
     observe_requests,
-    require_token,
 )
 from tallymark.instants import utc_now
 from tallymark.settings import Settings
@@ -52,9 +55,13 @@ _PAGE_POLICY: Final = (
 _SHAPES: Final = (Answer, Answers, Stats, Series, Publication, Versions, Audits)
 
 
-def create_app(settings: Settings, *, store: ViewStore, now: Callable[[], datetime] = utc_now) -> FastAPI:
-    """The API over `store`, which stays the caller's to close. `now` is the clock that answers go by."""
+def create_app(
+    settings: Settings, *, store: ViewStore, door: Door | None = None, now: Callable[[], datetime] = utc_now
+) -> FastAPI:
+    """The API over `store`, which stays the caller's to close. `now` is the clock that answers go by; `door` says who
+    may ask and operate, by default those who bring a token of the settings."""
     registry = CollectorRegistry()
+    door = door or Door(settings.tokens)
     app = FastAPI(title="Tallymark queries", version=_version(), description=_DESCRIPTION, redoc_url=None)
 
     def missing() -> str | None:
@@ -62,20 +69,25 @@ def create_app(settings: Settings, *, store: ViewStore, now: Callable[[], dateti
             publication.current(store)
         except StoreUnavailable as error:
             return str(error)
-        return None
+        return door.trouble
 
     watch_servers(registry, store)
     answer_problems(app)
     app.include_router(query_routes(settings, store=store, now=now, metrics=AnswerMetrics(registry)))
+    app.include_router(operating_routes(store=store, now=now))
     watch_system(registry, store, now=now)
     watch_coverage(registry, store)
     add_probes(app, registry, missing)
-    limit_body(app, settings.max_body)
+    limit_body(app, settings.max_body, together=settings.max_pending_bytes)
     _show_page(app)
-    require_token(app, settings.tokens, open_paths=frozenset({"/"}))
+    require_tokens(app, door, registry, needs=_needs, open_paths=frozenset({"/"}))
     observe_requests(app, registry)
     amend_openapi(app, _describe_answers)
     return app
+
+
+def _needs(path: str) -> Scope:
+    return Scope.OPERATE if path.startswith(OPERATING_PATHS) else Scope.ASK
 
 
 def _show_page(app: FastAPI) -> None:

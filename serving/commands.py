@@ -35,13 +35,19 @@ def api() -> None:
 
     Example: `curl 'localhost:8400/v1/count?video_id=ATL&type=view&last=24h'`
     """
+    from contextlib import closing
+
     from serving.app import create_app
+    from tallymark.access.door import watching_tokens
     from tallymark.http.server import run
     from tallymark.store.open import open_store
 
     run(
-        open_store,
-        lambda settings, store: create_app(settings, store=store),
+        lambda settings, opened: create_app(
+            settings,
+            store=opened.enter_context(closing(open_store(settings))),
+            door=opened.enter_context(watching_tokens(settings)),
+        ),
         at=lambda settings: settings.api,
         setting="TALLYMARK_API",
     )

@@ -41,13 +41,19 @@ def gateway() -> None:
     Example: curl localhost:8401/v1/events -H 'Content-Type: application/json'
     -d '{"event_id": "e1", "type": "view", "video_id": "ATL", "occurred_at": "2026-01-31T12:00:00Z"}'
     """
+    from contextlib import closing
+
     from stream.gateway.app import create_app
     from stream.log import open_log
+    from tallymark.access.door import watching_tokens
     from tallymark.http.server import run
 
     run(
-        open_log,
-        lambda settings, log: create_app(settings, log=log),
+        lambda settings, opened: create_app(
+            settings,
+            log=opened.enter_context(closing(open_log(settings))),
+            door=opened.enter_context(watching_tokens(settings)),
+        ),
         at=lambda settings: settings.gateway,
         setting="TALLYMARK_GATEWAY",
     )
@@ -109,7 +115,7 @@ def replay(
     settings = Settings.load(os.environ)
     courier = Courier(
         url or settings.gateway.url,
-        token=min(settings.tokens, default=None),
+        token=settings.own_token,
         retry=Retry(patience=patience) if patience is not None else Retry(),
     )
     chosen = islice(between(deliveries(source), start_ms, end_ms), limit)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from math import inf
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -19,6 +20,7 @@ __all__ = [
     "optional_url",
     "pace",
     "parse_duration",
+    "parse_rate",
     "path",
     "positive",
     "raw_place",
@@ -32,6 +34,8 @@ _HOSTS: Final = r"[^/,?]+:\d+(,[^/,?]+:\d+)*"
 _KAFKA: Final = re.compile(rf"kafka://{_HOSTS}/[A-Za-z0-9._-]+")
 _HBASE: Final = re.compile(rf"hbase://{_HOSTS}(\?prefix=[A-Za-z0-9_]*)?")
 _FASTEST: Final = timedelta(seconds=1)
+_MULTIPLES: Final = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}
+_RATE: Final = re.compile(r"(\d+(?:\.\d+)?) ?([kMG]?)B?/(s|min|m|h|d)")
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s|min|m|h|d)")
 
 
@@ -55,6 +59,15 @@ def parse_duration(text: str) -> timedelta:
         return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
     except OverflowError:
         raise ValueError(f"{text!r} is longer than a duration can be; write for example 7d") from None
+
+
+def parse_rate(text: str) -> float:
+    """A number a second: `1000/s`, `60k/min`, `2.5MB/s`. Raises ValueError."""
+    match = _RATE.fullmatch(text.strip())
+    number = float(match[1]) * _MULTIPLES[match[2]] / _UNITS[match[3]] if match else 0.0
+    if not 0 < number < inf:
+        raise ValueError(f"{text!r} is not a rate; write for example 1000/s, 60k/min or 2MB/s")
+    return number
 
 
 def address(text: str) -> Address:

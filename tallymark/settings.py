@@ -74,12 +74,32 @@ class Settings:
     stream_metrics: Address = _setting(
         "127.0.0.1:8402", notation.address, "Where the stream tells Prometheus of its work."
     )
-    tokens: frozenset[str] = _setting("", notation.words, "Bearer tokens that may send and ask; empty: everybody.")
+    tokens: frozenset[str] = _setting(
+        "", notation.words, "Bearer tokens that may do everything, beside those of `tallymark tokens`."
+    )
+    token: str = _setting(
+        "", str.strip, "The token that this machine's own commands bring; empty: one of `tokens`, or none."
+    )
     max_body: int = _setting("8000000", notation.positive, "Largest body of a post, in bytes, after decompression.")
     max_batch: int = _setting("10000", notation.positive, "Most events in one post.")
     max_pending: int = _setting(
         "200000", notation.positive, "Events that may wait for the log before posts are answered 429."
     )
+    max_pending_bytes: int = _setting(
+        "128000000", notation.positive, "The same in bytes; also for the bodies that are being read."
+    )
+    max_connections: int = _setting(
+        "10000", notation.positive, "Connections of a server; beyond, the one that has rested longest is closed."
+    )
+    head_timeout: timedelta = _setting("10s", parse_duration, "How long a request's line and headers may take.")
+    body_timeout: timedelta = _setting(
+        "30s", parse_duration, "How long a body may take, and a second more for each 10 kB."
+    )
+    idle_timeout: timedelta = _setting("75s", parse_duration, "How long a connection may rest between two requests.")
+    drain: timedelta = _setting(
+        "0s", parse_duration, "How long a server that is to end still takes requests, while /readyz says 503."
+    )
+    gateway_workers: int = _setting("1", notation.positive, "Processes of the gateway that `tallymark up` starts.")
     keep: timedelta = _setting(
         "7d", parse_duration, "How long `maintain` keeps speed minutes and raw files that no version needs any more."
     )
@@ -160,8 +180,9 @@ class Settings:
         return self.metrics or self.home / "metrics"
 
     @property
-    def tokens_required(self) -> bool:
-        return bool(self.tokens)
+    def own_token(self) -> str | None:
+        """What a command brings that sends or asks; None where it brings nothing."""
+        return self.token or min(self.tokens, default=None)
 
 
 def describe() -> list[tuple[str, str, str, str]]:

@@ -66,7 +66,7 @@ class PublicPath:
     """A Path by the addresses and the token of the settings."""
 
     def __init__(self, settings: Settings) -> None:
-        token = min(settings.tokens, default=None)
+        token = settings.own_token
         self._gateway = settings.gateway.url
         self._http = httpx.Client(headers={"Authorization": f"Bearer {token}"} if token else {}, timeout=_SEND_SECONDS)
         self._counts = Counts(settings.api.url, token=token, timeout=_ASK_SECONDS)

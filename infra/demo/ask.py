@@ -18,7 +18,7 @@ _SECONDS: Final = 60.0
 
 class Api:
     def __init__(self, settings: Settings) -> None:
-        self._counts = Counts(settings.api.url, token=min(settings.tokens, default=None), timeout=_SECONDS)
+        self._counts = Counts(settings.api.url, token=settings.own_token, timeout=_SECONDS)
 
     def ask(
         self, subjects: Iterable[Subject], start: datetime, end: datetime, *, function: str = "count"

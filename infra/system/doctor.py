@@ -50,6 +50,8 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="Print one JSON doc
     in_force = settings.environment()
     if settings.tokens:
         in_force["TALLYMARK_TOKENS"] = f"({len(settings.tokens)}, not shown)"
+    if settings.token:
+        in_force["TALLYMARK_TOKEN"] = "(not shown)"  # noqa: S105
     well = all(check.ok for check in found)
     if json:
         typer.echo(msgspec.json.encode({"well": well, "checks": found, "settings": in_force}))

@@ -56,7 +56,7 @@ def up(
     if json:
         typer.echo(msgspec.json.encode(state))
         return
-    next_steps(state, ran_already=ran_already, tokens=settings.tokens_required)
+    next_steps(state, ran_already=ran_already, tokens=settings.own_token is not None)
 
 
 def down(json: _Json = False) -> None:

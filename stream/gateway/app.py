@@ -1,7 +1,8 @@
 """The gateway: takes events over HTTP, gives each a verdict, and answers once the log has made them durable.
 
 Made by `create_app`, run by `tallymark gateway`. A post is read and judged on the event loop, and its events wait
-there for the log; see `bodies` for what a post may hold and `group_commit` for the waiting.
+there for the log; see `bodies` for what a post may hold, `verdicts` for what is said of it and `group_commit` for the
+waiting.
 """
 
 from __future__ import annotations
@@ -16,14 +17,19 @@ from fastapi import FastAPI, Request, Response
 from prometheus_client import CollectorRegistry
 from starlette.requests import ClientDisconnect
 
-from stream.gateway.bodies import Judged, admit, inflate
+from stream.formats.avro import SCHEMA_TEXT
+from stream.gateway.bodies import inflate
 from stream.gateway.group_commit import GroupCommit
 from stream.gateway.metrics import GatewayMetrics
-from stream.gateway.openapi import GATEWAY_DESCRIPTION, POST_EVENTS, add_schemas
+from stream.gateway.openapi import GATEWAY_DESCRIPTION, GET_SCHEMA, POST_EVENTS, add_schemas
+from stream.gateway.senders import KEY_PATHS, Senders
+from stream.gateway.verdicts import Terms, admit
 from stream.log import EventLog
+from tallymark.access.door import Door
+from tallymark.access.tokens import Scope
 from tallymark.client.wire import Rejection, Verdict
 from tallymark.errors import LogUnavailable, MalformedEvent
-from tallymark.event import EARLIEST_MS, LATEST_MS
+from tallymark.http.access import require_tokens, token_of
 from tallymark.http.problems import (
     add_probes,
     amend_openapi,
@@ -31,20 +37,26 @@ from tallymark.http.problems import (
     limit_body,
     observe_requests,
     problem,
-    require_token,
 )
-from tallymark.instants import length_ms, millis_of, utc_now
+from tallymark.instants import utc_now
 from tallymark.settings import Settings
 
 __all__ = ["create_app"]
 
 
-def create_app(settings: Settings, *, log: EventLog, now: Callable[[], datetime] = utc_now) -> FastAPI:
-    """The gateway to `log`, which stays the caller's to close. `now` is the clock that events are held against."""
+def create_app(
+    settings: Settings, *, log: EventLog, door: Door | None = None, now: Callable[[], datetime] = utc_now
+) -> FastAPI:
+    """The gateway to `log`, which stays the caller's to close. `now` is the clock that events are held against; `door`
+    says who may send, by default those who bring a token of the settings."""
     registry = CollectorRegistry()
     metrics = GatewayMetrics(registry)
-    writer = GroupCommit(log, most=settings.max_pending, appended=metrics.appended)
-    metrics.watch(lambda: writer.pending)
+    door = door or Door(settings.tokens)
+    senders = Senders(metrics)
+    writer = GroupCommit(
+        log, most=settings.max_pending, most_bytes=settings.max_pending_bytes, appended=metrics.appended
+    )
+    metrics.watch(lambda: writer.pending, lambda: writer.pending_bytes)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -53,6 +65,8 @@ def create_app(settings: Settings, *, log: EventLog, now: Callable[[], datetime]
 
     def missing() -> str | None:
         """A log that cannot be vouched for cannot be appended to either."""
+        if door.trouble is not None:
+            return door.trouble
         try:
             log.horizon()
         except LogUnavailable as error:
@@ -67,50 +81,51 @@ def create_app(settings: Settings, *, log: EventLog, now: Callable[[], datetime]
         lifespan=lifespan,
     )
 
+    @app.get("/v1/schema", **GET_SCHEMA)
+    def get_schema() -> Response:
+        return Response(SCHEMA_TEXT, media_type="application/json")
+
     @app.post("/v1/events", **POST_EVENTS)
     async def post_events(request: Request) -> Response:
+        sender = senders.of(token_of(request))
+        if wait_s := sender.wait_s():
+            return _come_again(f"the token {sender.name} has sent more than it may", wait_s)
         try:
             body = await request.body()
         except ClientDisconnect:
             return Response(status_code=400)  # nobody reads it, and nothing was taken
         metrics.received(len(body))
+        sender.sent(size=len(body))
         try:
-            judged = _judge(body, request, settings, now())
+            text = inflate(body, request.headers.get("content-encoding", "").strip().lower(), most=settings.max_body)
+            judged = admit(text, request.headers, Terms.of(settings, now(), producer=sender.name))
         except MalformedEvent as error:
-            return _refusal(error.reason, [])
+            return _refusal(str(error), [])
         metrics.rejected(judged.rejected)
+        metrics.corrected(judged.corrected)
+        sender.sent(events=len(judged.records) + len(judged.rejected))
         if not judged.records:
             first = judged.rejected[0]
             says = f"{first.field}: {first.reason}" if first.field else first.reason
             return _refusal(f"none of {len(judged.rejected)} events was accepted; the first: {says}", judged.rejected)
-        if not writer.has_room(len(judged.records)):
-            says = f"{writer.pending} events wait for the log; send the same again after a second"
-            return problem(429, says, headers={"Retry-After": "1"})
-        await writer.append(judged.records)
-        verdict = Verdict(len(judged.records), tuple(judged.rejected))
+        if not writer.has_room(judged.records, of=sender.name):
+            sender.refused("full")
+            return _come_again(f"{writer.pending} events wait for the log", 1)
+        await writer.append(judged.records, of=sender.name)
+        verdict = Verdict(len(judged.records), tuple(judged.rejected), judged.duplicates)
         return Response(msgspec.json.encode(verdict), 202, media_type="application/json")
 
     answer_problems(app)
     add_probes(app, registry, missing)
-    limit_body(app, settings.max_body)
-    require_token(app, settings.tokens)
+    limit_body(app, settings.max_body, together=settings.max_pending_bytes)
+    require_tokens(app, door, registry, needs=lambda _: Scope.SEND, key_paths=KEY_PATHS)
     observe_requests(app, registry)
     amend_openapi(app, lambda document: add_schemas(document, most=settings.max_batch))
     return app
 
 
-def _judge(body: bytes, request: Request, settings: Settings, now: datetime) -> Judged:
-    """Raises HTTPException and MalformedEvent for a body that cannot be split into events."""
-    encoding = request.headers.get("content-encoding", "").strip().lower()
-    text = inflate(body, encoding, most=settings.max_body)
-    now_ms = millis_of(now)
-    return admit(
-        text,
-        request.headers.get("content-type", ""),
-        most=settings.max_batch,
-        earliest_ms=now_ms - length_ms(settings.max_age) if settings.max_age else EARLIEST_MS,
-        latest_ms=min(LATEST_MS, now_ms + length_ms(settings.max_ahead)),
-    )
+def _come_again(why: str, seconds: int) -> Response:
+    return problem(429, f"{why}; send the same again after {seconds} s", headers={"Retry-After": str(seconds)})
 
 
 def _refusal(detail: str, rejected: list[Rejection]) -> Response:

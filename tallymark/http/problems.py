@@ -1,4 +1,4 @@
-"""What the gateway and the API share: problem details, bearer tokens, probes, ids and times of requests.
+"""What the gateway and the API share: problem details, probes, ids and times of requests.
 
 Imported only by the two servers. Errors are RFC 9457 problem details (`application/problem+json`) whose `detail` says
 what to send instead.
@@ -16,10 +16,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
+from starlette.types import Scope
 from structlog.contextvars import get_contextvars
 
 from tallymark.errors import InvalidQuestion, TallymarkError, Unavailable, UnknownVersion
-from tallymark.http.middleware import BodyLimit, RequestId, Timing, TokenCheck
+from tallymark.http.middleware import BodyLimit, Heads, RequestId, Timing
 
 __all__ = [
     "PROBLEM_JSON",
@@ -30,12 +32,11 @@ __all__ = [
     "observe_requests",
     "problem",
     "problems",
-    "require_token",
 ]
 
 _log = logging.getLogger(__name__)
+_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 PROBLEM_JSON: Final = "application/problem+json"
-_OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"})
 _SECONDS: Final = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _PROBLEM: Final = {
     "type": "object",
@@ -104,8 +105,11 @@ def answer_problems(app: FastAPI) -> None:
         return problem(503, str(error), headers={"Retry-After": "1"})
 
     @app.exception_handler(HTTPException)
-    async def http(_: Request, error: HTTPException) -> Response:
-        return problem(error.status_code, str(error.detail), headers=dict(error.headers or {}))
+    async def http(request: Request, error: HTTPException) -> Response:
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:  # Starlette names those of one route alone
+            headers["Allow"] = ", ".join(_methods(app, request))
+        return problem(error.status_code, str(error.detail), headers=headers)
 
     @app.exception_handler(TallymarkError)
     async def ours(_: Request, error: TallymarkError) -> Response:
@@ -122,38 +126,14 @@ def answer_problems(app: FastAPI) -> None:
     amend_openapi(app, lambda document: _schemas(document).update(Problem=_PROBLEM))
 
 
-def require_token(app: FastAPI, tokens: frozenset[str], *, open_paths: frozenset[str] = frozenset()) -> None:
-    """Let only requests with one of `tokens` in, except to the probes, the description and `open_paths`.
-
-    No tokens: everybody.
-    """
-    if not tokens:
-        return
-    allowed = _OPEN_PATHS | open_paths
-    refusal = problem(
-        401,
-        "send one of the configured tokens as `Authorization: Bearer …`",
-        headers={"WWW-Authenticate": "Bearer"},
-    )
-    app.add_middleware(TokenCheck, tokens=tokens, open_paths=allowed, refusal=refusal)
-
-    def describe(document: dict[str, Any]) -> None:
-        document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-        for path, operations in document["paths"].items():
-            for operation in operations.values() if path not in allowed else ():
-                operation["security"] = [{"token": []}]
-                operation["responses"].setdefault("401", problems(401)[401])
-
-    amend_openapi(app, describe)
-
-
-def limit_body(app: FastAPI, most: int) -> None:
-    """Refuse bodies of more than `most` bytes with 413, before they are held in memory."""
-    app.add_middleware(BodyLimit, most=most)
+def limit_body(app: FastAPI, most: int, *, together: int) -> None:
+    """Refuse bodies of more than `most` bytes with 413, before they are held in memory; with 429 what would hold more
+    than `together` bytes in all."""
+    app.add_middleware(BodyLimit, most=most, together=together)
 
 
 def observe_requests(app: FastAPI, registry: CollectorRegistry) -> None:
-    """Give each request an id, and keep `tallymark_http_request_seconds` by route and status.
+    """Give each request an id, keep `tallymark_http_request_seconds` by route and status, and answer HEAD as GET.
 
     To be added last, so that it sees what others refuse.
     """
@@ -164,8 +144,10 @@ def observe_requests(app: FastAPI, registry: CollectorRegistry) -> None:
         registry=registry,
         buckets=_SECONDS,
     )
+    app.state.registry = registry  # whoever serves the app adds what it knows of connections
     app.add_middleware(Timing, seconds=seconds)
     app.add_middleware(RequestId)
+    app.add_middleware(Heads)
 
 
 def add_probes(app: FastAPI, registry: CollectorRegistry, missing: Callable[[], str | None]) -> None:
@@ -177,7 +159,7 @@ def add_probes(app: FastAPI, registry: CollectorRegistry, missing: Callable[[], 
 
     @app.get("/readyz", tags=["probes"], summary="Can it do its work now?", responses=problems(503))
     def ready() -> Response:
-        waiting_for = missing()
+        waiting_for = "it is about to end" if getattr(app.state, "ending", False) else missing()
         if waiting_for is None:
             return JSONResponse({"status": "ready"})
         return problem(503, waiting_for, headers={"Retry-After": "1"})
@@ -191,6 +173,16 @@ def add_probes(app: FastAPI, registry: CollectorRegistry, missing: Callable[[], 
     )
     def metrics() -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _methods(app: FastAPI, request: Request) -> list[str]:
+    """All that may be asked of the path; HEAD where there is GET, see `Heads`."""
+    found = [method for method in _METHODS if _matches(app, {**request.scope, "method": method})]
+    return ["GET", "HEAD", *found[1:]] if found[:1] == ["GET"] else found
+
+
+def _matches(app: FastAPI, scope: Scope) -> bool:
+    return any(route.matches(scope)[0] is Match.FULL for route in app.routes)
 
 
 def _schemas(document: dict[str, Any]) -> dict[str, Any]:

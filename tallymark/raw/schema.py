@@ -6,7 +6,7 @@ from typing import Final
 
 import pyarrow as pa
 
-__all__ = ["EVENT", "RAW", "ROW"]
+__all__ = ["EVENT", "LATER", "RAW", "ROW"]
 
 EVENT: Final = (
     pa.field("event_id", pa.string()),
@@ -17,8 +17,12 @@ EVENT: Final = (
     pa.field("user_id", pa.string()),
     pa.field("producer_id", pa.string()),
     pa.field("seq", pa.int64()),
+    pa.field("attributes", pa.map_(pa.string(), pa.string())),  # null where there are none
+    pa.field("clock_ahead_ms", pa.int64()),
 )
 """The fields of `tallymark.event.Event`."""
+LATER: Final = frozenset({"attributes", "clock_ahead_ms"})
+"""Columns that files of earlier versions lack. They are read as null, which is what a row without them holds too."""
 ROW: Final = (
     *EVENT,
     pa.field("appended_at", pa.int64()),

@@ -28,7 +28,12 @@ from tallymark.raw.s3 import S3, is_s3
 __all__ = ["write_files"]
 
 _AT_ONCE: Final = 8  # a put to S3 mostly waits
-_REPEATING: Final = ["type", "video_id", "user_id", "producer_id", "log_partition"]
+_REPEATING: Final = [
+    *("type", "video_id", "user_id", "producer_id", "log_partition"),
+    *("attributes.key_value.key", "attributes.key_value.value"),
+]
+
+_SOUGHT: Final = ["occurred_at", "clock_ahead_ms"]  # by whoever passes over what has none of it
 
 
 def write_files(uri: str, rows: pa.Table) -> list[RawFile]:
@@ -82,7 +87,7 @@ def _shards(videos: pa.ChunkedArray) -> np.ndarray:
 
 def _parquet(rows: pa.Table) -> pa.Buffer:
     sink = pa.BufferOutputStream()
-    pq.write_table(rows, sink, compression="zstd", use_dictionary=_REPEATING, write_statistics=["occurred_at"])
+    pq.write_table(rows, sink, compression="zstd", use_dictionary=_REPEATING, write_statistics=_SOUGHT)
     return sink.getvalue()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from fastapi import FastAPI, Response
+from prometheus_client import CollectorRegistry
 
 from tallymark.http.server import serve
 from tallymark.settings import Settings
@@ -23,4 +24,6 @@ def health() -> Response:
 
 
 if __name__ == "__main__":
-    serve(app, Settings.load(os.environ).api, setting="TALLYMARK_API")
+    settings = Settings.load(os.environ)
+    app.state.registry = CollectorRegistry()
+    serve(app, settings.api, setting="TALLYMARK_API", settings=settings)

@@ -11,12 +11,11 @@ import msgspec
 import pytest
 
 from batch.audit.run import audit
-from batch.publish import rollback
 from tallymark.buckets import Bucket, Grain
 from tallymark.cells import SHARDS, Cell
 from tallymark.documents import audits as records
 from tallymark.documents.audit_record import AuditRecord
-from tallymark.documents.publication import publish_epoch
+from tallymark.documents.publication import publish_epoch, roll_back
 from tallymark.event import Event
 from tallymark.instants import instant
 from tallymark.settings import Settings
@@ -147,7 +146,7 @@ def test_late_events_have_their_hours_audited_again(counted: Callable[[list[Even
     world.recompute()
     found = audited(world)
     assert (found.number, found.hours, found.causes.lost, found.figures.under) == (2, 1, 1, 1)
-    rollback(world.store, 1, now=now)
+    roll_back(world.store, 1, now=now)
     assert audited(world).verdict == "nothing"
 
 

@@ -12,13 +12,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from batch.audit.run import audit
-from batch.publish import rollback
 from serving.app import create_app
 from tallymark.buckets import Grain
 from tallymark.cells import SHARDS, Cell
 from tallymark.documents import audits as records
 from tallymark.documents.audit_record import AuditRecord
-from tallymark.documents.publication import publish_epoch
+from tallymark.documents.publication import publish_epoch, roll_back
 from tallymark.errors import StoreUnavailable
 from tallymark.event import Event
 from tallymark.instants import instant
@@ -126,7 +125,7 @@ def test_what_an_epoch_that_ended_within_an_hour_took_along_is_lost_and_nothing_
 def test_after_a_rollback_it_says_what_is_open_again_and_audits_it_when_it_is_sealed_again(world: World) -> None:
     count_in_both(world, [*hour_of_events(4), seal(5)])
     assert audited(world).hours == 3
-    rollback(world.store, 1, now=now)
+    roll_back(world.store, 1, now=now)
     found = audited(world)
     assert (found.verdict, found.number, found.hours) == ("nothing", 0, 0)
     assert "version 1 was rolled back to: hours from 2026-02-01 04:00 UTC on" in found.not_compared[0]

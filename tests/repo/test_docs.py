@@ -25,7 +25,7 @@ GLOSSARY = """event, type, value, occurred_at, appended_at, log, raw, dead lette
 sketch, cell, span, version, attempt, epoch, micro-batch, publication, exact_until, stitch, seal, dirty, late, lateness,
 memory, generation, step, counted_until, reading, late cell,
 recompute, rollback, audit, sequence, hole, roster, coverage, evidence, canary, snapshot, row, slice,
-lease, lock, ledger, pending, quality, staleness"""
+lease, lock, ledger, pending, quality, staleness, token, scope, write key"""
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from batch.audit.comparison.scope import Scope, Sealing, scope, sealings
-from batch.publish import rollback
 from tallymark.documents.audits import Last
-from tallymark.documents.publication import Publication, publish_epoch
+from tallymark.documents.publication import Publication, publish_epoch, roll_back
 from tallymark.instants import instant
 from tests.support.both_views import event
 from tests.support.recounts import MIDNIGHT, World
@@ -80,7 +79,7 @@ def test_hours_that_were_sealed_without_a_speed_view_are_not_compared(tmp_path: 
 def test_after_a_rollback_it_says_which_hours_are_open_again(world: World) -> None:
     world.append(event(MIDNIGHT + 4 * 60 + 3, "seals"))
     world.recompute()
-    rollback(world.store, 1, now=lambda: datetime.now(UTC))
+    roll_back(world.store, 1, now=lambda: datetime.now(UTC))
     found = look(world, Last(number=1, version=2, until=MIDNIGHT + 240))
     assert found.hours == set()
     assert "rolled back" in found.not_compared[0]

@@ -138,6 +138,7 @@ def test_doctor_finds_this_machine_fit(run: Run) -> None:
 
 def test_doctor_does_not_show_tokens(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TALLYMARK_TOKENS", "s3cret")
+    monkeypatch.setenv("TALLYMARK_TOKEN", "s3cret-too")
     assert "s3cret" not in run("doctor").out
 
 

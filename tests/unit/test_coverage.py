@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.publish import rollback
 from batch.recompute import utc_now
 from serving.answers.snapshot import Snapshots
 from tallymark.buckets import TimeRange
@@ -17,7 +16,7 @@ from tallymark.client.wire import Coverage as Told
 from tallymark.client.wire import GrainName
 from tallymark.documents import publication
 from tallymark.documents.coverage import DOCUMENT, Coverage, Hole, Known, Share, Silence, missing_before
-from tallymark.documents.publication import Publication
+from tallymark.documents.publication import Publication, roll_back
 from tallymark.event import Event
 from tallymark.instants import instant
 from tallymark.store.sqlite import SqliteViewStore
@@ -113,7 +112,7 @@ def test_a_boundary_that_passes_a_hole_says_so(tmp_path: Path) -> None:
     second = world.recompute().publication
     assert (second.boundary, second.missing) == (MIDNIGHT + 360, 7)
     assert [at.missing for at in publication.history(world.store)] == [None, 7]
-    assert rollback(world.store, 1, now=utc_now).missing == 0
+    assert roll_back(world.store, 1, now=utc_now).missing == 0
 
 
 def test_a_publication_of_before_can_still_be_replaced(tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from batch.publish import rollback
 from batch.start import Step
 from tallymark.documents import attempts, audits, canary, checkpoints, coverage, dead_letters, evidence, publication
 from tallymark.documents.progress import ARCHIVE, Progress, commit_asked_at, read_progress
+from tallymark.documents.publication import roll_back
 from tallymark.errors import Damaged
 from tallymark.instants import utc_now
 from tallymark.raw.commits import RawCommits
@@ -114,7 +114,7 @@ def test_without_the_current_publication_an_older_one_takes_its_place(world: Wor
         with pytest.raises(Damaged, match="the document publication of the view store"):
             run(world)
     world.store.remove_documents(["publication"])
-    rollback(world.store, 1, now=utc_now)
+    roll_back(world.store, 1, now=utc_now)
     world.assert_exact()
     world.recompute()
     world.assert_exact()

@@ -38,12 +38,21 @@ def record(value: str) -> tuple[str, bytes]:
     return value, value.encode()
 
 
-def in_a_loop(log: Gated, act: Callable[[GroupCommit], Awaitable[None]], *, most: int = 100) -> list[int]:
+def records(count: int) -> list[tuple[str, bytes]]:
+    """Of ten bytes each."""
+    return [record(f"{number:010d}") for number in range(count)]
+
+
+def in_a_loop(
+    log: Gated, act: Callable[[GroupCommit], Awaitable[None]], *, most: int = 100, most_bytes: int = 10**9
+) -> list[int]:
     """Run `act` on a writer of `log`, close it, and return the sizes of the appends it reported."""
     reported: list[int] = []
 
     async def run() -> None:
-        writer = GroupCommit(log, most=most, appended=lambda records, _: reported.append(records))
+        writer = GroupCommit(
+            log, most=most, most_bytes=most_bytes, appended=lambda records, _: reported.append(records)
+        )
         try:
             await act(writer)
         finally:
@@ -137,13 +146,13 @@ def test_a_client_that_goes_takes_nothing_back_and_holds_nobody_up(log: Gated) -
 
 def test_the_buffer_has_room_until_it_is_full_and_always_when_it_is_empty(log: Gated) -> None:
     async def act(writer: GroupCommit) -> None:
-        assert writer.has_room(10**6)
+        assert writer.has_room(records(10**5))
         first = await posted(writer, "a", "b", "c")
-        assert writer.has_room(1)
-        assert not writer.has_room(2)
+        assert writer.has_room(records(1))
+        assert not writer.has_room(records(2))
         log.open.set()
         await first
-        assert writer.has_room(10**6)
+        assert writer.has_room(records(10**5))
 
     in_a_loop(log, act, most=4)
 
@@ -167,3 +176,43 @@ def test_the_loop_runs_on_while_the_log_is_busy(log: Gated) -> None:
         await post
 
     in_a_loop(log, act)
+
+
+def test_bytes_are_bounded_as_events_are(log: Gated) -> None:
+    async def act(writer: GroupCommit) -> None:
+        first = asyncio.create_task(writer.append(records(3)))
+        await asyncio.sleep(0)
+        assert writer.pending_bytes == 30
+        assert writer.has_room(records(2))
+        assert not writer.has_room(records(3))
+        log.open.set()
+        await first
+        assert writer.pending_bytes == 0
+        assert writer.has_room(records(10))
+
+    in_a_loop(log, act, most_bytes=50)
+
+
+def test_one_who_fills_the_buffer_leaves_room_for_another(log: Gated) -> None:
+    async def act(writer: GroupCommit) -> None:
+        waiting: list[asyncio.Task[None]] = []
+
+        async def fill(name: str) -> int:
+            taken = 0
+            while writer.has_room(records(10), of=name):
+                waiting.append(asyncio.create_task(writer.append(records(10), of=name)))
+                await asyncio.sleep(0)
+                taken += 10
+            return taken
+
+        assert await fill("greedy") == 500
+        assert await fill("second") == 250
+        assert await fill("third") > 0
+        assert await fill("greedy") == 0
+        assert writer.has_room(records(1), of="who comes")
+        log.open.set()
+        await asyncio.gather(*waiting)
+        log.open.clear()
+        assert await fill("greedy") == 500  # what is done is forgotten
+
+    in_a_loop(log, act, most=1000)

@@ -11,10 +11,9 @@ from typing import NamedTuple
 import pytest
 
 from batch.keep.looks import Looks
-from batch.publish import rollback
 from tallymark.documents import publication
 from tallymark.documents.progress import ARCHIVE, Progress
-from tallymark.documents.publication import Publication
+from tallymark.documents.publication import Publication, roll_back
 from tallymark.errors import NothingToRecount, RawUnavailable
 from tallymark.instants import instant, utc_now
 from tallymark.store import ViewStore
@@ -156,7 +155,7 @@ def test_a_rollback_is_not_undone_until_somebody_recounts_by_hand(
     caplog.set_level(logging.WARNING)
     world.publish()
     world.publish()
-    rollback(world.store, 1, now=utc_now)
+    roll_back(world.store, 1, now=utc_now)
     world.archived(5, NOON)
     assert [world.looks(), world.looks()] == [0, 0]
     assert len(caplog.records) == 1

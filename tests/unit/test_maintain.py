@@ -13,13 +13,13 @@ from deltalake import DeltaTable
 
 from batch.counting.count import rows_by_hour
 from batch.distribute import serially
-from batch.publish import rollback
 from batch.recompute import Recount, recompute, utc_now
 from batch.upkeep.maintain import maintain
 from tallymark.buckets import Bucket, Grain
 from tallymark.cells import HOUR_STEPS, SHARDS, Cell, LateCell
 from tallymark.documents import publication
 from tallymark.documents.progress import Progress
+from tallymark.documents.publication import roll_back
 from tallymark.errors import LeaseHeld
 from tallymark.event import Event
 from tallymark.instants import instant
@@ -183,7 +183,7 @@ def test_what_a_version_needs_that_can_be_read_stays_and_the_rest_goes(tmp_path:
     assert [cell.step for cell in left] == [cell.step for cell in late if cell.step >= kept[0].boundary * 30]
     for each in kept:
         world.assert_exact(each)
-    rollback(world.store, 2, now=utc_now)
+    roll_back(world.store, 2, now=utc_now)
     world.append(_views(world, MIDNIGHT + 61))
     world.recompute()
     world.assert_exact()

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from batch import plan
-from batch.publish import rollback
 from batch.start import Step
 from batch.upkeep.maintain import maintain
 from tallymark.buckets import Grain, TimeRange
 from tallymark.cells import CellSpan
 from tallymark.documents import publication
+from tallymark.documents.publication import roll_back
 from tallymark.errors import NothingToRecount, PublicationConflict
 from tallymark.event import Event
 from tallymark.settings import Settings
@@ -154,7 +154,7 @@ class Recounts(RuleBasedStateMachine):
         versions = [published.version for published in publication.history(self.world.store)]
         if versions:
             version = data.draw(st.sampled_from(versions))
-            assert rollback(self.world.store, version, now=lambda: datetime.now(UTC)).version == version
+            assert roll_back(self.world.store, version, now=lambda: datetime.now(UTC)).version == version
 
     @rule(keep=st.sampled_from([timedelta(), timedelta(hours=1)]))
     def maintain(self, keep: timedelta) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from batch.publish import publish_version, rollback
+from batch.publish import publish_version
 from batch.upkeep.retention import Retention, Thinning, raw_age, retention_of
 from tallymark.documents import attempts, publication
 from tallymark.documents.attempts import AttemptRecord, State
-from tallymark.documents.publication import Publication
+from tallymark.documents.publication import Publication, roll_back
 from tallymark.errors import PublicationConflict, UnknownVersion
 from tallymark.store.lease import holding
 from tallymark.store.sqlite import SqliteViewStore
@@ -95,7 +95,7 @@ def test_versions_are_thinned_like_backups(store: SqliteViewStore) -> None:
 
 def test_after_a_rollback_the_version_that_readers_see_stays_however_old(store: SqliteViewStore) -> None:
     publish(store, 1, 2, 3, 4)
-    rollback(store, 2, now=lambda: START + 100 * DAY)
+    roll_back(store, 2, now=lambda: START + 100 * DAY)
     kept = retained(store, at=24 * 200)
     assert (kept.versions, kept.forgotten) == ([2], [1, 3, 4])
     assert kept.speed_from == START + 2 * HOUR - DAY
@@ -124,7 +124,7 @@ def test_a_forgotten_version_can_neither_be_read_nor_published(store: SqliteView
     publication.forget(store, [1])
     assert [each.version for each in publication.history(store)] == [2, 3]
     with pytest.raises(UnknownVersion, match="version 1"):
-        rollback(store, 1, now=lambda: START + DAY)
+        roll_back(store, 1, now=lambda: START + DAY)
     with pytest.raises(PublicationConflict, match="version 3"):
         publication.forget(store, [3])
     assert publication.current(store).version == 3

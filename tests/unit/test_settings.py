@@ -32,7 +32,7 @@ def test_nothing_set_gives_the_defaults() -> None:
     assert Settings().lateness == timedelta(seconds=30)
     assert Settings().api == ("127.0.0.1", 8400)
     assert Settings().raw_uri == str(Path.home() / ".tallymark" / "raw")
-    assert not Settings().tokens_required
+    assert Settings().own_token is None
 
 
 def test_the_environment_wins_over_the_file_and_the_file_over_the_defaults(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from batch.publish import rollback
 from batch.start import Step, Watch
 from tallymark.cells import shard_of
 from tallymark.documents import publication
 from tallymark.documents.attempts import State, attempt
+from tallymark.documents.publication import roll_back
 from tallymark.errors import ChecksFailed, LeaseHeld, PublicationConflict, UnknownVersion
 from tallymark.event import Event
 from tallymark.raw import RawVersion
@@ -54,7 +54,7 @@ def at(step: Step, do: Callable[[], object]) -> Watch:
 
 def test_rollback_shows_the_older_version_and_the_next_recompute_counts_on_from_it(world: World) -> None:
     assert world.recompute().publication.version == 2
-    assert rollback(world.store, 1, now=lambda: datetime.now(UTC)).version == 1
+    assert roll_back(world.store, 1, now=lambda: datetime.now(UTC)).version == 1
     world.assert_exact()
     assert world.recompute().publication.version == 3
     world.assert_exact()
@@ -64,19 +64,19 @@ def test_rollback_shows_the_older_version_and_the_next_recompute_counts_on_from_
 def test_rollback_keeps_the_epoch_and_goes_forward_in_time_by_any_clock(world: World) -> None:
     before = world.recompute().publication
     publication.publish_epoch(world.store, 7)
-    back = rollback(world.store, 1, now=lambda: datetime(1999, 1, 1, tzinfo=UTC))
+    back = roll_back(world.store, 1, now=lambda: datetime(1999, 1, 1, tzinfo=UTC))
     assert back.epoch == 7
     assert back.published_at > before.published_at
 
 
 def test_rollback_to_what_readers_see_already_changes_nothing(world: World) -> None:
     before = world.published
-    assert rollback(world.store, 1, now=lambda: NOW) == before == world.published
+    assert roll_back(world.store, 1, now=lambda: NOW) == before == world.published
 
 
 def test_rollback_to_a_version_that_was_never_published_names_those_that_were(world: World) -> None:
     with pytest.raises(UnknownVersion, match="published versions: 1"):
-        rollback(world.store, 5, now=lambda: NOW)
+        roll_back(world.store, 5, now=lambda: NOW)
 
 
 def test_a_new_epoch_meanwhile_does_not_stop_a_recount(world: World) -> None:
@@ -88,7 +88,7 @@ def test_a_new_epoch_meanwhile_does_not_stop_a_recount(world: World) -> None:
 def test_a_rollback_meanwhile_stops_a_recount_which_says_so(world: World) -> None:
     world.recompute()
     world.append(event("later", MIDNIGHT - 49))
-    back = at(Step.CHECK, lambda: rollback(world.store, 1, now=lambda: datetime.now(UTC)))
+    back = at(Step.CHECK, lambda: roll_back(world.store, 1, now=lambda: datetime.now(UTC)))
     with pytest.raises(PublicationConflict, match="recompute again") as conflict:
         world.recompute(watch=back)
     record = attempt(world.store, 3)
