@@ -109,11 +109,12 @@ class Gateways:
     def _in_turn(self) -> Iterator[_Gateway]:
         """Those that do not rest, from the one after the last that was taken."""
         gateways = list(self._gateways.values())
-        for step in range(len(gateways)):
-            position = (self._turn + step) % len(gateways)
-            if gateways[position].rests_for() == 0:
-                self._turn = position + 1
-                yield gateways[position]
+        first = self._turn
+        for turn in range(first, first + len(gateways)):
+            gateway = gateways[turn % len(gateways)]
+            if gateway.rests_for() == 0:
+                self._turn = turn + 1
+                yield gateway
 
     def _nobody(self, failures: Sequence[NotTaken]) -> NotTaken:
         after = min((gateway.rests_for() for gateway in self._gateways.values()), default=0.0)

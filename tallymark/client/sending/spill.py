@@ -103,14 +103,14 @@ class Spill:
     def _prepare(self, database: sqlite3.Connection, path: Path) -> None:
         database.execute(f"PRAGMA page_size = {_PAGE}")
         database.execute("PRAGMA locking_mode = EXCLUSIVE")
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = NORMAL")
-        database.execute("PRAGMA cache_size = -512")
-        database.execute(f"PRAGMA journal_size_limit = {8 << 20}")
         (mine,) = database.execute("PRAGMA application_id").fetchone()
         (tables,) = database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         if mine != _MINE and tables:
             raise _damaged(path, "another program made it")
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = NORMAL")
+        database.execute("PRAGMA cache_size = -512")
+        database.execute(f"PRAGMA journal_size_limit = {8 << 20}")
         database.execute("BEGIN EXCLUSIVE")
         database.execute(f"PRAGMA application_id = {_MINE}")
         columns = "first INTEGER PRIMARY KEY, events INTEGER NOT NULL, records BLOB NOT NULL"
