@@ -79,12 +79,12 @@ def test_what_was_spilled_is_sent_first_and_in_order(tmp_path: Path) -> None:
         outbox.put(event(number))
     assert numbers(outbox) == [0, 1, 2], "of which no answer comes"
     outbox.away(NotTaken("nobody there"))
-    assert [outbox.spill_next(), outbox.spill_next()] == [None, None]
+    assert [outbox.spill_next(), outbox.spill_next()] == [None, None]  # two batches
     assert (outbox.on_disk, outbox.in_memory) == (4, (0, 0))
     outbox.put(event(4))
     assert [settle_next(outbox) for _ in range(3)] == [[0, 1, 2], [3], [4]]
     assert spill.positions == (0, 0)
-    spill.close()
+    spill.close(keep=False)
 
 
 def test_what_is_answered_for_while_it_is_moved_to_disk_is_not_sent_again(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_what_is_answered_for_while_it_is_moved_to_disk_is_not_sent_again(tmp_pa
     assert (outbox.on_disk, spill.positions) == (0, (0, 0))
     outbox.put(event(3))
     assert settle_next(outbox) == [3]
-    spill.close()
+    spill.close(keep=False)
 
 
 def test_what_an_earlier_process_left_comes_first(tmp_path: Path) -> None:
@@ -109,13 +109,13 @@ def test_what_an_earlier_process_left_comes_first(tmp_path: Path) -> None:
         earlier.put(event(number))
     earlier.end(Unavailable("over"))
     earlier.spill_all()
-    before.close()
+    before.close(keep=True)
     after = Spill(tmp_path, "player", most=10**6)
     outbox = Outbox(limits(), spill=after)
     outbox.put(event(100))
     found = [settle_next(outbox) for _ in range(3)]
     assert found == [[0, 1, 2], [3], [0]], "the last one is number 0 of its own life"
-    after.close()
+    after.close(keep=False)
 
 
 def test_without_room_on_disk_memory_is_what_is_left(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_without_room_on_disk_memory_is_what_is_left(tmp_path: Path) -> None:
     while len(found) < number:
         found += settle_next(outbox)
     assert found == expected
-    spill.close()
+    spill.close(keep=False)
 
 
 @given(st.lists(st.sampled_from(["put", "send", "lose", "spill"]), max_size=60))
@@ -166,4 +166,4 @@ def test_whatever_happens_each_event_is_settled_once_and_in_order(
         settled += settle_next(outbox)
     assert settled == list(range(made))
     assert spill.positions == (0, 0)
-    spill.close()
+    spill.close(keep=False)

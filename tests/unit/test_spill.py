@@ -24,7 +24,7 @@ def all_of(spill: Spill) -> list[bytes]:
     position, end = spill.positions
     found: list[bytes] = []
     while position < end:
-        first, block = spill.read(position)
+        first, block = spill.read(position, events=1, size=MOST)
         found += block
         position = first + len(block)
     return found
@@ -35,24 +35,26 @@ def test_what_was_put_is_read_in_order_from_any_position(tmp_path: Path) -> None
     spill.append(0, records(5))
     spill.append(5, records(3, start=5))
     assert spill.positions == (0, 8)
-    assert spill.read(0) == (0, records(5))
-    assert spill.read(3) == (3, records(2, start=3))
-    assert spill.read(7) == (7, records(1, start=7))
+    assert spill.read(0, events=1, size=MOST) == (0, records(5))
+    assert spill.read(0, events=6, size=MOST) == (0, records(8))
+    assert spill.read(0, events=6, size=10) == (0, records(5))
+    assert spill.read(3, events=3, size=MOST) == (3, records(5, start=3))
+    assert spill.read(7, events=9, size=MOST) == (7, records(1, start=7))
     spill.forget(4)
-    assert spill.read(4) == (4, records(1, start=4))
+    assert spill.read(4, events=1, size=MOST) == (4, records(1, start=4))
     spill.forget(5)
     assert spill.positions == (5, 8)
-    spill.close()
+    spill.close(keep=False)
 
 
 def test_an_empty_file_goes_away_and_another_waits_for_the_next_process(tmp_path: Path) -> None:
     spill = Spill(tmp_path, "player", most=MOST)
     spill.append(0, records(5))
-    spill.close()
+    spill.close(keep=True)
     again = Spill(tmp_path, "player", most=MOST)
     assert all_of(again) == records(5)
     again.forget(5)
-    again.close()
+    again.close(keep=False)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -61,22 +63,22 @@ def test_two_producers_of_a_name_have_a_file_each_and_what_one_leaves_the_next_t
     assert first.path != second.path
     first.append(0, records(5))
     second.append(0, records(5, start=5))
-    first.close()
-    second.close()
+    first.close(keep=True)
+    second.close(keep=True)
     heir = Spill(tmp_path, "player", most=MOST)
     assert all_of(heir) == records(10)
     assert [path.suffix for path in tmp_path.iterdir() if path.suffix == ".spill"] == [".spill"]
-    heir.close()
+    heir.close(keep=False)
 
 
 def test_producers_of_other_names_leave_each_other_alone(tmp_path: Path) -> None:
     one = Spill(tmp_path, "player", most=MOST)
     one.append(0, records(5))
-    one.close()
+    one.close(keep=True)
     for name in ("player.1", "play", "player/eu", "*"):
         other = Spill(tmp_path, name, most=MOST)
         assert other.positions == (0, 0)
-        other.close()
+        other.close(keep=False)
 
 
 def test_it_is_bounded_and_has_room_again_for_what_was_forgotten(tmp_path: Path) -> None:
@@ -97,7 +99,7 @@ def test_it_is_bounded_and_has_room_again_for_what_was_forgotten(tmp_path: Path)
     spill.forget(1000)
     spill.append(kept, block)
     assert all_of(spill) == [b"x" * 200] * (kept - 500)
-    spill.close()
+    spill.close(keep=False)
 
 
 def test_a_gap_is_passed_over(tmp_path: Path) -> None:
@@ -105,8 +107,9 @@ def test_a_gap_is_passed_over(tmp_path: Path) -> None:
     spill = Spill(tmp_path, "player", most=MOST)
     spill.append(0, records(3))
     spill.append(10, records(3, start=10))
-    assert spill.read(3) == (10, records(3, start=10))
-    spill.close()
+    assert spill.read(0, events=6, size=MOST) == (0, records(3))
+    assert spill.read(3, events=6, size=MOST) == (10, records(3, start=10))
+    spill.close(keep=False)
 
 
 @pytest.mark.parametrize("content", [b"no database at all, and long enough to tell " * 100, None])
@@ -139,8 +142,8 @@ def test_it_is_a_queue(tmp_path_factory: pytest.TempPathFactory, steps: list[tup
         spill.append(end, records(put, start=end))
         end += put
         for _ in range(min(taken, end - settled)):
-            first, block = spill.read(settled)
+            first, block = spill.read(settled, events=1, size=MOST)
             assert (first, block[0]) == (settled, b"event %d" % settled)
             settled += 1
             spill.forget(settled)
-    spill.close()
+    spill.close(keep=False)

@@ -81,7 +81,7 @@ class Life:
         if lost:
             self.outcomes.dropped("closed before a gateway answered", [decode(record) for record in lost])
         if self.spill is not None:
-            self.spill.close()
+            self.spill.close(keep=self.outbox.on_disk > 0)
         return len(lost)
 
     def in_child(self, options: Options) -> Life:

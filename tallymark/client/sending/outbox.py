@@ -64,6 +64,7 @@ class Outbox:
         self._bytes = 0
         self._settled, self._first = spill.positions if spill else (0, 0)  # `_first`: the position of `_waiting[0]`
         self._spilled_until = self._first
+        self._moving = threading.Lock()  # held by who moves a batch to disk
         self._wanted = 0  # somebody waits until everything before that position is settled
         self._next = 0  # the lowest number that was not given yet
         self._returned: list[int] = []  # a heap
@@ -77,9 +78,11 @@ class Outbox:
         """Number the event and let it wait; False if it was dropped. Raises Unavailable when the box is full, and what
         ended it."""
         with self._lock:
+            if self._end is not None or self._is_full():
+                self._make_room()
+                if self._end is not None or self._is_full():
+                    return self._refuse()
             size = len(self._waiting)
-            if self._end is not None or size >= self._limits.buffer or self._bytes >= self._limits.buffer_bytes:
-                return self._refuse()
             record = encode(msgspec.structs.replace(event, seq=self._number()))
             self._waiting.append(record)
             before = self._bytes
@@ -102,7 +105,7 @@ class Outbox:
             if position == self._first:
                 return Batch(position, self._take())
         assert self._spill is not None
-        first, records = self._spill.read(position)
+        first, records = self._spill.read(position, events=self._limits.batch, size=self._limits.batch_bytes)
         return Batch(first, self._within(records))
 
     def settle(self, batch: Batch, events: int) -> None:
@@ -130,21 +133,20 @@ class Outbox:
 
     def spill_next(self) -> Unavailable | None:
         """Wait until events are to be moved to disk, and move some. Returns what is newly wrong with the disk."""
-        assert self._spill is not None
+        known = self._disk_full
         with self._lock:
             self._changed.wait_for(self._is_to_spill)
-            if self._end is not None:
-                return None
-            batch = self._next_to_spill()
-        return self._move(self._spill, batch)
+            self._changed.wait_for(lambda: self._is_ready() or self._is_half_full(), self._limits.linger)
+        if self._end is not None or self._move():
+            return None
+        with self._lock:
+            self._changed.wait_for(lambda: self._end, 1.0)  # then what was sent meanwhile has left room
+        return None if known else self._disk_full
 
     def spill_all(self) -> None:
         """Move to disk what waits, as far as it takes it, once the box has ended."""
-        while self._spill is not None:
-            with self._lock:
-                batch = self._next_to_spill()
-            if not batch.records or self._move(self._spill, batch) or self._disk_full:
-                return
+        while self._spill is not None and self._waiting and self._move():
+            pass
 
     def empty(self) -> list[bytes]:
         """Drop what waits in memory, once the box has ended."""
@@ -193,11 +195,6 @@ class Outbox:
     def on_disk(self) -> int:
         return max(0, self._first - self._settled)
 
-    def _next_to_spill(self) -> Batch:
-        batch = Batch(self._first, self._take())
-        self._spilled_until = batch.end
-        return batch
-
     def _take(self) -> list[bytes]:
         return self._within(list(islice(self._waiting, self._limits.batch)))
 
@@ -210,21 +207,36 @@ class Outbox:
                 return records[:count]
         return records
 
-    def _move(self, spill: Spill, batch: Batch) -> Unavailable | None:
-        try:
-            spill.append(batch.first, batch.records)
-        except Unavailable as full:
+    def _move(self) -> bool:
+        """Move a batch to disk, if anything waits; False when there is no room."""
+        assert self._spill is not None
+        with self._moving:
             with self._lock:
-                news, self._disk_full = (None if self._disk_full else full), full
-                self._changed.wait_for(lambda: self._end, 1.0)  # then what was sent meanwhile has left room
-            return news
-        with self._lock:
-            self._disk_full = None
-            self._let_go(batch.end)
-            settled = self._settled
-        if settled > batch.first:
-            spill.forget(settled)  # it was answered for while it was written
-        return None
+                batch = Batch(self._first, self._take())
+                self._spilled_until = batch.end
+            try:
+                if batch.records:
+                    self._spill.append(batch.first, batch.records)
+            except Unavailable as full:
+                self._disk_full = full
+                return False
+            with self._lock:
+                self._disk_full = None
+                self._let_go(batch.end)
+                settled = self._settled
+            if settled > batch.first:
+                self._spill.forget(settled)  # it was answered for while it was written
+            return True
+
+    def _make_room(self) -> None:
+        """Who makes events faster than they are moved to disk moves some, which takes a few milliseconds."""
+        if self._spill is None or self._disk_full is not None or self._end is not None:
+            return
+        self._lock.release()
+        try:
+            self._move()
+        finally:
+            self._lock.acquire()
 
     def _let_go(self, until: int) -> None:
         while self._first < until:
@@ -253,6 +265,9 @@ class Outbox:
         self._next += 1
         return self._next - 1
 
+    def _is_full(self) -> bool:
+        return len(self._waiting) >= self._limits.buffer or self._bytes >= self._limits.buffer_bytes
+
     def _is_refused(self) -> bool:
         return self._away is not None and self._away.lasting
 
@@ -265,5 +280,8 @@ class Outbox:
         )
 
     def _is_to_spill(self) -> bool:
-        half_full = len(self._waiting) * 2 > self._limits.buffer or self._bytes * 2 > self._limits.buffer_bytes
-        return self._end is not None or (bool(self._waiting) and (self._away is not None or half_full))
+        away = self._away is not None and bool(self._waiting)
+        return self._end is not None or away or self._is_half_full()
+
+    def _is_half_full(self) -> bool:
+        return len(self._waiting) * 2 > self._limits.buffer or self._bytes * 2 > self._limits.buffer_bytes

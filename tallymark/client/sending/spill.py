@@ -7,11 +7,11 @@ written survives the end of the process at once, and that of the machine within 
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from itertools import count
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -33,10 +33,9 @@ class Spill:
     def __init__(self, folder: Path, producer: str, *, most: int) -> None:
         self._most = most
         self._lock = threading.Lock()
-        self._kept: tuple[int, list[bytes]] = (0, [])  # the block that was read last
         folder.mkdir(parents=True, exist_ok=True)
         stem = quote(producer, safe="").replace(".", "%2E")
-        for slot in count(1):
+        for slot in itertools.count(1):
             self.path = folder / f"{stem}.{slot}.spill"
             if (database := self._open(self.path)) is not None:
                 self._database = database
@@ -55,26 +54,25 @@ class Spill:
         with self._lock:
             self._put(first, len(records), _NEWLINE.join(records))
 
-    def read(self, position: int) -> tuple[int, list[bytes]]:
-        """The first block that reaches beyond `position`, without what lies before it: the position of its first event,
-        and the events. Raises Damaged."""
-        first, records = self._kept
-        if not first <= position < first + len(records):
-            first, records = self._kept = self._block(position)
-        return max(first, position), records[max(0, position - first) :]
+    def read(self, position: int, *, events: int, size: int) -> tuple[int, list[bytes]]:
+        """What is kept from `position` on: the position of the first event, and the events of as many blocks as it
+        takes to have so many, or so many bytes. Raises Damaged."""
+        with self._lock:
+            first, blocks = self._blocks(position, events, size)
+        found = [record for block in blocks for record in block.split(_NEWLINE)]
+        return max(first, position), found[max(0, position - first) :]
 
     def forget(self, until: int) -> None:
         """Blocks that end before position `until` are not needed. On a disk that is full they stay, and do no harm."""
         with self._lock, suppress(sqlite3.OperationalError):
-            self._database.execute("DELETE FROM blocks WHERE first + events <= ?", (until,))
+            self._write("DELETE FROM blocks WHERE first + events <= ?", until)
 
-    def close(self) -> None:
-        """An empty file goes away."""
-        empty = self.positions == (0, 0)
+    def close(self, *, keep: bool) -> None:
+        """`keep`: for the next process; else nothing in it is needed, and the file goes away."""
         with self._lock:
+            if not keep:
+                _remove(self._database, self.path)
             self._database.close()
-            if empty:
-                self.path.unlink(missing_ok=True)
 
     def abandon(self) -> None:
         """In the child of a fork: the file is the parent's, and not even closed here, which would end its journal."""
@@ -131,31 +129,51 @@ class Spill:
                     end += events
                     other.execute("DELETE FROM blocks WHERE first = ?", (first,))
             (left,) = other.execute("SELECT count(*) FROM blocks").fetchone()
-            other.close()
             if not left:
-                path.unlink(missing_ok=True)
+                _remove(other, path)
+            other.close()
 
     def _put(self, first: int, events: int, records: bytes) -> None:
         try:
-            self._database.execute("INSERT OR REPLACE INTO blocks VALUES (?, ?, ?)", (first, events, records))
+            self._write("INSERT OR REPLACE INTO blocks VALUES (?, ?, ?)", first, events, records)
         except sqlite3.OperationalError as error:
             raise Unavailable(f"no more events can be spilled to {self.path}: {error}") from error
 
-    def _block(self, position: int) -> tuple[int, list[bytes]]:
-        with self._lock:
-            try:
-                row = self._database.execute(
-                    "SELECT first, events, records FROM blocks WHERE first + events > ? ORDER BY first", (position,)
-                ).fetchone()
-            except sqlite3.DatabaseError as error:
-                raise _damaged(self.path, error) from error
-        if row is None:
+    def _write(self, statement: str, *values: object) -> None:
+        try:
+            self._database.execute(statement, values)
+        except sqlite3.OperationalError:
+            # on a full disk the journal cannot grow; what is in it may have room in the file, and leave some in it
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._database.execute(statement, values)
+
+    def _blocks(self, position: int, events: int, size: int) -> tuple[int, list[bytes]]:
+        """The position of the first, and each that follows without a gap."""
+        blocks: list[bytes] = []
+        begin = end = position
+        try:
+            rows = self._database.execute(
+                "SELECT first, events, records FROM blocks WHERE first + events > ? ORDER BY first", (position,)
+            )
+            for first, count, records in rows:
+                if blocks and (first != end or end - position >= events or sum(map(len, blocks)) >= size):
+                    break
+                begin, end = (begin if blocks else first), first + count
+                blocks.append(records)
+            rows.close()
+        except sqlite3.DatabaseError as error:
+            raise _damaged(self.path, error) from error
+        if not blocks:
             raise _damaged(self.path, f"event {position} is not in it")
-        first, events, records = row
-        block = records.split(_NEWLINE)
-        if len(block) != events:
-            raise _damaged(self.path, f"event {first} to {first + events} are {len(block)}")
-        return first, block
+        return begin, blocks
+
+
+def _remove(database: sqlite3.Connection, path: Path) -> None:
+    """While it is still ours: the next process may make one of the same name. On a full disk it stays, and what is in
+    it is sent once more."""
+    with suppress(sqlite3.OperationalError):
+        database.execute("PRAGMA journal_mode = DELETE")  # or closing would end the journal of that process
+        path.unlink(missing_ok=True)
 
 
 def _damaged(path: Path, what: object) -> Damaged:
