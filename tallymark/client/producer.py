@@ -69,7 +69,7 @@ class Producer:
         batch_bytes: int = 512_000,
         linger: float = 0.05,
         buffer: int = 100_000,
-        buffer_bytes: int = 12_000_000,
+        buffer_bytes: int = 16_000_000,
         spill: str | os.PathLike[str] | None = None,
         spill_bytes: int = 256_000_000,
         when_full: WhenFull = "raise",

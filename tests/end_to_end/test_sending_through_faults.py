@@ -189,6 +189,29 @@ def test_a_fork_leaves_the_parent_alone_and_begins_a_life_of_its_own(settings: S
     assert list((tmp_path / "spill").iterdir()) == []
 
 
+def test_the_handler_of_a_signal_may_close_the_client(settings: Settings, tmp_path: Path) -> None:
+    """Whatever its thread is doing meanwhile: most likely it is in the middle of a call."""
+    code = (
+        "import os, signal, sys, threading; from tallymark.client import Producer\n"
+        "client = Producer(sys.argv[1], producer='player', spill=sys.argv[2], buffer=500, batch=200)\n"
+        "def stop(*_): client.close(0.1); print(client.state.on_disk, flush=True); os._exit(0)\n"
+        "signal.signal(signal.SIGALRM, stop); signal.setitimer(signal.ITIMER_REAL, 0.3)\n"
+        "while True: client.count_view_event('v')"
+    )
+    for _ in range(5):
+        command = [sys.executable, "-c", code, settings.gateway.url, str(tmp_path)]
+        done = subprocess.run(command, cwd=ROOT, check=True, timeout=60, capture_output=True, text=True)
+        assert int(done.stdout) > 0
+    with gateway_process(settings), Producer(settings.gateway.url, producer="player", spill=tmp_path) as client:
+        client.flush()
+    by_life: dict[str | None, list[int | None]] = {}
+    for event in first_copies(logged(settings)):
+        by_life.setdefault(event.producer_id, []).append(event.seq)
+    assert len(by_life) == 5
+    for numbers in by_life.values():
+        assert numbers == list(range(len(numbers)))
+
+
 def test_a_process_that_ends_without_closing_its_client_delivers(settings: Settings) -> None:
     code = "import sys; from tallymark.client import Producer; c = Producer(sys.argv[1], linger=60)\n"
     code += "for _ in range(300): c.count_view_event('v')"

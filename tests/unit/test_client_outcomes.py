@@ -66,7 +66,8 @@ def test_a_full_buffer_says_why_nothing_leaves_it() -> None:
             client.count_view_event("v")
         with pytest.raises(TallymarkError, match="unknown token"):
             client.close()
-        assert (client.state.accepted, client.state.dropped) == (0, 1)
+        state = client.state
+        assert (state.accepted, state.dropped, state.in_memory, state.on_disk) == (0, 1, 0, 0)
 
 
 def test_dropping_is_counted_told_and_leaves_a_hole_in_the_numbers() -> None:

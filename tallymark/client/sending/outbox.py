@@ -58,13 +58,13 @@ class Outbox:
         self._limits = limits
         self._when_full = when_full
         self._spill = spill
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler may close what its thread is putting into
         self._changed = threading.Condition(self._lock)
         self._waiting: deque[bytes] = deque()
         self._bytes = 0
         self._settled, self._first = spill.positions if spill else (0, 0)  # `_first`: the position of `_waiting[0]`
         self._spilled_until = self._first
-        self._moving = threading.Lock()  # held by who moves a batch to disk
+        self._moving = threading.RLock()  # held by who moves a batch to disk
         self._wanted = 0  # somebody waits until everything before that position is settled
         self._next = 0  # the lowest number that was not given yet
         self._returned: list[int] = []  # a heap
@@ -193,7 +193,7 @@ class Outbox:
 
     @property
     def on_disk(self) -> int:
-        return max(0, self._first - self._settled)
+        return max(0, min(self._first, self._spilled_until) - self._settled)
 
     def _take(self) -> list[bytes]:
         return self._within(list(islice(self._waiting, self._limits.batch)))
@@ -219,6 +219,7 @@ class Outbox:
                     self._spill.append(batch.first, batch.records)
             except Unavailable as full:
                 self._disk_full = full
+                self._spilled_until = batch.first
                 return False
             with self._lock:
                 self._disk_full = None

@@ -22,6 +22,12 @@ __all__ = ["Spill"]
 
 _MINE: Final = 0x54414C59  # the application id of a spill
 _PAGE: Final = 4096
+# who is interrupted by a signal, and moves the same events and more in its handler, takes back none of them
+_PUT: Final = """
+    INSERT INTO blocks VALUES (?, ?, ?)
+    ON CONFLICT (first) DO UPDATE SET events = excluded.events, records = excluded.records
+    WHERE excluded.events > blocks.events
+"""
 _NEWLINE: Final = b"\n"
 _inherited: list[sqlite3.Connection] = []
 
@@ -32,7 +38,7 @@ class Spill:
 
     def __init__(self, folder: Path, producer: str, *, most: int) -> None:
         self._most = most
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         folder.mkdir(parents=True, exist_ok=True)
         stem = quote(producer, safe="").replace(".", "%2E")
         for slot in itertools.count(1):
@@ -135,7 +141,7 @@ class Spill:
 
     def _put(self, first: int, events: int, records: bytes) -> None:
         try:
-            self._write("INSERT OR REPLACE INTO blocks VALUES (?, ?, ?)", first, events, records)
+            self._write(_PUT, first, events, records)
         except sqlite3.OperationalError as error:
             raise Unavailable(f"no more events can be spilled to {self.path}: {error}") from error
 
