@@ -100,6 +100,8 @@ class Courier:
         if self._compress:
             head["Content-Encoding"] = "gzip"
         if token := self._current_token():
+            if not (token.isascii() and token.isprintable()):
+                raise NotTaken("the token holds characters that no header can hold", lasting=True)
             head["Authorization"] = f"Bearer {token}"
         return head
 
