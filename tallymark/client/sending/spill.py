@@ -22,6 +22,7 @@ __all__ = ["Spill"]
 
 _MINE: Final = 0x54414C59  # the application id of a spill
 _PAGE: Final = 4096
+_JOURNAL: Final = 2_000_000
 # who is interrupted by a signal, and moves the same events and more in its handler, takes back none of them
 _PUT: Final = """
     INSERT INTO blocks VALUES (?, ?, ?)
@@ -34,7 +35,7 @@ _inherited: list[sqlite3.Connection] = []
 
 class Spill:
     """Blocks of encoded events under the position of their first one. `most` bounds the file, in bytes; beside it
-    stands a journal of at most 8 MB. Threads may share it."""
+    stands a journal of up to 2 MB. Threads may share it."""
 
     def __init__(self, folder: Path, producer: str, *, most: int) -> None:
         self._most = most
@@ -114,7 +115,8 @@ class Spill:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")
         database.execute("PRAGMA cache_size = -512")
-        database.execute(f"PRAGMA journal_size_limit = {8 << 20}")
+        database.execute("PRAGMA wal_autocheckpoint = 256")  # small, so that a full disk is full of events
+        database.execute(f"PRAGMA journal_size_limit = {_JOURNAL}")
         database.execute("BEGIN EXCLUSIVE")
         database.execute(f"PRAGMA application_id = {_MINE}")
         columns = "first INTEGER PRIMARY KEY, events INTEGER NOT NULL, records BLOB NOT NULL"
