@@ -16,6 +16,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from serving.audits import read_audits
+from tallymark.calls.breaker import Circuit
 from tallymark.client.audits import Audit
 from tallymark.client.wire import Envelope
 from tallymark.documents import publication
@@ -26,7 +27,6 @@ from tallymark.documents.publication import Publication
 from tallymark.errors import StoreUnavailable
 from tallymark.store import ViewStore
 from tallymark.store.hbase.address import HasEndpoints
-from tallymark.store.hbase.breaker import Circuit
 from tallymark.store.hbase.endpoint import EndpointState
 
 __all__ = ["AnswerMetrics", "watch_coverage", "watch_servers", "watch_system"]

@@ -17,19 +17,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from tallymark.client.async_producer import AsyncProducer
     from tallymark.client.counts import Ask, Counts
     from tallymark.client.courier import Courier, Retry
-    from tallymark.client.producer import Producer
+    from tallymark.client.producer import Producer, ProducerState
     from tallymark.client.wire import Answer, Rejection, Series, Stats, Verdict
     from tallymark.event import Event
 
 __all__ = [
     "Answer",
     "Ask",
+    "AsyncProducer",
     "Counts",
     "Courier",
     "Event",
     "Producer",
+    "ProducerState",
     "Rejection",
     "Retry",
     "Series",
@@ -38,9 +41,10 @@ __all__ = [
 ]
 
 _HOMES: Final = {
+    "tallymark.client.async_producer": ("AsyncProducer",),
     "tallymark.client.counts": ("Ask", "Counts"),
     "tallymark.client.courier": ("Courier", "Retry"),
-    "tallymark.client.producer": ("Producer",),
+    "tallymark.client.producer": ("Producer", "ProducerState"),
     "tallymark.client.wire": ("Answer", "Rejection", "Series", "Stats", "Verdict"),
     "tallymark.event": ("Event",),
 }

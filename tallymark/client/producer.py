@@ -8,61 +8,112 @@ with Producer("http://127.0.0.1:8401") as tally:
 
 from __future__ import annotations
 
+import logging
 import os
-import secrets
 import socket
-import threading
-from collections.abc import Callable
-from datetime import datetime, timedelta
-from typing import Final, Self
-from uuid import UUID
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
 
-from tallymark.client.courier import Courier, Retry
-from tallymark.client.outbox import Outbox
-from tallymark.client.wire import Rejection, Verdict
+from tallymark.client.courier import Token
+from tallymark.client.sending.ids import uuid7
+from tallymark.client.sending.life import Life, Options
+from tallymark.client.sending.outbox import Limits, WhenFull
+from tallymark.client.sending.outcomes import OnAccepted, OnDropped, OnRejected
+from tallymark.client.sending.process import watch
+from tallymark.client.sending.rule import check
+from tallymark.client.sending.state import ProducerState
 from tallymark.errors import MalformedEvent, Unavailable
-from tallymark.event import Event, decode, encode
+from tallymark.event import Event, trouble_with_id
 from tallymark.instants import Millis, millis_of, now_ms
 
-__all__ = ["Producer", "uuid7"]
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
 
-_FOREVER: Final = Retry(patience=timedelta.max)
+__all__ = ["Producer", "ProducerState"]
+
+_log: Final = logging.getLogger("tallymark.client")
 
 
 class Producer:
-    """Sends events to the gateway at `url` from a thread of its own, `batch` at a time or after `linger` seconds.
+    """Sends events to the gateways from a thread of its own, and goes on trying, with the same ids, while it is open.
 
-    What the gateway does not take is sent again, with the same ids, for as long as the client is open; meanwhile up to
-    `buffer` events wait. `on_rejected` is called from that thread for each event that the gateway refuses; without it,
-    the next `flush` or `close` raises. Instances may be shared by threads.
+    `gateways`: an address, or several. A name may have many addresses. They are taken in turn, and a sick one is left
+    to rest. `token`: a text, or a function that is called for each post.
+
+    A post has up to `batch` events and `batch_bytes`, and waits no longer than `linger` seconds for them. Up to
+    `buffer` events and `buffer_bytes` wait in memory. With `spill`, a folder, they are moved to a file in it, up to
+    `spill_bytes`, while no gateway takes them and when memory is half full; a later producer of that name sends what is
+    left there. When there is no room at all, `when_full` chooses: "raise" Unavailable to the caller, or "drop" the
+    event and count it.
+
+    `on_accepted(events)`, `on_rejected(event, rejection)` and `on_dropped(event, reason)` tell what became of events:
+    the first two from the sending thread, so they must not wait for this producer. What they raise, and rejections
+    that nobody is told of, the next `flush` or `close` raises.
 
     `producer` is who makes the events; the host, if not given. Its events are numbered, so that the audit can tell
-    which of them never arrived and when it falls silent.
+    which of them never arrived and when it falls silent. `registry`: of Prometheus, for the metrics of this producer.
+
+    Threads may share it. The child of a fork begins empty and under an id of its own; nothing changes for the parent.
+    A process that ends without `close` waits up to `exit_within` seconds for what is not delivered.
     """
 
     def __init__(
         self,
-        url: str = "http://127.0.0.1:8401",
+        gateways: str | Sequence[str] = "http://127.0.0.1:8401",
         *,
-        token: str | None = None,
+        token: Token | None = None,
         producer: str | None = None,
-        batch: int = 200,
+        batch: int = 2_000,
+        batch_bytes: int = 512_000,
         linger: float = 0.05,
         buffer: int = 100_000,
+        buffer_bytes: int = 16_000_000,
+        spill: str | os.PathLike[str] | None = None,
+        spill_bytes: int = 256_000_000,
+        when_full: WhenFull = "raise",
         compress: bool = False,
-        on_rejected: Callable[[Event, Rejection], None] | None = None,
+        connect_within: float = 2.0,
+        answer_within: float = 10.0,
+        exit_within: float = 5.0,
+        on_accepted: OnAccepted | None = None,
+        on_rejected: OnRejected | None = None,
+        on_dropped: OnDropped | None = None,
+        registry: CollectorRegistry | None = None,
         now_ms: Callable[[], int] = now_ms,
     ) -> None:
-        # each life of a producer numbers its events from 0, and needs an id of its own
-        self.producer_id = f"{producer or socket.gethostname()[:64]}/{os.getpid()}-{secrets.token_hex(4)}"
-        self._on_rejected = on_rejected or self._keep_first
-        self._first_rejected: MalformedEvent | None = None
+        name = producer or socket.gethostname()[:64]
+        if (trouble := trouble_with_id(name, 64)) is not None:
+            raise MalformedEvent(trouble, "producer")
+        self._options = Options(
+            gateways=gateways,
+            name=name,
+            token=token,
+            limits=Limits(
+                buffer=buffer, buffer_bytes=buffer_bytes, batch=batch, batch_bytes=batch_bytes, linger=linger
+            ),
+            spill=Path(spill) if spill is not None else None,
+            spill_bytes=spill_bytes,
+            when_full=when_full,
+            compress=compress,
+            connect_within=connect_within,
+            answer_within=answer_within,
+            on_accepted=on_accepted,
+            on_rejected=on_rejected,
+            on_dropped=on_dropped,
+        )
         self._now_ms = now_ms
+        self._exit_within = exit_within
         self._closed = False
-        self._outbox = Outbox(most=buffer, batch=batch, linger=linger)
-        courier = Courier(url, token=token, compress=compress, retry=_FOREVER, sleep=self._outbox.pause)
-        self._sender = threading.Thread(target=self._send, args=(courier,), name="tallymark-client", daemon=True)
-        self._sender.start()
+        self._live(Life(self._options))
+        self._life.start()
+        self._hide: Callable[[], None] = lambda: None
+        if registry is not None:
+            from tallymark.client.sending.metrics import show
+
+            self._hide = show(lambda: self.state, registry)
+        watch(self)
 
     def count_view_event(
         self, video_id: str, *, user_id: str | None = None, occurred_at: datetime | None = None
@@ -87,8 +138,8 @@ class Producer:
     ) -> str:
         """Count an event with a value, for its sum, min, max and mean; returns the event's id.
 
-        `occurred_at`: now, when not given. Raises MalformedEvent for what no gateway would take, Unavailable when the
-        buffer is full or the client closed, and what has ended the sender.
+        `occurred_at`: now, when not given. Raises MalformedEvent for what no gateway would take, Unavailable when there
+        is no room (unless that drops it) or the client is closed, and what has ended the sender.
         """
         now_ms = self._now_ms()
         event = Event(
@@ -100,31 +151,48 @@ class Producer:
             user_id=user_id,
             producer_id=self.producer_id,
         )
-        decode(encode(event))  # the gateway's own rule: what breaks it is found here, where it is made
-        self._outbox.put(event)
+        check(event)
+        if not self._outbox.put(event):
+            self._life.outcomes.dropped("no room", [event])
         return event.event_id
 
     def flush(self, timeout: float = 30.0) -> None:
-        """Return when the gateway has answered for every event made so far.
+        """Return when a gateway has answered for every event made so far.
 
-        Raises Unavailable when it has not within `timeout` seconds (the events go on waiting), MalformedEvent when it
-        refused one and there is no `on_rejected`, and what has ended the sender.
+        Raises Unavailable when none has within `timeout` seconds, TallymarkError while gateways refuse what is sent (a
+        token, say): in both cases the events go on waiting. Raises MalformedEvent when one was rejected and there is no
+        `on_rejected`, what a callback raised, and what has ended the sender.
         """
         self._outbox.wait(timeout)
-        if (rejected := self._first_rejected) is not None:
-            self._first_rejected = None
-            raise rejected
+        if (problem := self._life.outcomes.take_problem()) is not None:
+            raise problem
 
     def close(self, timeout: float = 30.0) -> None:
-        """Flush, raising what `flush` raises, and end the sender. Closing again does nothing."""
+        """Flush, and end the threads. Closing again does nothing.
+
+        What was not delivered is on disk, with `spill`; without, it is dropped, and this raises what `flush` raises.
+        """
         if self._closed:
             return
         self._closed = True
+        late: Unavailable | None = None
         try:
             self.flush(timeout)
+        except Unavailable as error:
+            late = error
         finally:
-            self._outbox.end(Unavailable("this client is closed; make a new one"))
-            self._sender.join(1.0)
+            lost = self._life.end()
+            self._hide()
+        if late is None:
+            return
+        if lost:
+            raise late
+        _log.warning("closed, and %s; %d events are kept on disk", late, self.state.on_disk)
+
+    @property
+    def state(self) -> ProducerState:
+        """What became of its events, and where they are; any thread may ask."""
+        return self._life.state
 
     def __enter__(self) -> Self:
         return self
@@ -132,35 +200,15 @@ class Producer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _send(self, courier: Courier) -> None:
-        try:
-            while batch := self._outbox.next_batch():
-                self._report(batch, courier.post(batch))
-                self._outbox.settle(len(batch))
-        except Exception as error:  # noqa: BLE001 (nothing is swallowed: the next call raises it)
-            self._outbox.end(error)
-        finally:
-            courier.close()
+    def close_at_exit(self) -> None:
+        """What the end of the process does."""
+        self.close(self._exit_within)
 
-    def _report(self, batch: list[Event], verdict: Verdict) -> None:
-        for rejection in verdict.rejected:
-            event = batch[rejection.index]
-            if event.seq is not None:
-                self._outbox.give_back(event.seq)
-            self._on_rejected(event, rejection)
+    def renew_in_child(self) -> None:
+        """What a fork does, in the child."""
+        if not self._closed:
+            self._live(self._life.in_child(self._options))
 
-    def _keep_first(self, event: Event, rejection: Rejection) -> None:
-        reason = f"{rejection.reason} (event {event.event_id} of video {event.video_id})"
-        self._first_rejected = self._first_rejected or MalformedEvent(reason, rejection.field)
-
-
-def uuid7(unix_ms: int, entropy: int | None = None) -> str:
-    """A new UUID that sorts by time (RFC 9562, version 7), of something made at `unix_ms`.
-
-    `entropy`: 74 bits, random when not given.
-
-    48 bits of time | 0111 | 12 bits | 10 | 62 bits.
-    """
-    bits = secrets.randbits(74) if entropy is None else entropy
-    high, low = bits >> 62, bits & (1 << 62) - 1
-    return str(UUID(int=unix_ms << 80 | 0x7 << 76 | high << 64 | 0b10 << 62 | low))
+    def _live(self, life: Life) -> None:
+        self._life, self._outbox = life, life.outbox
+        self.producer_id = life.producer_id

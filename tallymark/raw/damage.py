@@ -130,7 +130,6 @@ def _on_the_inside(_: FileSystem, __: str, uri: str) -> str:
     import polars as pl
     import pyarrow as pa
 
-
     rows = pl.scan_parquet(
         uri,
         hive_partitioning=False,

@@ -92,7 +92,7 @@ def _append(posts: int) -> float:
 
 def _client(settings: Settings) -> float:
     """Events a second from the calls that make them to the gateway's answers."""
-    with Producer(settings.gateway.url, buffer=MADE) as client:
+    with Producer(settings.gateway.url, buffer=MADE, buffer_bytes=1000 * MADE) as client:
         began = time.perf_counter()
         for number in range(MADE):
             client.process_event(f"video-{number % 1000}", "watched_time", value=number, user_id=f"user-{number % 777}")

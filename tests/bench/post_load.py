@@ -17,7 +17,7 @@ from itertools import count
 
 import uvloop
 
-from tallymark.client.producer import uuid7
+from tallymark.client.sending.ids import uuid7
 from tallymark.event import Event, encode
 from tests.bench.records import TRAFFIC
 

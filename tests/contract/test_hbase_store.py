@@ -15,12 +15,12 @@ import happybase
 import pytest
 
 from tallymark.buckets import Bucket, Grain
+from tallymark.calls.breaker import Circuit
 from tallymark.cells import SHARDS, Cell
 from tallymark.errors import IncompatibleStore, StoreUnavailable
 from tallymark.rows import pack
 from tallymark.settings import Address, Settings
 from tallymark.store import Attempt, Stamp, View
-from tallymark.store.hbase.breaker import Circuit
 from tallymark.store.hbase.store import HBaseViewStore
 from tallymark.store.open import open_store
 from tests.support.clusters import RunningCluster

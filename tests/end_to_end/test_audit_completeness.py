@@ -70,7 +70,7 @@ def metric(settings: Settings, name: str) -> float:
 def sent(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, list[Event]]:
     """What a real producer sent through the real gateway, out of the log; every event is of the ten hours in turn."""
     settings = settings_in(tmp_path_factory.mktemp("sent") / "home")
-    options = {"producer": "player-eu", "batch": 2000, "buffer": 2 * EVENTS}
+    options = {"producer": "player-eu", "batch": 2000, "buffer": 2 * EVENTS, "buffer_bytes": 1000 * EVENTS}
     with gateway_process(settings), Producer(settings.gateway.url, **options) as client:
         for n in range(EVENTS):
             at = START + timedelta(hours=HOURS) * n / EVENTS

@@ -1,11 +1,16 @@
-"""A TCP proxy on loopback that hands requests on and, when told so, loses the answers: a network at its worst."""
+"""TCP proxies on loopback that hand requests on and, when told so, lose answers or worse: a network at its worst."""
 
 from __future__ import annotations
 
+import re
+import select
 import socket
+import struct
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from enum import StrEnum
 
 from tallymark.settings import Address
 
@@ -93,6 +98,113 @@ def _end(*sockets: socket.socket) -> None:
 @contextmanager
 def proxy_to(server: Address) -> Iterator[Proxy]:
     proxy = Proxy(server)
+    try:
+        yield proxy
+    finally:
+        proxy.close()
+
+
+class Fault(StrEnum):
+    """What happens to one exchange of request and answer."""
+
+    LATENCY = "latency"
+    RESET_IN_REQUEST = "reset in mid-request"
+    RESET_IN_ANSWER = "reset in mid-answer"
+    TRUNCATION = "truncation"  # half of the answer, then an orderly end
+    HALF_OPEN = "half-open"  # the request goes nowhere, and no answer ever comes
+    SLOW_READ = "slow read"
+
+
+class FaultyProxy:
+    """A proxy that does to each exchange what `faults` says next, None for nothing. `seen`: what was done."""
+
+    def __init__(self, server: Address, faults: Iterator[Fault | None]) -> None:
+        self._server = server
+        self._faults = faults
+        self._lock = threading.Lock()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._closed = threading.Event()
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.seen: Counter[Fault] = Counter()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._closed.set()
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with suppress(OSError), client, socket.create_connection(self._server) as server:
+            while data := client.recv(_CHUNK):
+                if not self._exchange(client, server, data):
+                    return
+
+    def _exchange(self, client: socket.socket, server: socket.socket, data: bytes) -> bool:
+        """Hand on one request, of which `data` has come, and its answer; False when the connection ends with it."""
+        with self._lock:
+            fault = next(self._faults, None)
+            if fault is not None:
+                self.seen[fault] += 1
+        if fault is Fault.RESET_IN_REQUEST:
+            server.sendall(data[: len(data) // 2])
+            _reset(client, server)
+            return False
+        if fault is Fault.HALF_OPEN:
+            while client.recv(_CHUNK):
+                pass
+            return False
+        server.sendall(data)
+        answer = self._hand_on_until_answered(client, server, slow=fault is Fault.SLOW_READ)
+        if fault is Fault.LATENCY:
+            self._closed.wait(0.05)
+        whole = fault not in {Fault.TRUNCATION, Fault.RESET_IN_ANSWER}
+        client.sendall(answer if whole else answer[: len(answer) // 2])
+        if fault is Fault.RESET_IN_ANSWER:
+            _reset(client)
+        return whole and bool(answer)
+
+    def _hand_on_until_answered(self, client: socket.socket, server: socket.socket, *, slow: bool) -> bytes:
+        """The whole answer; empty when the server closed the connection."""
+        answer = b""
+        while True:
+            ready, _, _ = select.select([client, server], [], [])
+            if server in ready:
+                piece = server.recv(_CHUNK)
+                answer += piece
+                if not piece or _is_whole(answer):
+                    return answer
+                continue
+            if slow:
+                self._closed.wait(0.005)
+            data = client.recv(1 << 12 if slow else _CHUNK)
+            if not data:
+                raise ConnectionError
+            server.sendall(data)
+
+
+def _is_whole(answer: bytes) -> bool:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: *(\d+)", head.lower())
+    return length is not None and len(body) >= int(length[1])
+
+
+def _reset(*sockets: socket.socket) -> None:
+    """So that the other side sees ECONNRESET."""
+    for each in sockets:
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        each.close()
+
+
+@contextmanager
+def faulty_proxy_to(server: Address, faults: Iterator[Fault | None]) -> Iterator[FaultyProxy]:
+    proxy = FaultyProxy(server, faults)
     try:
         yield proxy
     finally:

@@ -44,7 +44,8 @@ class ScriptedGateway:
 
 
 @contextmanager
-def scripted_gateway(*script: Reply) -> Iterator[ScriptedGateway]:
+def scripted_gateway(*script: Reply, at: tuple[str, int] = ("127.0.0.1", 0)) -> Iterator[ScriptedGateway]:
+    """`at`: host and port, 0 for a free one."""
     gateway = ScriptedGateway(script)
 
     class Handler(BaseHTTPRequestHandler):
@@ -72,9 +73,9 @@ def scripted_gateway(*script: Reply) -> Iterator[ScriptedGateway]:
         def log_message(self, format: str, *arguments: Any) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with ThreadingHTTPServer(at, Handler) as server:
         server.daemon_threads = True
-        gateway.url = f"http://127.0.0.1:{server.server_address[1]}"
+        gateway.url = f"http://{at[0]}:{server.server_address[1]}"
         Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         try:
             yield gateway

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallymark.store.hbase.breaker import Breaker, Circuit
+from tallymark.calls.breaker import Breaker, Circuit
 
 
 def opened(at: float = 0.0) -> Breaker:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import pairwise
+from typing import Any
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tallymark.client import Producer
-from tallymark.client.outbox import Outbox
-from tallymark.client.producer import uuid7
-from tallymark.client.wire import Rejection
-from tallymark.errors import MalformedEvent, TallymarkError, Unavailable
-from tallymark.event import Event
+from tallymark.client.sending.ids import uuid7
+from tallymark.client.sending.rule import check
+from tallymark.errors import MalformedEvent, Unavailable
+from tallymark.event import EARLIEST_MS, MAX_ID, Event, decode, encode
+from tallymark.instants import Millis
 from tests.support.scripted import Reply, scripted_gateway
+from tests.support.strategies import quick
 from tests.support.systems import eventually, free_ports
 
 REJECTED = {"accepted": 0, "rejected": [{"index": 0, "field": "occurred_at", "reason": "too old"}]}
@@ -68,61 +73,59 @@ def test_a_full_buffer_is_said() -> None:
         client.close(timeout=0)
 
 
-def test_a_buffer_has_room_again_once_events_are_settled() -> None:
-    outbox = Outbox(most=2, batch=2, linger=60)
-    events = [Event(event_id=f"e{n}", type="view", video_id="v", occurred_at=1_769_860_800_000) for n in range(4)]
-    outbox.put(events[0])
-    outbox.put(events[1])
-    assert [event.event_id for event in outbox.next_batch()] == ["e0", "e1"]
-    with pytest.raises(Unavailable, match="2 events wait"):
-        outbox.put(events[2])
-    outbox.settle(2)
-    outbox.put(events[2])
-    outbox.put(events[3])
-    assert [event.seq for event in outbox.next_batch()] == [2, 3]
+@pytest.mark.parametrize(
+    ("event", "field"),
+    [
+        ({"type": "Like"}, "type"),
+        ({"type": None}, "type"),
+        ({"video_id": ""}, "video_id"),
+        ({"video_id": 7}, "video_id"),
+        ({"video_id": "a\x00b"}, "video_id"),
+        ({"video_id": "v" * (MAX_ID + 1)}, "video_id"),
+        ({"video_id": "\ud800"}, None),
+        ({"user_id": ""}, "user_id"),
+        ({"value": 2**40 + 1}, "value"),
+        ({"value": 2**70}, "value"),
+        ({"value": True}, "value"),
+        ({"value": 1.5}, "value"),
+        ({"occurred_at": datetime(1999, 1, 1, tzinfo=UTC)}, "occurred_at"),
+    ],
+)
+def test_what_breaks_the_rule_for_events_is_found_where_it_is_made(event: dict[str, Any], field: str | None) -> None:
+    with Producer(nobody()) as client:
+        with pytest.raises(MalformedEvent) as refused:
+            client.process_event(**({"video_id": "v", "type": "view"} | event))
+        assert refused.value.field == field
+        assert client.state.in_memory == 0
 
 
-def test_what_breaks_the_rule_for_events_is_found_where_it_is_made() -> None:
-    client = Producer(nobody())
-    with pytest.raises(MalformedEvent) as refused:
-        client.count_event("v", "Like")
-    assert refused.value.field == "type"
-    with pytest.raises(MalformedEvent):
-        client.count_view_event("")
-    client.close()
+@given(
+    st.text() | st.none() | st.integers(),
+    st.text() | st.just("view"),
+    st.text() | st.none(),
+    st.integers() | st.booleans() | st.floats(),
+)
+@quick
+def test_the_glance_and_the_rule_agree(video: Any, type: Any, user: Any, value: Any) -> None:
+    event = Event(event_id="e", type=type, video_id=video, occurred_at=Millis(EARLIEST_MS), value=value, user_id=user)
+
+    def takes(rule: Callable[[], object]) -> bool:
+        try:
+            rule()
+        except (MalformedEvent, TypeError, ValueError, OverflowError):
+            return False
+        return True
+
+    assert takes(lambda: check(event)) == takes(lambda: decode(encode(event)))
 
 
-def test_what_the_gateway_refuses_is_told() -> None:
-    told: list[tuple[Event, Rejection]] = []
-    with (
-        scripted_gateway(Reply(422, REJECTED)) as gateway,
-        Producer(gateway.url, on_rejected=lambda event, why: told.append((event, why))) as client,
-    ):
-        made = client.count_view_event("v")
-        client.flush()
-    assert [(event.event_id, why.field) for event, why in told] == [(made, "occurred_at")]
-
-
-def test_without_anybody_to_tell_a_refusal_is_raised_once_by_flush() -> None:
-    with scripted_gateway(Reply(422, REJECTED)) as gateway, Producer(gateway.url) as client:
-        made = client.count_view_event("v")
-        with pytest.raises(MalformedEvent, match=f"too old.*{made}") as refused:
-            client.flush()
-        assert refused.value.field == "occurred_at"
-        client.count_view_event("v")
-        client.flush()
-
-
-def test_a_refusal_that_time_does_not_mend_ends_the_client() -> None:
-    with scripted_gateway(Reply(401, {"detail": "send a token"})) as gateway:
-        client = Producer(gateway.url)
-        client.count_view_event("v")
-        with pytest.raises(TallymarkError, match="send a token"):
-            client.flush()
-        with pytest.raises(TallymarkError, match="send a token"):
-            client.count_view_event("v")
-        with pytest.raises(TallymarkError, match="send a token"):
-            client.close()
+def test_a_clock_that_is_set_back_an_hour_loses_and_doubles_nothing() -> None:
+    times = iter([1_769_860_800_000 + n if n < 50 else 1_769_857_200_000 + n for n in range(100)])
+    with scripted_gateway() as gateway:
+        with Producer(gateway.url, now_ms=lambda: next(times)) as client:
+            made = [client.count_view_event("v") for _ in range(100)]
+        assert [each for seen in gateway.seen for each in seen.event_ids] == made
+    assert len(set(made)) == 100
 
 
 def test_a_closed_client_says_so() -> None:

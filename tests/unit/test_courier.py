@@ -132,3 +132,33 @@ def test_pauses_grow_up_to_a_bound_and_are_never_shorter_than_asked(tries: int, 
     pause = Retry().pause(tries, asked=asked, chance=chance)
     assert asked <= pause <= asked + Retry().longest
     assert pause <= Retry().pause(tries + 1, asked=asked, chance=chance)
+
+
+def test_a_token_comes_from_a_function_for_each_post_and_may_end_in_a_newline() -> None:
+    tokens = iter(["one\n", "two"])
+    with scripted_gateway() as gateway:
+        ours = courier(gateway, token=lambda: next(tokens))
+        ours.post(EVENTS)
+        ours.post(EVENTS)
+    assert [seen.headers["authorization"] for seen in gateway.seen] == ["Bearer one", "Bearer two"]
+
+
+def test_a_function_that_cannot_give_the_token_now_is_asked_again() -> None:
+    tokens = iter([ZeroDivisionError("vault"), "two"])
+
+    def token() -> str:
+        match next(tokens):
+            case str(given):
+                return given
+            case error:
+                raise error
+
+    with scripted_gateway() as gateway:
+        assert courier(gateway, token=token).post(EVENTS) == ALL
+
+
+@pytest.mark.parametrize("token", ["schlüssel", "a\r\nX-Other: b"])
+def test_a_token_that_no_header_can_hold_is_said(token: str) -> None:
+    with scripted_gateway() as gateway, pytest.raises(TallymarkError, match="characters that no header can hold"):
+        courier(gateway, token=token).post(EVENTS)
+    assert gateway.seen == []

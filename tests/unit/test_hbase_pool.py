@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tallymark.calls.breaker import Circuit
 from tallymark.errors import IncompatibleStore, StoreUnavailable
 from tallymark.settings import Address
-from tallymark.store.hbase.breaker import Circuit
 from tallymark.store.hbase.connection import Connection
 from tallymark.store.hbase.pool import Pool, PoolSettings
 from tests.support.systems import free_ports

@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-__all__ = ["address", "breaker", "endpoint", "layout", "store"]
+__all__ = ["address", "endpoint", "layout", "store"]

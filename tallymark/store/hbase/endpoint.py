@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
+from tallymark.calls.breaker import Breaker, Circuit
 from tallymark.settings import Address
-from tallymark.store.hbase.breaker import Breaker, Circuit
 from tallymark.store.hbase.connection import Broken, Connection, Refused
 
 __all__ = ["Endpoint", "EndpointState", "PoolSettings"]

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Final, TypeVar
 
+from tallymark.calls.breaker import Circuit
 from tallymark.errors import StoreUnavailable
 from tallymark.settings import Address
-from tallymark.store.hbase.breaker import Circuit
 from tallymark.store.hbase.connection import Broken, Connection, Refused
 from tallymark.store.hbase.endpoint import Endpoint, EndpointState, PoolSettings
 
