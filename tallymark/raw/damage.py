@@ -24,7 +24,6 @@ from tallymark.errors import Damaged
 from tallymark.raw.errors import explained, is_raised_by_libraries
 from tallymark.raw.files import PARTITIONS, table_of
 from tallymark.raw.s3 import S3, is_s3
-from tallymark.raw.schema import LATER, ROW
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -129,6 +128,8 @@ def _on_the_inside(_: FileSystem, __: str, uri: str) -> str:
     """By its columns, one after the other."""
     import polars as pl
     import pyarrow as pa
+
+    from tallymark.raw.schema import LATER, ROW
 
     rows = pl.scan_parquet(
         uri,
