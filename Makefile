@@ -4,7 +4,7 @@ SHELL := bash
 BIN := .venv/bin
 export PYTHON
 
-.PHONY: help setup demo demo-cluster airflow notebooks test bench lint format clean
+.PHONY: help setup demo demo-cluster airflow notebooks test test-slow bench load stress soak lint format clean
 
 help: ## Show this.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,15 @@ test-slow: setup ## Whole systems that are broken again and again, demos, schedu
 bench: setup ## All benchmarks; figures go to bench-results/.
 	@set -euo pipefail; for file in tests/bench/bench_*.py; do \
 	  name=$$(basename "$$file" .py); echo "==> $$name"; $(BIN)/python -m "tests.bench.$$name"; done
+
+load: setup ## A whole system under a steady load of events and questions (ARGS=--help tells how much).
+	@$(BIN)/python -m tests.load load $(ARGS)
+
+stress: setup ## More and more events, until the gateway refuses some, and then three times as many.
+	@$(BIN)/python -m tests.load stress $(ARGS)
+
+soak: setup ## A modest load for 15 minutes: does memory grow, do files, do answers get older?
+	@$(BIN)/python -m tests.load soak $(ARGS)
 
 lint: setup ## ruff, mypy and the import contracts.
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

@@ -37,6 +37,7 @@ from tallymark.http.problems import (
     limit_body,
     observe_requests,
     problem,
+    refuse_late,
 )
 from tallymark.http.workers import Workers
 from tallymark.instants import utc_now
@@ -131,6 +132,7 @@ def create_app(
     add_probes(app, registry, missing, exposition=workers.exposition if workers else None)
     limit_body(app, settings.max_body, together=settings.max_pending_bytes)
     require_tokens(app, door, registry, needs=lambda _: Scope.SEND, key_paths=KEY_PATHS)
+    refuse_late(app, settings.max_wait, waited=lambda: writer.waited_s, refused=senders.of(None).refused)
     observe_requests(app, registry)
     amend_openapi(app, lambda document: add_schemas(document, most=settings.max_batch))
     return app

@@ -24,6 +24,7 @@ class _Group:
         self.records: Records = []
         self.size = 0
         self.of: Tally[str | None] = Tally()
+        self.since: Final = perf_counter()
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
@@ -41,10 +42,16 @@ class GroupCommit:
         self._appended = appended
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="append")
         self._open: _Group | None = None
+        self._oldest: _Group | None = None  # that waits, or that the log is writing
         self._writing: asyncio.Task[None] | None = None
         self._of: Tally[str | None] = Tally()  # of what waits, how many records are whose
         self.pending = 0  # records that wait for the log, those that it is writing among them
         self.pending_bytes = 0
+
+    @property
+    def waited_s(self) -> float:
+        """For how long the oldest of what waits has waited; 0 when nothing does."""
+        return perf_counter() - self._oldest.since if self._oldest is not None else 0.0
 
     def has_room(self, records: Records, *, of: str | None = None) -> bool:
         """May these wait too? Into an empty buffer a post of any size fits.
@@ -66,6 +73,7 @@ class GroupCommit:
         Who stops waiting, because its client has gone, takes nothing back: the records are appended all the same.
         """
         group = self._open = self._open or _Group()
+        self._oldest = self._oldest or group
         size = _size(records)
         group.records.extend(records)
         group.size += size
@@ -85,7 +93,7 @@ class GroupCommit:
 
     async def _write(self) -> None:
         while group := self._open:
-            self._open = None
+            self._open, self._oldest = None, group
             began = perf_counter()
             append = asyncio.ensure_future(self._append(group.records))
             await asyncio.wait((append,))
@@ -98,7 +106,7 @@ class GroupCommit:
             else:
                 self._appended(len(group.records), perf_counter() - began)
                 group.done.set_result(None)
-        self._writing = None
+        self._writing = self._oldest = None
 
     def _append(self, records: Records) -> Awaitable[None]:
         if isinstance(self._log, AppendsOnLoop):

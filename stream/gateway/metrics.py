@@ -53,7 +53,8 @@ class GatewayMetrics:
         }
         self._turned_away = Counter(
             "tallymark_posts_turned_away",
-            "Posts answered 429: `rate`, its token may not send so much; `full`, too much waits for the log.",
+            "Posts answered 429: `rate`, its token may not send so much; `full`, too much waits for the log; "
+            "`late`, posts wait for too long.",
             ["token", "why"],
             registry=registry,
         )

@@ -135,7 +135,7 @@ POST_EVENTS: Final[dict[str, Any]] = {
             "description": "No event was accepted; `rejected` says why.",
             "content": {PROBLEM_JSON: {"schema": _ref("Refusal"), "example": _REFUSED}},
         },
-        429: _retry(429, "Too many events wait for the log; nothing of the post was taken."),
+        429: _retry(429, "Too much waits, or for too long; nothing of the post was taken."),
         503: _retry(503, "The log does not answer; the post may or may not have been taken, send it again."),
     },
     "openapi_extra": {

@@ -24,6 +24,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from tallymark.http.middleware import WHOLE_AT
 from tallymark.settings import Settings
 
 __all__ = ["Guard"]
@@ -129,6 +130,7 @@ class _Guarded(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        self.scope["state"][WHOLE_AT] = self._guard.now()
         if self.cycle.response_complete:
             self._enter(_Phase.IDLE, self._guard.idle_s)
         else:

@@ -5,8 +5,10 @@ Added by the functions of `tallymark.http.problems`; who may come in is in `acce
 
 from __future__ import annotations
 
+import json
 import re
-from time import perf_counter
+from collections.abc import Callable
+from time import monotonic, perf_counter
 from typing import Final
 from uuid import uuid4
 
@@ -15,7 +17,10 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars
 
-__all__ = ["BodyLimit", "Heads", "RequestId", "Timing"]
+__all__ = ["WHOLE_AT", "BodyLimit", "Heads", "InTime", "RequestId", "Timing"]
+
+WHOLE_AT: Final = "whole_at"
+"""In the state of a request: when all of it had come, by the monotonic clock. `guard` notes it."""
 
 _SOON: Final = {"Retry-After": "1"}
 _REQUEST_ID: Final = re.compile(rb"[!-~]{1,128}")
@@ -55,6 +60,53 @@ class BodyLimit:
             await self._app(scope, counted, send)
         finally:
             self._held -= taken
+
+
+class InTime:
+    """Answers 429 to a post that has waited for its turn for more than `most_s`, from when all of it had come by the
+    clock of `guard`; and while what was taken before has `waited` for so long. So a server that gets more than it can
+    do stays quick for what it takes (ADR 61). `refused` is called for each, with "late".
+
+    A refusal must be cheap, or a server that refuses does nothing else: it is given before anything looks at the post,
+    unless its body is still coming.
+    """
+
+    def __init__(
+        self, app: ASGIApp, most_s: float, waited: Callable[[], float], refused: Callable[[str], None]
+    ) -> None:
+        self._app = app
+        self._most_s = most_s
+        self._waited = waited
+        self._refused = refused
+        self._detail = f"posts wait for longer than {most_s:g} s; send the same again after 1 s"
+        problem = {"type": "about:blank", "title": "Too Many Requests", "status": 429, "detail": self._detail}
+        self._body = json.dumps(problem).encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        if self._is_late(scope):
+            headers = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(self._body))]
+            await send({"type": "http.response.start", "status": 429, "headers": [*headers, (b"retry-after", b"1")]})
+            await send({"type": "http.response.body", "body": self._body})
+            return
+
+        async def in_time() -> Message:
+            message = await receive()
+            if message["type"] == "http.request" and self._is_late(scope):
+                raise HTTPException(429, self._detail, _SOON)
+            return message
+
+        await self._app(scope, in_time, send)
+
+    def _is_late(self, scope: Scope) -> bool:
+        now = monotonic()
+        whole_at: float = scope.get("state", {}).get(WHOLE_AT, now)
+        late = max(now - whole_at, self._waited()) > self._most_s
+        if late:
+            self._refused("late")
+        return late
 
 
 class Heads:

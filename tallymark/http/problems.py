@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from starlette.types import Scope
 from structlog.contextvars import get_contextvars
 
 from tallymark.errors import InvalidQuestion, TallymarkError, Unavailable, UnknownVersion
-from tallymark.http.middleware import BodyLimit, Heads, RequestId, Timing
+from tallymark.http.middleware import BodyLimit, Heads, InTime, RequestId, Timing
 
 __all__ = [
     "PROBLEM_JSON",
@@ -32,6 +33,7 @@ __all__ = [
     "observe_requests",
     "problem",
     "problems",
+    "refuse_late",
 ]
 
 _log = logging.getLogger(__name__)
@@ -130,6 +132,12 @@ def limit_body(app: FastAPI, most: int, *, together: int) -> None:
     """Refuse bodies of more than `most` bytes with 413, before they are held in memory; with 429 what would hold more
     than `together` bytes in all."""
     app.add_middleware(BodyLimit, most=most, together=together)
+
+
+def refuse_late(app: FastAPI, most: timedelta, *, waited: Callable[[], float], refused: Callable[[str], None]) -> None:
+    """Answer 429 to a post that has waited for longer than `most`, and while what was taken before has (`waited`, in
+    seconds). To be added after whatever costs time; `refused` is told why: "late"."""
+    app.add_middleware(InTime, most_s=most.total_seconds(), waited=waited, refused=refused)
 
 
 def observe_requests(app: FastAPI, registry: CollectorRegistry) -> None:

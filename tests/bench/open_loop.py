@@ -32,16 +32,24 @@ class Pool:
         return await self._ask(f"POST {path}", body, expected=202)
 
     async def _ask(self, what: str, body: bytes, *, expected: int) -> bytes:
+        status, answer = await self.exchange(what, body)
+        if status != expected:
+            raise RuntimeError(f"{what}: {status} {answer.decode()}")
+        return answer
+
+    async def exchange(self, what: str, body: bytes = b"") -> tuple[int, bytes]:
+        """Status and body of the answer to `what`, as in `GET /healthz`, whatever it is."""
         reader, writer = self._rested() or await asyncio.open_connection(self._host, self._port)
         kind = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n" if body else ""
-        writer.write(f"{what} HTTP/1.1\r\nHost: {self._host}\r\n{kind}\r\n".encode() + body)
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-        answer = await reader.readexactly(length)
-        if not head.startswith(b"HTTP/1.1 %d" % expected):
-            raise RuntimeError(f"{what}: {head.decode()}{answer.decode()}")
+        try:
+            writer.write(f"{what} HTTP/1.1\r\nHost: {self._host}\r\n{kind}\r\n".encode() + body)
+            head = await reader.readuntil(b"\r\n\r\n")
+            answer = await reader.readexactly(int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0]))
+        except BaseException:  # also when nobody waits for it any more
+            writer.close()
+            raise
         self._idle.append((perf_counter(), (reader, writer)))
-        return answer
+        return int(head.split(b" ", 2)[1]), answer
 
     def _rested(self) -> Connection | None:
         """The connection that was used last, while it is sure that the server keeps it open."""

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import psutil
 
-__all__ = ["KEPT", "PAGE", "RESULTS", "collect", "machine", "percentiles", "record"]
+__all__ = ["KEPT", "PAGE", "RESULTS", "collect", "describe", "machine", "percentiles", "record"]
 
 RESULTS: Final = Path("bench-results")
 KEPT: Final = Path("docs/benchmarks.json")
@@ -28,16 +28,20 @@ PAGE: Final = Path("docs/benchmarks.md")
 
 def record(name: str, figures: Mapping[str, Any]) -> None:
     """Write bench-results/`name`.json and print it. `figures`: names to numbers, texts, lists, or more such maps."""
-    result = {
+    text = json.dumps(describe(name, figures), indent=2, ensure_ascii=False)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(text + "\n")
+    print(text)
+
+
+def describe(name: str, figures: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures with their name, the time and the machine."""
+    return {
         "name": name,
         "taken_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
         "figures": dict(figures),
     }
-    text = json.dumps(result, indent=2, ensure_ascii=False)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(text + "\n")
-    print(text)
 
 
 def machine() -> dict[str, str | int | float]:

@@ -35,7 +35,7 @@ def free_ports(count: int) -> list[int]:
 
 def settings_in(home: Path, **changes: Any) -> Settings:
     """Settings of a system in `home`, which need not exist, on free ports; raw events are committed every second, and
-    recounted when a test says so."""
+    recounted when a test says so. Posts may wait, since a machine that runs tests stands still at times."""
     api, gateway, metrics = (Address("127.0.0.1", port) for port in free_ports(3))
     chosen = {
         "api": api,
@@ -43,6 +43,7 @@ def settings_in(home: Path, **changes: Any) -> Settings:
         "stream_metrics": metrics,
         "archive_trigger": timedelta(seconds=1),
         "recount_every": None,
+        "max_wait": timedelta(minutes=1),
     }
     return Settings(home=home, **(chosen | changes))
 

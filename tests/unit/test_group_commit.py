@@ -216,3 +216,17 @@ def test_one_who_fills_the_buffer_leaves_room_for_another(log: Gated) -> None:
         assert await fill("greedy") == 500  # what is done is forgotten
 
     in_a_loop(log, act, most=1000)
+
+
+def test_it_knows_for_how_long_the_oldest_has_waited(log: Gated) -> None:
+    async def act(writer: GroupCommit) -> None:
+        assert writer.waited_s == 0.0
+        first = await posted(writer, "a")
+        await asyncio.sleep(0.05)
+        second = await posted(writer, "b")
+        assert writer.waited_s >= 0.05
+        log.open.set()
+        await asyncio.gather(first, second)
+        assert writer.waited_s == 0.0
+
+    in_a_loop(log, act)
