@@ -11,8 +11,8 @@ import polars as pl
 
 from tallymark.raw.damage import damaged_files
 from tallymark.raw.errors import explaining
+from tallymark.raw.files import table_of
 from tallymark.raw.s3 import S3, is_s3
-from tallymark.raw.schema import table_of
 
 __all__ = ["scanning"]
 
