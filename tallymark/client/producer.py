@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from tallymark.client.courier import Token
-from tallymark.client.sending.ids import uuid7
 from tallymark.client.sending.life import Life, Options
 from tallymark.client.sending.outbox import Limits, WhenFull
 from tallymark.client.sending.outcomes import OnAccepted, OnDropped, OnRejected
@@ -143,7 +142,7 @@ class Producer:
         """
         now_ms = self._now_ms()
         event = Event(
-            event_id=uuid7(now_ms),
+            event_id=self._new_id(now_ms),
             type=type,
             video_id=video_id,
             occurred_at=Millis(now_ms if occurred_at is None else millis_of(occurred_at)),
@@ -210,5 +209,5 @@ class Producer:
             self._live(self._life.in_child(self._options))
 
     def _live(self, life: Life) -> None:
-        self._life, self._outbox = life, life.outbox
+        self._life, self._outbox, self._new_id = life, life.outbox, life.ids.new
         self.producer_id = life.producer_id

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tallymark.client import Producer
-from tallymark.client.sending.ids import uuid7
+from tallymark.client.sending.ids import Ids, uuid7
 from tallymark.client.sending.rule import check
 from tallymark.errors import MalformedEvent, Unavailable
 from tallymark.event import EARLIEST_MS, MAX_ID, Event, decode, encode
@@ -187,10 +187,11 @@ def test_an_event_occurred_when_it_is_said_to_have_or_now() -> None:
 
 
 def test_ids_are_uuids_that_sort_by_time() -> None:
-    ids = [uuid7(1_769_860_800_000 + n) for n in range(1000)]
+    new = Ids().new
+    ids = [new(1_769_860_800_000 + n) for n in range(1000)]
     assert all(a < b for a, b in pairwise(ids))
     assert {(UUID(each).version, UUID(each).variant) for each in ids} == {(7, "specified in RFC 4122")}
-    assert len({uuid7(1) for _ in range(1000)}) == 1000
+    assert len({new(1) for _ in range(1000)}) == 1000
 
 
 def test_an_id_holds_the_time_and_the_entropy() -> None:
