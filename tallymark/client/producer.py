@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
@@ -134,11 +134,13 @@ class Producer:
         value: int = 1,
         user_id: str | None = None,
         occurred_at: datetime | None = None,
+        attributes: Mapping[str, str] | None = None,
     ) -> str:
         """Count an event with a value, for its sum, min, max and mean; returns the event's id.
 
-        `occurred_at`: now, when not given. Raises MalformedEvent for what no gateway would take, Unavailable when there
-        is no room (unless that drops it) or the client is closed, and what has ended the sender.
+        `occurred_at`: now, when not given. `attributes` are kept with the raw event. Raises MalformedEvent for what no
+        gateway would take, Unavailable when there is no room (unless that drops it) or the client is closed, and what
+        has ended the sender.
         """
         now_ms = self._now_ms()
         event = Event(
@@ -149,6 +151,7 @@ class Producer:
             value=value,
             user_id=user_id,
             producer_id=self.producer_id,
+            attributes=dict(attributes) if attributes else {},
         )
         check(event)
         if not self._outbox.put(event):

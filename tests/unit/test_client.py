@@ -88,6 +88,8 @@ def test_a_full_buffer_is_said() -> None:
         ({"value": 2**70}, "value"),
         ({"value": True}, "value"),
         ({"value": 1.5}, "value"),
+        ({"attributes": {"country": 7}}, "attributes"),
+        ({"attributes": {"Country": "is"}}, "attributes"),
         ({"occurred_at": datetime(1999, 1, 1, tzinfo=UTC)}, "occurred_at"),
     ],
 )
@@ -184,6 +186,20 @@ def test_an_event_occurred_when_it_is_said_to_have_or_now() -> None:
             client.count_view_event("v")
             client.count_view_event("v", occurred_at=datetime(2026, 1, 31, tzinfo=UTC))
     assert [event.occurred_at for event in told] == [now_ms, 1_769_817_600_000]
+
+
+def test_attributes_are_those_of_the_moment_of_the_call() -> None:
+    told: list[Event] = []
+    rejected = [{"index": n, "field": None, "reason": "x"} for n in range(2)]
+    with (
+        scripted_gateway(Reply(422, {"accepted": 0, "rejected": rejected})) as gateway,
+        Producer(gateway.url, linger=60, on_rejected=lambda event, _: told.append(event)) as client,
+    ):
+        attributes = {"player": "tv"}
+        client.process_event("v", "view", attributes=attributes)
+        attributes["player"] = "web"
+        client.process_event("v", "view", attributes=attributes)
+    assert [event.attributes for event in told] == [{"player": "tv"}, {"player": "web"}]
 
 
 def test_ids_are_uuids_that_sort_by_time() -> None:

@@ -27,6 +27,7 @@ def check(event: Event) -> None:
         and type(event.value) is int
         and -MAX_VALUE <= event.value <= MAX_VALUE
         and EARLIEST_MS <= event.occurred_at <= LATEST_MS
+        and not event.attributes
     ):
         _by_the_rule(event)
 
