@@ -19,7 +19,7 @@ from deltalake.transaction import AddAction
 from tallymark.raw.damage import damaged_log, refuse_empty_entries
 from tallymark.raw.errors import explaining
 from tallymark.raw.s3 import S3, is_s3
-from tallymark.raw.schema import PARTITIONS, RAW, RawFile, day_name
+from tallymark.raw.schema import PARTITIONS, RAW, RawFile
 from tallymark.store import ViewStore
 from tallymark.store.lease import Lease
 from tallymark.store.lock import RAW_COMMIT, locking
@@ -98,7 +98,7 @@ def _add_action(file: RawFile) -> AddAction:
     return AddAction(
         path=file.path,
         size=file.size,
-        partition_values=dict(zip(PARTITIONS, (day_name(file.day), str(file.shard)), strict=True)),
+        partition_values=dict(zip(PARTITIONS, (file.place, str(file.shard)), strict=True)),
         modification_time=file.written_ms,
         data_change=True,
         stats=json.dumps(stats | {"nullCount": {}}),

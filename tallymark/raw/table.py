@@ -23,7 +23,7 @@ from tallymark.errors import Damaged, IncompatibleStore, NothingToRecount
 from tallymark.raw.damage import damaged_files, damaged_log, refuse_empty_entries
 from tallymark.raw.errors import explaining
 from tallymark.raw.s3 import S3, is_s3
-from tallymark.raw.schema import RawFile, day_name, day_start
+from tallymark.raw.schema import RawFile, place_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,7 +61,7 @@ class RawVersion(NamedTuple):
 
 
 class Partition(NamedTuple):
-    """A day (yyyy-MM-dd) and shard, with its files and their bytes."""
+    """A day (yyyy-MM-dd), or the days with few rows of a year (yyyy), and shard, with its files and their bytes."""
 
     day: str
     shard: int
@@ -80,7 +80,7 @@ class RawTable:
         self.uri = uri.rstrip("/")
 
     def write(self, rows: pa.Table) -> list[RawFile]:
-        """Files with `rows` (`schema.ROW`), a day and shard each, that no commit names yet."""
+        """Files with `rows` (`schema.ROW`), as `write.write_files` divides them, that no commit names yet."""
         from tallymark.raw.write import write_files
 
         return write_files(self.uri, rows)
@@ -111,9 +111,13 @@ class RawTable:
                 f"archive wrote there; write those rows again with statistics, or take the files out of the table"
             )
         files = (
-            RawFile(f"{self.uri}/{path}", day_start(day), int(shard), rows, first, last, at, appended_ms=appended or 0)
-            for path, day, shard, rows, first, last, at, appended in zip(
-                *(told[name] for name in (*_TOLD, _WRITTEN)), told.get(_APPENDED, [0] * len(told["path"])), strict=True
+            RawFile(f"{self.uri}/{path}", day, int(shard), rows, first, last, at, appended_ms=appended or 0, days=days)
+            for path, (day, days), shard, rows, first, last, at, appended in zip(
+                told["path"],
+                map(place_of, told["partition.day"]),
+                *(told[name] for name in (*_TOLD[2:], _WRITTEN)),
+                told.get(_APPENDED, [0] * len(told["path"])),
+                strict=True,
             )
         )
         return RawVersion(table.version(), tuple(sorted(files)), max(told["max.occurred_at"]))
@@ -186,7 +190,7 @@ class RawTable:
 
     def _files_in(self, partition: Partition) -> list[str]:
         place = (partition.day, partition.shard)
-        return [file.uri for file in self.pin().files if (day_name(file.day), file.shard) == place]
+        return [file.uri for file in self.pin().files if (file.place, file.shard) == place]
 
     def _explaining(self, damage: Callable[[], Damaged | None] = lambda: None) -> AbstractContextManager[None]:
         """`damage`: looks for what may be damaged besides the table's log."""

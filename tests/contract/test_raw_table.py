@@ -32,16 +32,6 @@ from tests.support.recounts import MIDNIGHT, assert_same, cells_at, many_events
 HOUR = MIDNIGHT - 120
 
 
-@pytest.fixture(params=["folder", "s3"])
-def table(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
-    """Settings of a raw table that does not exist yet."""
-    home = Settings(home=tmp_path / "home")
-    if request.param == "folder":
-        return home
-    cluster = request.getfixturevalue("cluster")
-    return replace(home, raw=cluster.settings(home.home).raw)
-
-
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[SqliteViewStore]:
     opened = SqliteViewStore(tmp_path / "views.sqlite")
