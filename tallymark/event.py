@@ -22,6 +22,7 @@ __all__ = [
     "EARLIEST_MS",
     "ID_PATTERN",
     "LATEST_MS",
+    "MAX_EVENT_ID",
     "MAX_ID",
     "MAX_VALUE",
     "TYPE_PATTERN",

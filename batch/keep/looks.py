@@ -1,4 +1,4 @@
-"""Whether a recount is worth while: three small documents say so, where it would have to load what counts."""
+"""Whether a recount is worth while: four small documents say so, where it would have to load what counts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Final, NamedTuple, Protocol
 
 from batch.plan import QUIET
 from tallymark.documents import publication
+from tallymark.documents.imports import known_imports
 from tallymark.documents.progress import ARCHIVE, Progress, read_progress
 from tallymark.documents.publication import Publication
 from tallymark.errors import NothingToRecount
@@ -60,9 +61,11 @@ class Looks:
     def __call__(self) -> bool:
         with closing(self._open_store()) as store:
             progress, at = read_progress(store, ARCHIVE), publication.current(store)
-            if progress is None or not any(progress.positions.values()):
+            imports = known_imports(store).imports
+            if progress is None or not (any(progress.positions.values()) or imports):
                 raise NothingToRecount("no event was archived yet")
-            if not self._may_have_changed(progress, at) or self._was_rolled_back(store, at):
+            imported = not all(one.is_in(at) for one in imports)
+            if not (self._may_have_changed(progress, at) or imported) or self._was_rolled_back(store, at):
                 return False
             done = self._recount(store)
             self._counted = progress.included_until

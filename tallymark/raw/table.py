@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
 
-    from tallymark.raw.commits import RawCommits
+    from tallymark.raw.commits import ImportCommits, RawCommits
     from tallymark.store import ViewStore
     from tallymark.store.lease import Lease
 
@@ -90,6 +90,12 @@ class RawTable:
         from tallymark.raw.commits import RawCommits
 
         return RawCommits(self.uri, store, application=application, lease=lease)
+
+    def importing(self, store: ViewStore) -> ImportCommits:
+        """Commits of rows that were never in the log."""
+        from tallymark.raw.commits import ImportCommits
+
+        return ImportCommits(self.uri, store)
 
     def pin(self) -> RawVersion:
         """The newest version: later commits and compaction do not touch the files that it names.

@@ -29,7 +29,7 @@ from batch.audit.comparison.raw_rows import judged
 from tallymark.buckets import Grain
 from tallymark.documents.evidence import AGES, Evidence, Growth
 from tallymark.instants import DAY, MINUTE_MS, Minute, minute_of
-from tallymark.raw import RawFile
+from tallymark.raw import IMPORTED, RawFile
 
 __all__ = ["CONFIDENCE", "HOURS_NEEDED", "Shown", "conformal", "gather"]
 
@@ -98,7 +98,7 @@ def _rows(files: Sequence[RawFile], start: int, end: int, memory: timedelta) -> 
     days = [judged(inside, day, shards=taken, memory=memory) for day in range(first_day, last_day + 1, DAY)]
     return (
         pl.concat(days)
-        .filter(pl.col("first") & pl.col("minute").is_between(start, end) & (pl.col("log_partition") >= 0))
+        .filter(pl.col("first") & pl.col("minute").is_between(start, end) & (pl.col("log_partition") != IMPORTED))
         .select("video_id", "type", "hour", "minute", "appended_at")
         .sort("video_id", "minute")
     )
