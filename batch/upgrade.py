@@ -16,7 +16,16 @@ from tallymark.store import ViewStore
 
 __all__ = ["carry_over"]
 
-_CARRIED: Final = ("progress/archive", "checkpoints/", "dead-letters/", "coverage/", "evidence/", "canary/", "imports/")
+_CARRIED: Final = (
+    "progress/archive",
+    "checkpoints/",
+    "dead-letters/",
+    "dead-letters-sent/",
+    "coverage/",
+    "evidence/",
+    "canary/",
+    "imports/",
+)
 
 
 def carry_over(old: ViewStore, new: ViewStore) -> None:

@@ -17,6 +17,7 @@ from stream.archive.query import Archive, begin_archive, start_archive
 from stream.log import EventLog, open_log
 from stream.log.kafka.access import kafka_access
 from stream.log.spark_source import positions_of
+from stream.progress import has_passed
 from stream.speed.query import begin_epoch, start_speed
 from tallymark.cells import SHARDS
 from tallymark.documents.dead_letters import dead_letters
@@ -24,7 +25,7 @@ from tallymark.event import Event, encode
 from tallymark.settings import Settings
 from tallymark.store.sqlite import SqliteViewStore
 from tests.support.clusters import RunningCluster
-from tests.support.kafka_clients import append_at, append_foreign
+from tests.support.kafka_clients import append_at, append_foreign, transaction
 from tests.support.speed_cells import speed_cells
 from tests.support.strategies import FIRST
 from tests.support.systems import eventually
@@ -95,6 +96,38 @@ def test_records_that_are_not_ours_end_among_the_dead_letters_and_stop_nothing(
     places |= set(zip(rows["log_partition"].to_pylist(), rows["log_offset"].to_pylist(), strict=True))
     assert places == {(each, offset) for each, end in log.end().items() for offset in range(end)}
     assert count(spark, on_kafka, store, log) == 200
+
+
+def test_what_a_transaction_took_back_does_not_count_and_its_gaps_are_no_loss(
+    spark: SparkSession, on_kafka: Settings, log: EventLog, store: SqliteViewStore
+) -> None:
+    append(log, some(0, 50))
+    with transaction(on_kafka, [encode(event) for event in some(1000, 40)]) as aborted:
+        aborted.abort_transaction()
+    with transaction(on_kafka, [*(encode(event) for event in some(50, 30)), b"not json"]) as committed:
+        committed.commit_transaction()
+    with transaction(on_kafka, [encode(event) for event in some(2000, 20)]) as aborted:
+        aborted.abort_transaction()
+    archive(spark, on_kafka, store, log)
+    rows = DeltaTable(on_kafka.raw_uri).to_pyarrow_table()
+    assert sorted(rows["event_id"].to_pylist()) == sorted(event.event_id for event in some(0, 80))
+    assert [letter.record for letter in dead_letters(store)] == [b"not json"]
+    assert sum(log.end().values()) == 50 + 40 + 31 + 20 + 3  # each transaction ends with a marker
+    assert count(spark, on_kafka, store, log) == 80
+    assert [record.value for record in log.read({}, log.end())].count(b"not json") == 1
+
+
+def test_nothing_is_proven_beyond_an_open_transaction_of_another_producer(
+    spark: SparkSession, on_kafka: Settings, log: EventLog, store: SqliteViewStore
+) -> None:
+    append(log, some(0, 10))
+    with transaction(on_kafka, [encode(event) for event in some(10, 10)]) as open_one:
+        archive(spark, on_kafka, store, log)
+        assert not has_passed(log.end(), log.horizon().positions)
+        open_one.commit_transaction()
+    eventually(lambda: has_passed(log.end(), log.horizon().positions), within=30)
+    archive(spark, on_kafka, store, log)
+    assert DeltaTable(on_kafka.raw_uri).to_pyarrow_table().num_rows == 20
 
 
 def test_layers_go_on_with_their_checkpoints_when_partitions_are_doubled(

@@ -26,7 +26,11 @@ __all__ = ["columns_decoded", "columns_from_kafka", "portions_of_columns"]
 
 _EARLIEST: Final = -2  # as the connector writes it
 _TASK_ROWS: Final = 200_000  # bounds a worker's memory: about 100 MB of columns
-_FETCHES: Final = {"max.poll.records": "10000", "max.partition.fetch.bytes": str(8 << 20)}  # a fifth more than by 500
+_READING: Final = {
+    "isolation.level": "read_committed",  # what a transaction of another producer has taken back does not count
+    "max.poll.records": "10000",  # a fifth more than by 500
+    "max.partition.fetch.bytes": str(8 << 20),
+}
 
 
 def columns_from_kafka(
@@ -41,7 +45,7 @@ def columns_from_kafka(
     access = kafka_access(settings)
     reader = (
         spark.readStream.format("kafka")
-        .options(**{f"kafka.{name}": value for name, value in (_FETCHES | access.java()).items()})
+        .options(**{f"kafka.{name}": value for name, value in (_READING | access.java()).items()})
         .option("subscribe", access.topic)
         .option("startingOffsets", json.dumps({access.topic: _starting(settings, start)}))
         .option("maxOffsetsPerTrigger", str(max_rows))
