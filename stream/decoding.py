@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from stream.log import Record
 from tallymark.errors import MalformedEvent
 from tallymark.event import Event, decode, decode_lines
-from tallymark.raw.schema import EVENT, ROW
+from tallymark.raw.schema import EVENT, LATER, ROW
 
 __all__ = ["DECODED", "EVENTS", "decode_columns", "decode_events", "decode_records"]
 
@@ -124,7 +124,12 @@ def _plain(block: bytes | None, latest_ms: np.ndarray) -> list[Event] | None:
 
 
 def _column(events: Sequence[Event], field: pa.Field) -> pa.Array:
-    return pa.array(list(map(attrgetter(field.name), events)), type=field.type)
+    values = list(map(attrgetter(field.name), events))
+    if field.name not in LATER:
+        return pa.array(values, type=field.type)
+    if not any(values):  # as of most events
+        return pa.nulls(len(values), field.type)
+    return pa.array([value or None for value in values], type=field.type)
 
 
 def _reasons(values: pa.Array, problems: dict[int, MalformedEvent]) -> list[pa.Array]:

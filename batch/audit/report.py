@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from batch.audit.html import bars, line, table, time
-from tallymark.documents.audit_record import AuditRecord, Completeness, Difference, Gap, HourFigures, Unheard
+from tallymark.documents.audit_record import AuditRecord, Clock, Completeness, Difference, Gap, HourFigures, Unheard
 from tallymark.instants import Minute, instant
 
 __all__ = ["missing", "page"]
@@ -96,6 +96,7 @@ def page(record: AuditRecord, earlier: Sequence[AuditRecord]) -> str:
         *(_compared(record, earlier) if record.figures.cells else []),
         "<h2>Did everything arrive?</h2>",
         *missing(record.completeness),
+        *_clocks(record.clocks),
         "<h2>Bounds of answers</h2>",
         f"<p>{escape(record.bounds[:1].upper() + record.bounds[1:])}.</p>",
         '<p class="soft">Missing: events that the recount counts and the speed view does not. Late: they came behind '
@@ -108,6 +109,26 @@ def page(record: AuditRecord, earlier: Sequence[AuditRecord]) -> str:
         f"<title>{title}: {record.verdict}</title><style>{_STYLE.read_text()}</style></head><body>"
     )
     return "\n".join([head, *body, "</body></html>\n"])
+
+
+def _clocks(clocks: Sequence[Clock]) -> list[str]:
+    if not clocks:
+        return []
+    rows = [
+        [
+            f'<div class="id">{escape(one.producer) or "none named"}</div>',
+            f"{one.events:,}",
+            _length(one.median_ms),
+            _length(one.max_ms),
+            f"{one.twice:,}",
+        ]
+        for one in clocks
+    ]
+    return [
+        "<h2>Clocks that are ahead</h2>",
+        "<p>These events were set back by as much as the clock was ahead that sent them.</p>",
+        table(["producer", "events", "ahead by, median", "at most", "counted in two hours"], rows),
+    ]
 
 
 def _compared(record: AuditRecord, earlier: Sequence[AuditRecord]) -> list[str]:
@@ -223,6 +244,14 @@ def _worst(worst: Sequence[Difference]) -> str:
 
 def _hour(minute: float) -> str:
     return f"{instant(Minute(int(minute))):%m-%d %H:%M}"
+
+
+def _length(ms: int) -> str:
+    """250 ms, 1.5 s, 12 min, 3.2 h, 8,766 h."""
+    for unit, size in (("h", 3_600_000), ("min", 60_000), ("s", 1_000)):
+        if ms >= size:
+            return f"{ms / size:,.1f} {unit}"
+    return f"{ms} ms"
 
 
 def _share(value: float) -> str:

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from batch.audit.bounds.renew import in_words, renew
+from batch.audit.clocks import clocks
 from batch.audit.comparison.scope import Scope, scope
 from batch.audit.comparison.survey import Survey, survey, versions_table
 from batch.audit.completeness.check import check_arrivals
@@ -65,7 +66,7 @@ def audit(
     if tables:
         expectations = decide(tables, budget=settings.audit_budget, docs=settings.home / "audit" / "data-docs")
     record = _record(within, found, expectations, settings, started=started, finished=now(), evidence=evidence)
-    record = msgspec.structs.replace(record, completeness=complete)
+    record = msgspec.structs.replace(record, completeness=complete, clocks=clocks(raw.files, within.counted))
     if tables:
         record = _put_report(store, records.keep(store, record), found, settings)
     if start is None and until is None and within.at.version:

@@ -14,13 +14,13 @@ import msgspec
 import polars as pl
 import polars_hash  # noqa: F401 - adds `chash` to expressions
 
-from batch.importing.mapping import Field, Mapping, Time
+from batch.importing.mapping import Field, Mapping
 from batch.importing.readers import ROW_NUMBER, Broken
 from batch.importing.times import instant_in, why_not_read
 from tallymark.errors import MalformedEvent
-from tallymark.event import EARLIEST_MS, LATEST_MS, MAX_EVENT_ID, MAX_ID, MAX_VALUE, TYPE_PATTERN, decode
+from tallymark.event import EARLIEST_MS, LATEST_MS, MAX_ATTRIBUTE, MAX_EVENT_ID, MAX_ID, MAX_VALUE, TYPE_PATTERN, decode
 
-__all__ = ["EVENT_COLUMNS", "Events", "IdSalt", "events_in"]
+__all__ = ["EVENT_COLUMNS", "Events", "IdSalt", "attribute_columns", "events_in"]
 
 EVENT_COLUMNS: Final = {
     "event_id": pl.String,
@@ -32,6 +32,7 @@ EVENT_COLUMNS: Final = {
     "producer_id": pl.String,
     "seq": pl.Int64,
 }
+_ATTRIBUTE: Final = "attribute "
 _IDS: Final = {"event_id": MAX_EVENT_ID, "video_id": MAX_ID, "user_id": MAX_ID, "producer_id": MAX_ID}
 _NEEDED: Final = ("event_id", "type", "video_id", "occurred_at")
 _CONTROL: Final = r"[\x00-\x1f\x7f-\x{9f}]"
@@ -54,7 +55,8 @@ class IdSalt(NamedTuple):
 
 
 class Events(NamedTuple):
-    """`frame`: the rows that are events, EVENT_COLUMNS and ROW_NUMBER. `refused`: the others, field: reason."""
+    """`frame`: the rows that are events, EVENT_COLUMNS, a column for each attribute of the mapping, and ROW_NUMBER.
+    `refused`: the others, field: reason."""
 
     frame: pl.DataFrame
     refused: list[Broken]
@@ -66,15 +68,14 @@ def events_in(rows: pl.DataFrame, mapping: Mapping, salt: IdSalt, *, before_ms: 
     right = made.filter("right")
     mended, refused = [], []
     for row in made.filter(~pl.col("right")).iter_rows(named=True):
-        event = _judged(row, mapping.event.occurred_at, mapping.zone)
+        event = _judged(row, mapping)
         if isinstance(event, Broken):
             refused.append(event)
         else:
             mended.append(event)
-    columns = [*EVENT_COLUMNS, ROW_NUMBER]
-    frame = right.select(columns)
+    schema = {**EVENT_COLUMNS, **dict.fromkeys(attribute_columns(mapping), pl.String), ROW_NUMBER: pl.Int64}
+    frame = right.select(list(schema))
     if mended:
-        schema = {**EVENT_COLUMNS, ROW_NUMBER: pl.Int64}
         frame = pl.concat([frame, pl.DataFrame(mended, schema=schema, orient="row")]).sort(ROW_NUMBER)
     fresh = frame.filter(pl.col("occurred_at") >= before_ms)
     if fresh.height:
@@ -95,6 +96,7 @@ def _made(rows: pl.DataFrame, mapping: Mapping, salt: IdSalt) -> pl.DataFrame:
     made = rows.select(
         ROW_NUMBER,
         *texts,
+        *(_text(field, rows).alias(f"{_ATTRIBUTE}{name}") for name, field in mapping.event.attributes.items()),
         *given,
         _id(mapping, salt),
         pl.col(time.column).cast(pl.String).alias(_given("occurred_at")),
@@ -107,6 +109,7 @@ def _made(rows: pl.DataFrame, mapping: Mapping, salt: IdSalt) -> pl.DataFrame:
     right_types = types.filter(types.str.contains(f"^{TYPE_PATTERN}$")).to_list()
     checks = [pl.col(name).is_not_null() for name in _NEEDED]
     checks += [_is_id(name, longest) for name, longest in _IDS.items()]
+    checks += [_is_text(name, MAX_ATTRIBUTE) for name in attribute_columns(mapping)]
     checks += [
         pl.col("type").is_in(right_types),
         pl.col("occurred_at").is_between(EARLIEST_MS, LATEST_MS),
@@ -117,9 +120,18 @@ def _made(rows: pl.DataFrame, mapping: Mapping, salt: IdSalt) -> pl.DataFrame:
     return made.with_columns(pl.all_horizontal(checks).fill_null(value=False).alias("right"))
 
 
+def attribute_columns(mapping: Mapping) -> dict[str, str]:
+    """The attribute that each column of `Events.frame` is of."""
+    return {f"{_ATTRIBUTE}{name}": name for name in mapping.event.attributes}
+
+
 def _is_id(name: str, longest: int) -> pl.Expr:
+    return _is_text(name, longest, least=1)
+
+
+def _is_text(name: str, longest: int, *, least: int = 0) -> pl.Expr:
     text = pl.col(name)
-    return text.is_null() | (text.str.len_chars().is_between(1, longest) & ~text.str.contains(_CONTROL))
+    return text.is_null() | (text.str.len_chars().is_between(least, longest) & ~text.str.contains(_CONTROL))
 
 
 def _given(name: str) -> str:
@@ -158,10 +170,13 @@ def _id(mapping: Mapping, salt: IdSalt) -> pl.Expr:
     return hashed.str.slice(0, _ID_LETTERS).alias("event_id")
 
 
-def _judged(row: dict[str, Any], time: Time, zone: str | None) -> tuple[Any, ...] | Broken:
+def _judged(row: dict[str, Any], mapping: Mapping) -> tuple[Any, ...] | Broken:
     """What the rule says of a row: the event's fields and the row's number, or why it is none."""
     told: dict[str, Any] = {name: row[name] for name in ("event_id", "type", "video_id", "user_id", "producer_id")}
     told |= {name: _as_number(row[_given(name)]) for name in _NUMBERS if row.get(_given(name)) is not None}
+    attributes = {name: row[column] for column, name in attribute_columns(mapping).items()}
+    told["attributes"] = {name: text for name, text in attributes.items() if text is not None}
+    time, zone = mapping.event.occurred_at, mapping.zone
     given = row[_given("occurred_at")]
     told["occurred_at"] = given if row["occurred_at"] is None else row["occurred_at"]
     if row["occurred_at"] is None and given is not None and (why := why_not_read(given, time, zone)):
@@ -170,7 +185,8 @@ def _judged(row: dict[str, Any], time: Time, zone: str | None) -> tuple[Any, ...
         event = decode(msgspec.json.encode({name: value for name, value in told.items() if value is not None}))
     except MalformedEvent as problem:
         return Broken(row[ROW_NUMBER], str(problem))
-    return (*(getattr(event, name) for name in EVENT_COLUMNS), row[ROW_NUMBER])
+    fields = (getattr(event, name) for name in EVENT_COLUMNS)
+    return (*fields, *map(event.attributes.get, attributes), row[ROW_NUMBER])
 
 
 def _as_number(text: str) -> Any:

@@ -121,7 +121,7 @@ def load(
     """
     done = Loaded()
     began = time.perf_counter()
-    writer = Writer(table, store, taken_before=moment.taken_before, now=now)
+    writer = Writer(table, store, mapping, taken_before=moment.taken_before, now=now)
     portions = Portions(sources, mapping, writer, until=moment.history_until, rows=portion)
     with ThreadPoolExecutor(1) as beside:
         writing: Future[None] | None = None

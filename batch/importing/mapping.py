@@ -8,23 +8,24 @@ video_id = "page"                                          # short for { column 
 occurred_at = { column = "at", format = "%d.%m.%Y %H:%M" }
 value = { column = "seconds", default = 1 }
 event_id = { hash = ["visitor", "page", "at"] }            # left out: by the row's place in the file
+    attributes = { country = "geo" }
 """
 
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
 from tallymark.errors import TallymarkError
+from tallymark.event import trouble_with_attributes
 
 __all__ = ["Csv", "EventMap", "Field", "Id", "Mapping", "Time", "read_mapping"]
-
-_MADE_OF: Final = ("column", "constant")
 
 
 class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -68,6 +69,7 @@ class EventMap(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     user_id: Field | None = None
     producer_id: Field | None = None
     seq: Field | None = None
+    attributes: dict[str, Field] = {}
 
     @property
     def fields(self) -> dict[str, Field]:
@@ -94,7 +96,8 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     def columns(self) -> list[str]:
         """All that are read, each once."""
         ids = self.event.event_id
-        named = [*(field.column for field in self.event.fields.values()), self.event.occurred_at.column, ids.column]
+        fields = (*self.event.fields.values(), *self.event.attributes.values())
+        named = [*(field.column for field in fields), self.event.occurred_at.column, ids.column]
         return list(dict.fromkeys(name for name in (*named, *ids.hash) if name))
 
     @property
@@ -115,8 +118,8 @@ def read_mapping(path: Path) -> Mapping:
         mapping = msgspec.convert(_written_out(told), Mapping)
     except msgspec.ValidationError as error:
         raise TallymarkError(f"the mapping {path} is not one: {error}; docs/import.md shows what it may hold") from None
-    if wrong := _wrong_with(mapping):
-        raise TallymarkError(f"the mapping {path} is not one: {wrong}")
+    if problems := list(_problems(mapping)):
+        raise TallymarkError(f"the mapping {path} is not one: {'; '.join(problems)}")
     return mapping
 
 
@@ -125,23 +128,31 @@ def _written_out(told: dict[str, Any]) -> dict[str, Any]:
     event = told.get("event")
     if not isinstance(event, dict):
         return told
-    return told | {"event": {name: {"column": f} if isinstance(f, str) else f for name, f in event.items()}}
+    written = _tables(event)
+    if isinstance(event.get("attributes"), dict):
+        written["attributes"] = _tables(event["attributes"])
+    return told | {"event": written}
 
 
-def _wrong_with(mapping: Mapping) -> str | None:
-    for name, field in mapping.event.fields.items():
+def _tables(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: {"column": field} if isinstance(field, str) else field for name, field in fields.items()}
+
+
+def _problems(mapping: Mapping) -> Iterator[str]:
+    event = mapping.event
+    if trouble := trouble_with_attributes(dict.fromkeys(event.attributes, "")):
+        yield f"event.attributes: {trouble}"
+    for name, field in (*event.fields.items(), *event.attributes.items()):
         if (field.column is None) == (field.constant is None):
-            return f"event.{name} needs a column or a constant, one of them"
-    ids, time = mapping.event.event_id, mapping.event.occurred_at
-    if ids.column is not None and ids.hash:
-        return "event.event_id is of a column or of a hash, not of both"
-    if time.format is not None and time.unit is not None:
-        return "event.occurred_at has a format or a unit, not both"
-    for zone in filter(None, (mapping.zone, time.zone)):
+            yield f"event.{name} needs a column or a constant, one of them"
+    if event.event_id.column is not None and event.event_id.hash:
+        yield "event.event_id is of a column or of a hash, not of both"
+    if event.occurred_at.format is not None and event.occurred_at.unit is not None:
+        yield "event.occurred_at has a format or a unit, not both"
+    for zone in filter(None, (mapping.zone, event.occurred_at.zone)):
         try:
             ZoneInfo(zone)
         except (ZoneInfoNotFoundError, ValueError):
-            return f'{zone!r} is no time zone; write for example "Europe/Berlin" or "UTC"'
+            yield f'{zone!r} is no time zone; write for example "Europe/Berlin" or "UTC"'
     if len(mapping.csv.delimiter) != 1:
-        return "csv.delimiter is one character"
-    return None
+        yield "csv.delimiter is one character"

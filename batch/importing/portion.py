@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from batch.importing.columns import EVENT_COLUMNS, IdSalt, events_in
+from batch.importing.columns import EVENT_COLUMNS, IdSalt, attribute_columns, events_in
 from batch.importing.mapping import Mapping
 from batch.importing.readers import ROW_NUMBER, Broken, rows_of
 from batch.importing.sources import Source, content_of
@@ -28,7 +28,7 @@ from tallymark.store import ViewStore
 
 __all__ = ["Piece", "Portion", "Portions", "Writer", "pieces_of"]
 
-_COLUMNS: Final = [column.name for column in ROW]
+_MAP: Final = next(column.type for column in ROW if column.name == "attributes")
 _PLACES: Final = 1 << 40  # rows of a source, in the order of copies
 
 
@@ -121,9 +121,12 @@ class Writer:
     What it did by now: `events` in `files`, by `commits`.
     """
 
-    def __init__(self, table: RawTable, store: ViewStore, *, taken_before: datetime, now: datetime) -> None:
+    def __init__(
+        self, table: RawTable, store: ViewStore, mapping: Mapping, *, taken_before: datetime, now: datetime
+    ) -> None:
         self.events = self.files = self.commits = 0
         self._table, self._store = table, store
+        self._attributes = attribute_columns(mapping)
         self._commits = table.importing(store)
         self._taken_before, self._now = taken_before, now
         self._spans: list[Span] = []
@@ -165,8 +168,32 @@ class Writer:
 
     def _as_rows(self, events: pl.DataFrame) -> pa.Table:
         taken_ms = millis_of(self._taken_before) - 1
-        whole = events.with_columns(appended_at=pl.lit(taken_ms, pl.Int64), log_partition=pl.lit(IMPORTED, pl.Int32))
-        return whole.select(_COLUMNS).to_arrow().cast(pa.schema(ROW))
+        whole = events.with_columns(
+            appended_at=pl.lit(taken_ms, pl.Int64),
+            log_partition=pl.lit(IMPORTED, pl.Int32),
+            clock_ahead_ms=pl.lit(None, pl.Int64),
+        )
+        plain = [column for column in ROW if column.name != "attributes"]
+        table = whole.select(column.name for column in plain).to_arrow().cast(pa.schema(plain))
+        table = table.append_column("attributes", _attributes(events, self._attributes))
+        return table.select([column.name for column in ROW])
+
+
+def _attributes(events: pl.DataFrame, columns: dict[str, str]) -> pa.Array:
+    """As the raw table has them, of `columns` and the attributes that these are of; null of an event without any."""
+    if not columns or not events.height:
+        return pa.nulls(events.height, _MAP)
+    pairs = [
+        pl.when(pl.col(column).is_not_null()).then(pl.struct(key=pl.lit(name), value=pl.col(column)))
+        for column, name in columns.items()
+    ]
+    lists = events.select(made=pl.concat_list(pairs).list.drop_nulls())
+    mapped = lists.select(pl.when(pl.col("made").list.len() > 0).then("made")).to_series().to_arrow()
+    keys, values = (mapped.values.field(name).cast(pa.string()) for name in ("key", "value"))
+    offsets = mapped.offsets.cast(pa.int32())
+    without = mapped.is_null()
+    starts = pa.array(offsets.to_numpy(), mask=np.append(without.to_numpy(zero_copy_only=False), False))
+    return pa.MapArray.from_arrays(starts, keys, values)
 
 
 def _hours_of(events: pl.DataFrame) -> list[Span]:

@@ -34,8 +34,13 @@ def instant_in(time: Time, kind: pl.DataType, zone: str | None) -> pl.Expr:
     number = at.cast(pl.Int64, strict=False)
     if time.unit is not None:
         return pl.coalesce(_in_ms(number, time.unit), _in_ms(at.cast(pl.Float64, strict=False), time.unit))
-    if kind.is_numeric():
+    if kind.is_integer():
         return number
+    floating = at.cast(pl.Float64, strict=False)
+    whole = pl.when(floating.floor() == floating).then(floating.cast(pl.Int64, strict=False))
+    if kind.is_numeric():
+        return whole
+    number = pl.coalesce(number, whole)
     rfc3339 = at.str.to_datetime("%+", time_unit="ms", time_zone="UTC", strict=False).dt.epoch("ms")
     return pl.coalesce(pl.when(~at.str.contains(_LEAP, literal=True)).then(rfc3339), number)
 

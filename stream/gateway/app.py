@@ -1,7 +1,8 @@
 """The gateway: takes events over HTTP, gives each a verdict, and answers once the log has made them durable.
 
 Made by `create_app`, run by `tallymark gateway`. A post is read and judged on the event loop, and its events wait
-there for the log; see `bodies` for what a post may hold and `group_commit` for the waiting.
+there for the log; see `bodies` for what a post may hold, `verdicts` for what is said of it and `group_commit` for the
+waiting.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ from fastapi import FastAPI, Request, Response
 from prometheus_client import CollectorRegistry
 from starlette.requests import ClientDisconnect
 
-from stream.gateway.bodies import Judged, admit, inflate
+from stream.formats.avro import SCHEMA_TEXT
+from stream.gateway.bodies import inflate
 from stream.gateway.group_commit import GroupCommit
 from stream.gateway.metrics import GatewayMetrics
-from stream.gateway.openapi import GATEWAY_DESCRIPTION, POST_EVENTS, add_schemas
+from stream.gateway.openapi import GATEWAY_DESCRIPTION, GET_SCHEMA, POST_EVENTS, add_schemas
+from stream.gateway.verdicts import Door, admit
 from stream.log import EventLog
 from tallymark.client.wire import Rejection, Verdict
 from tallymark.errors import LogUnavailable, MalformedEvent
-from tallymark.event import EARLIEST_MS, LATEST_MS
 from tallymark.http.problems import (
     add_probes,
     amend_openapi,
@@ -33,7 +35,7 @@ from tallymark.http.problems import (
     problem,
     require_token,
 )
-from tallymark.instants import length_ms, millis_of, utc_now
+from tallymark.instants import utc_now
 from tallymark.settings import Settings
 
 __all__ = ["create_app"]
@@ -67,6 +69,10 @@ def create_app(settings: Settings, *, log: EventLog, now: Callable[[], datetime]
         lifespan=lifespan,
     )
 
+    @app.get("/v1/schema", **GET_SCHEMA)
+    def get_schema() -> Response:
+        return Response(SCHEMA_TEXT, media_type="application/json")
+
     @app.post("/v1/events", **POST_EVENTS)
     async def post_events(request: Request) -> Response:
         try:
@@ -75,10 +81,12 @@ def create_app(settings: Settings, *, log: EventLog, now: Callable[[], datetime]
             return Response(status_code=400)  # nobody reads it, and nothing was taken
         metrics.received(len(body))
         try:
-            judged = _judge(body, request, settings, now())
+            text = inflate(body, request.headers.get("content-encoding", "").strip().lower(), most=settings.max_body)
+            judged = admit(text, request.headers, Door.of(settings, now()))
         except MalformedEvent as error:
-            return _refusal(error.reason, [])
+            return _refusal(str(error), [])
         metrics.rejected(judged.rejected)
+        metrics.corrected(judged.corrected)
         if not judged.records:
             first = judged.rejected[0]
             says = f"{first.field}: {first.reason}" if first.field else first.reason
@@ -87,7 +95,7 @@ def create_app(settings: Settings, *, log: EventLog, now: Callable[[], datetime]
             says = f"{writer.pending} events wait for the log; send the same again after a second"
             return problem(429, says, headers={"Retry-After": "1"})
         await writer.append(judged.records)
-        verdict = Verdict(len(judged.records), tuple(judged.rejected))
+        verdict = Verdict(len(judged.records), tuple(judged.rejected), judged.duplicates)
         return Response(msgspec.json.encode(verdict), 202, media_type="application/json")
 
     answer_problems(app)
@@ -97,20 +105,6 @@ def create_app(settings: Settings, *, log: EventLog, now: Callable[[], datetime]
     observe_requests(app, registry)
     amend_openapi(app, lambda document: add_schemas(document, most=settings.max_batch))
     return app
-
-
-def _judge(body: bytes, request: Request, settings: Settings, now: datetime) -> Judged:
-    """Raises HTTPException and MalformedEvent for a body that cannot be split into events."""
-    encoding = request.headers.get("content-encoding", "").strip().lower()
-    text = inflate(body, encoding, most=settings.max_body)
-    now_ms = millis_of(now)
-    return admit(
-        text,
-        request.headers.get("content-type", ""),
-        most=settings.max_batch,
-        earliest_ms=now_ms - length_ms(settings.max_age) if settings.max_age else EARLIEST_MS,
-        latest_ms=min(LATEST_MS, now_ms + length_ms(settings.max_ahead)),
-    )
 
 
 def _refusal(detail: str, rejected: list[Rejection]) -> Response:

@@ -1,4 +1,4 @@
-"""From the body of a post to a verdict on each of its events.
+"""From the body of a post to its records, not looked at yet, whatever format they are in.
 
 Nothing here waits or writes. What a sender can make a body cost is bounded at each step: bytes on the wire by the
 server, bytes after decompression by `inflate`, pieces by `split`.
@@ -6,159 +6,185 @@ server, bytes after decompression by `inflate`, pieces by `split`.
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterable
-from typing import Final, NamedTuple
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from starlette.exceptions import HTTPException
 
-from tallymark.client.wire import Rejection
+from stream.formats import cloudevents
+from stream.formats.avro import TooMany, records_in
+from stream.formats.compression import TooLong, unfold
 from tallymark.errors import MalformedEvent
-from tallymark.event import Event, decode, decode_array, encode, identity
+from tallymark.event import millis_given
 
-__all__ = ["JSON_TYPES", "NDJSON_TYPES", "Judged", "admit", "inflate", "judge", "split"]
+__all__ = [
+    "AVRO_TYPES",
+    "CLOUD_TYPES",
+    "JSON_TYPES",
+    "NDJSON_TYPES",
+    "SENT_AT",
+    "Post",
+    "Records",
+    "holds_more",
+    "inflate",
+    "opened",
+    "split",
+]
 
-JSON_TYPES: Final = ("application/json",)
-NDJSON_TYPES: Final = ("application/x-ndjson", "application/ndjson")
+JSON_TYPES: Final = ("application/json", "text/plain")  # the second is all that navigator.sendBeacon may send
+NDJSON_TYPES: Final = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-json-lines")
+CLOUD_TYPES: Final = ("application/cloudevents+json", "application/cloudevents-batch+json")
+AVRO_TYPES: Final = ("application/avro", "avro/binary")
+SENT_AT: Final = "x-sent-at"
 
-_GZIP: Final = 16 + zlib.MAX_WBITS  # zlib's way to ask for the gzip format
-# an event has eight fields, so four times as many commas as the largest batch of events needs; far more pieces than
-# that cost memory long before each could be looked at
-_COMMAS_PER_EVENT: Final = 32
+_TYPES: Final = JSON_TYPES + NDJSON_TYPES + CLOUD_TYPES + AVRO_TYPES
+_ENCODINGS: Final = {"gzip": "gzip", "x-gzip": "gzip", "zstd": "zstd"}
+_BINARY: Final = "a CloudEvent whose wrapping are the headers"
+_DIGITS: Final = 20  # more are no time
+_BOM: Final = b"\xef\xbb\xbf"
+# an event has ten fields and sixteen attributes, so more than twice as many commas as the largest batch of events
+# needs; far more pieces than that cost memory long before each could be looked at
+_COMMAS_PER_EVENT: Final = 64
+
+
+class _Envelope(msgspec.Struct):
+    """Several events and when they were sent. What has an `event_id` is an event, with fields of other names."""
+
+    events: msgspec.Raw = msgspec.Raw()
+    sent_at: Any = None
+    event_id: msgspec.Raw = msgspec.Raw()
+
 
 _array = msgspec.json.Decoder(list[msgspec.Raw])
+_envelope = msgspec.json.Decoder(_Envelope)
 
 
-class Judged(NamedTuple):
-    """What to append, as (key, record), and what to refuse."""
+class Post(NamedTuple):
+    """What a post holds. `sent_at_ms`: by the sender's clock; None: it does not say."""
 
-    records: list[tuple[str, bytes]]
-    rejected: list[Rejection]
+    media_type: str
+    headers: Mapping[str, str]
+    text: bytes
+    sent_at_ms: int | None
+
+
+class Records(NamedTuple):
+    """The records of a post in its own format; `as_json` makes an event's JSON of one, or raises MalformedEvent."""
+
+    pieces: list[bytes]
+    as_json: Callable[[bytes], bytes] = bytes
 
 
 def inflate(body: bytes, encoding: str, *, most: int) -> bytes:
     """`body` without its Content-Encoding. Stops at `most` bytes, so that no bomb unfolds.
 
-    Raises HTTPException: 415 for an encoding that is not gzip, 400 for broken gzip, 413 for more than `most` bytes.
+    Raises HTTPException: 415 for an encoding that is not known, 400 for a broken body, 413 for more than `most` bytes.
     """
     if encoding in {"", "identity"}:
         return body
-    if encoding not in {"gzip", "x-gzip"}:
-        raise HTTPException(
-            415, f"Content-Encoding {encoding!r} is not understood; send gzip, or none", {"Accept-Encoding": "gzip"}
-        )
-    try:
-        return _gunzip(body, most)
-    except zlib.error as error:
-        raise HTTPException(400, f"the body is not gzip, as its Content-Encoding says: {error}") from None
-
-
-def admit(body: bytes, content_type: str, *, most: int, earliest_ms: int, latest_ms: int) -> Judged:
-    """A verdict on each event in `body`: what `judge` makes of what `split` finds, or raises. An array of which nothing
-    is to be refused, which is what clients send, takes half the time."""
-    if _media_type(content_type) in JSON_TYPES:
-        accepted = _accept(body.strip(), most=most, earliest_ms=earliest_ms, latest_ms=latest_ms)
-        if accepted is not None:
-            return Judged(accepted, [])
-    return judge(split(body, content_type, most=most), earliest_ms=earliest_ms, latest_ms=latest_ms)
-
-
-def split(body: bytes, content_type: str, *, most: int) -> list[bytes]:
-    """The records in `body`, not looked at yet: an object, the elements of an array, or the lines that are not blank.
-
-    Raises HTTPException: 415 for a type that is neither JSON nor NDJSON, 413 for more than `most` records; and
-    MalformedEvent when the body as a whole is no JSON, or holds nothing.
-    """
-    media_type = _media_type(content_type)
-    if media_type in NDJSON_TYPES:
-        records = _lines(body, most)
-    elif media_type in JSON_TYPES:
-        records = _elements(body, most)
-    else:
+    if encoding not in _ENCODINGS:
         raise HTTPException(
             415,
-            f"Content-Type {media_type!r} is not understood; send {JSON_TYPES[0]} or {NDJSON_TYPES[0]}",
-            {"Accept": ", ".join(JSON_TYPES + NDJSON_TYPES)},
+            f"Content-Encoding {encoding!r} is not understood; send gzip, zstd, or none",
+            {"Accept-Encoding": "gzip, zstd"},
         )
-    if not records:
+    coding = _ENCODINGS[encoding]
+    try:
+        return unfold(body, coding, most=most)
+    except TooLong:
+        raise _too_long(most) from None
+    except ValueError as error:
+        raise HTTPException(400, f"the body is not {coding}, as its Content-Encoding says: {error}") from None
+
+
+def opened(body: bytes, headers: Mapping[str, str]) -> Post:
+    """The post without what is around its events. Raises MalformedEvent when what it says of its sending is no time."""
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower() or JSON_TYPES[0]
+    text = body.removeprefix(_BOM)
+    sent_at: Any = headers.get(SENT_AT)
+    if sent_at is not None and sent_at.isdecimal() and len(sent_at) <= _DIGITS:
+        sent_at = int(sent_at)
+    if media_type not in CLOUD_TYPES and cloudevents.is_binary(headers):
+        media_type = _BINARY
+    if media_type in JSON_TYPES:
+        text = text.strip()
+        if (envelope := _envelope_of(text)) is not None:
+            text = bytes(envelope.events)
+            sent_at = sent_at if envelope.sent_at is None else envelope.sent_at
+    if isinstance(sent_at, float) and sent_at.is_integer():
+        sent_at = int(sent_at)
+    return Post(media_type, headers, text, None if sent_at is None else millis_given(sent_at, "sent_at"))
+
+
+def split(post: Post, *, most: int, most_bytes: int) -> Records:
+    """The records of the post, not looked at yet: an object, the elements of an array, the lines that are not blank,
+    the data of Avro.
+
+    Raises HTTPException: 415 for a type that is not known, 413 for more than `most` records, or for Avro that unfolds
+    to more than `most_bytes`; and MalformedEvent when the body as a whole is not what it says, or holds nothing.
+    """
+    records = _records(post, most, most_bytes)
+    if not records.pieces:
         raise MalformedEvent("no event in the body; send one JSON object, an array of them, or one on each line")
-    if len(records) > most:
+    if len(records.pieces) > most:
         raise _too_many(most)
     return records
 
 
-def judge(records: Iterable[bytes], *, earliest_ms: int, latest_ms: int) -> Judged:
-    """A verdict on each record: an event that occurred in [`earliest_ms`, `latest_ms`], and no copy of an earlier one.
+def holds_more(array: bytes, most: int) -> bool:
+    """Far more pieces than `most` events have, by a look that costs no memory."""
+    return array.count(b",") > _COMMAS_PER_EVENT * most
 
-    What is accepted becomes its canonical record, with the event's id as the key.
-    """
-    accepted: list[tuple[str, bytes]] = []
-    rejected: list[Rejection] = []
-    first_at: dict[tuple[str, str, int], int] = {}
-    for index, record in enumerate(records):
+
+def _records(post: Post, most: int, most_bytes: int) -> Records:
+    if post.media_type in CLOUD_TYPES:
+        return Records(_elements(post.text.strip(), most), cloudevents.structured)
+    if post.media_type == _BINARY:
+        return Records([post.text], partial(cloudevents.binary, post.headers))
+    if post.media_type in JSON_TYPES:
+        return Records(_elements(post.text, most))
+    if post.media_type in NDJSON_TYPES:
+        return Records(_lines(post.text, most))
+    if post.media_type in AVRO_TYPES:
         try:
-            event = _admit(record, earliest_ms, latest_ms)
-        except MalformedEvent as problem:
-            rejected.append(Rejection(index, problem.field, problem.reason))
-            continue
-        first = first_at.setdefault(identity(event), index)
-        if first == index:
-            accepted.append((event.event_id, encode(event)))
-        else:
-            rejected.append(Rejection(index, "event_id", f"the same event as the one at index {first} of this post"))
-    return Judged(accepted, rejected)
+            return Records(records_in(post.text, most=most, most_bytes=most_bytes))
+        except TooMany:
+            raise _too_many(most) from None
+        except TooLong:
+            raise _too_long(most_bytes) from None
+    raise HTTPException(
+        415,
+        f"Content-Type {post.media_type!r} is not understood; send one of {', '.join(_TYPES)}",
+        {"Accept": ", ".join(_TYPES)},
+    )
 
 
-def _accept(text: bytes, *, most: int, earliest_ms: int, latest_ms: int) -> list[tuple[str, bytes]] | None:
-    """The records of an array of which each is to be accepted; None where that is not plain to see."""
-    if text[:1] != b"[" or _holds_more(text, most):
+def _envelope_of(text: bytes) -> _Envelope | None:
+    if text[:1] != b"{" or b'"events"' not in text:
         return None
-    events = decode_array(text, latest_ms=latest_ms)
-    if not events or len(events) > most or min(event.occurred_at for event in events) < earliest_ms:
+    try:
+        envelope = _envelope.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None  # no event either, which will be said of it
+    if envelope.event_id or not envelope.events:
         return None
-    if len({event.event_id for event in events}) < len(events):
-        return None
-    return [(event.event_id, encode(event)) for event in events]
+    if bytes(envelope.events)[:1] != b"[":
+        raise MalformedEvent("expected an array of events", "events")
+    return envelope
 
 
-def _admit(record: bytes, earliest_ms: int, latest_ms: int) -> Event:
-    event = decode(record, latest_ms=latest_ms)
-    if event.occurred_at < earliest_ms:
-        raise MalformedEvent(
-            "older than this gateway takes; its setting max_age says how old is too old", "occurred_at"
-        )
-    return event
-
-
-def _media_type(content_type: str) -> str:
-    """What says nothing is JSON."""
-    return content_type.partition(";")[0].strip().lower() or JSON_TYPES[0]
-
-
-def _gunzip(body: bytes, most: int) -> bytes:
-    member = zlib.decompressobj(_GZIP)
-    out = member.decompress(body, most + 1)
-    if len(out) > most:
-        raise HTTPException(413, f"the body is longer than {most} bytes once decompressed; send it in parts")
-    if not member.eof:
-        raise zlib.error("it ends too early")
-    if member.unused_data:
-        raise zlib.error("something follows its end; compress all of the body at once")
-    return out
-
-
-def _lines(body: bytes, most: int) -> list[bytes]:
-    if body.count(b"\n") > 2 * most:  # room for a blank line after each
+def _lines(text: bytes, most: int) -> list[bytes]:
+    if text.count(b"\n") > 2 * most:  # room for a blank line after each
         raise _too_many(most)
-    return [line for line in body.split(b"\n") if line and not line.isspace()]
+    return [line for line in text.split(b"\n") if line and not line.isspace()]
 
 
-def _elements(body: bytes, most: int) -> list[bytes]:
-    text = body.strip()
+def _elements(text: bytes, most: int) -> list[bytes]:
     if text[:1] != b"[":
         return [text] if text else []
-    if _holds_more(text, most):
+    if holds_more(text, most):
         raise _too_many(most)
     try:
         return list(_array.decode(text))
@@ -166,10 +192,9 @@ def _elements(body: bytes, most: int) -> list[bytes]:
         raise MalformedEvent(f"the array is not valid JSON: {error}; nothing of it was taken") from None
 
 
-def _holds_more(array: bytes, most: int) -> bool:
-    """Far more pieces than `most` events have, by a look that costs no memory."""
-    return array.count(b",") > _COMMAS_PER_EVENT * most
-
-
 def _too_many(most: int) -> HTTPException:
     return HTTPException(413, f"more than {most} events in one post; send them in parts")
+
+
+def _too_long(most: int) -> HTTPException:
+    return HTTPException(413, f"the body is longer than {most} bytes once decompressed; send it in parts")

@@ -27,6 +27,11 @@ class GatewayMetrics:
             ["field"],
             registry=registry,
         )
+        self._corrected = Counter(
+            "tallymark_events_clock_corrected",
+            "Events that a clock ahead of this gateway's had sent, and that were set back by as much.",
+            registry=registry,
+        )
         self._bytes = Counter("tallymark_post_bytes", "Bytes of bodies, as they came.", registry=registry)
         self._append_seconds = Histogram(
             "tallymark_append_seconds",
@@ -49,6 +54,9 @@ class GatewayMetrics:
     def rejected(self, rejected: Iterable[Rejection]) -> None:
         for field, times in Tally(rejection.field or "record" for rejection in rejected).items():
             self._rejected.labels(field).inc(times)
+
+    def corrected(self, events: int) -> None:
+        self._corrected.inc(events)
 
     def appended(self, records: int, seconds: float) -> None:
         """Called by the group commit, after each append."""

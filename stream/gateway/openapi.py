@@ -6,12 +6,12 @@ from typing import Any, Final
 
 import msgspec
 
-from stream.gateway.bodies import JSON_TYPES, NDJSON_TYPES
+from stream.gateway.bodies import AVRO_TYPES, CLOUD_TYPES, JSON_TYPES, NDJSON_TYPES
 from tallymark.client.wire import Rejection, Verdict
-from tallymark.event import LATEST_MS, TYPE_PATTERN, Event
+from tallymark.event import EARLIEST_MS, LATEST_MS, MAX_ATTRIBUTE, MAX_ATTRIBUTES, TYPE_PATTERN, Event
 from tallymark.http.problems import PROBLEM_JSON, problems
 
-__all__ = ["GATEWAY_DESCRIPTION", "POST_EVENTS", "add_schemas"]
+__all__ = ["GATEWAY_DESCRIPTION", "GET_SCHEMA", "POST_EVENTS", "add_schemas"]
 
 GATEWAY_DESCRIPTION: Final = """
 Takes what happened to videos, and answers once the log has made it durable.
@@ -21,6 +21,7 @@ events are counted once by their `event_id`, so keep the ids when you send again
 """
 _REF: Final = "#/components/schemas/{name}"
 _NO_CONTROL: Final = r"^[^\u0000-\u001f\u007f-\u009f]+$"
+_NO_CONTROL_OR_EMPTY: Final = r"^[^\u0000-\u001f\u007f-\u009f]*$"
 _VIEW: Final = {"event_id": "0193a1b2-1", "type": "view", "video_id": "ATL", "occurred_at": "2026-01-31T12:00:00Z"}
 _WATCHED: Final = {
     "event_id": "0193a1b2-2",
@@ -55,23 +56,70 @@ def _retry(status: int, says: str) -> dict[str, Any]:
 
 _EVENTS: Final = {"type": "array", "minItems": 1, "items": _ref("Event")}
 _JSON: Final = {
-    "schema": {"oneOf": [_ref("Event"), _EVENTS]},
+    "schema": {"oneOf": [_ref("Event"), _EVENTS, _ref("SentEvents")]},
     "examples": {
         "one": {"summary": "One event", "value": _VIEW},
         "many": {"summary": "An array of events", "value": [_VIEW, _WATCHED]},
+        "sent": {
+            "summary": "Events, and when they were sent by the sender's clock",
+            "value": {"sent_at": "2026-01-31T12:00:01Z", "events": [_VIEW]},
+        },
     },
 }
 _NDJSON: Final = {
     "schema": {**_EVENTS, "description": "One JSON object on each line; blank lines are not counted."},
     "examples": {"lines": {"summary": "An event on each line", "value": _lines(_VIEW, _WATCHED)}},
 }
+_CLOUD: Final = {
+    "specversion": "1.0",
+    "id": "0193a1b2-3",
+    "source": "/player",
+    "type": "com.example.view",
+    "subject": "ATL",
+    "time": "2026-01-31T12:00:00Z",
+    "data": {"user_id": "u-17"},
+}
+_CLOUD_EVENT: Final = {
+    "schema": _ref("CloudEvent"),
+    "examples": {"one": {"summary": "A CloudEvent in structured mode", "value": _CLOUD}},
+}
+_CLOUD_EVENTS: Final = {
+    "schema": {"type": "array", "minItems": 1, "items": _ref("CloudEvent")},
+    "examples": {"many": {"summary": "CloudEvents in batched mode", "value": [_CLOUD]}},
+}
+_AVRO: Final = {
+    "schema": {
+        "type": "string",
+        "format": "binary",
+        "description": "An object container file of flat records, or single objects of the schema at /v1/schema.",
+    },
+}
+_CONTENT: Final = {
+    **dict.fromkeys(JSON_TYPES, _JSON),
+    **dict.fromkeys(NDJSON_TYPES, _NDJSON),
+    **dict(zip(CLOUD_TYPES, (_CLOUD_EVENT, _CLOUD_EVENTS), strict=True)),
+    **dict.fromkeys(AVRO_TYPES, _AVRO),
+}
+_A_TIME: Final[dict[str, Any]] = {
+    "oneOf": [
+        {"type": "integer", "minimum": EARLIEST_MS, "maximum": LATEST_MS, "description": "Epoch milliseconds, UTC."},
+        {"type": "string", "format": "date-time", "description": "RFC 3339, with a zone."},
+    ]
+}
+_SENT_AT: Final = {
+    "name": "X-Sent-At",
+    "in": "header",
+    "description": "When the post was sent, by the sender's clock. By as much as it is ahead of the gateway's, all "
+    "events of the post are set back.",
+    "schema": {"type": "string", "format": "date-time"},
+}
 _ENCODING: Final = {
     "name": "Content-Encoding",
     "in": "header",
     "description": "How the body is compressed; leave it out when it is not.",
-    "schema": {"type": "string", "enum": ["gzip", "identity"]},
+    "schema": {"type": "string", "enum": ["gzip", "zstd", "identity"]},
 }
-_TAKEN: Final = Verdict(1, (Rejection(1, "value", "expected an integer between -2^40 and 2^40"),))
+_TAKEN: Final = Verdict(2, (Rejection(1, "value", "expected an integer between -2^40 and 2^40"),), duplicates=1)
 
 POST_EVENTS: Final[dict[str, Any]] = {
     "summary": "Send events",
@@ -93,11 +141,17 @@ POST_EVENTS: Final[dict[str, Any]] = {
     "openapi_extra": {
         "requestBody": {
             "required": True,
-            "description": "One event, an array of events, or an event on each line.",
-            "content": {**dict.fromkeys(JSON_TYPES, _JSON), **dict.fromkeys(NDJSON_TYPES, _NDJSON)},
+            "description": "One event, an array of events, or an event on each line; CloudEvents; Avro.",
+            "content": _CONTENT,
         },
-        "parameters": [_ENCODING],
+        "parameters": [_ENCODING, _SENT_AT],
     },
+}
+
+GET_SCHEMA: Final[dict[str, Any]] = {
+    "summary": "The Avro schema of events",
+    "tags": ["events"],
+    "responses": {200: {"content": {"application/json": {"schema": {"type": "object"}}}}},
 }
 
 
@@ -108,12 +162,26 @@ def add_schemas(document: dict[str, Any], *, most: int) -> None:
     for text in _texts(properties):
         text["pattern"] = _NO_CONTROL
     properties["type"]["pattern"] = f"^{TYPE_PATTERN}$"
-    properties["occurred_at"] = {
-        "oneOf": [
-            {**properties["occurred_at"], "maximum": LATEST_MS, "description": "Epoch milliseconds, UTC."},
-            {"type": "string", "format": "date-time", "description": "RFC 3339, with a zone."},
-        ]
+    properties["occurred_at"] = _A_TIME
+    properties["attributes"] |= {
+        "maxProperties": MAX_ATTRIBUTES,
+        "propertyNames": {"pattern": f"^{TYPE_PATTERN}$"},
+        "additionalProperties": {"type": "string", "maxLength": MAX_ATTRIBUTE, "pattern": _NO_CONTROL_OR_EMPTY},
     }
+    for name in set(properties) - set(schemas["Event"]["required"]):
+        properties[name] = {"anyOf": [properties[name], {"type": "null"}]}
+    schemas["SentEvents"] = {
+        "type": "object",
+        "required": ["events"],
+        "properties": {
+            "sent_at": {
+                "anyOf": [{"type": "integer"}, {"type": "string", "format": "date-time"}, {"type": "null"}],
+                "description": "As X-Sent-At, which it overrules.",
+            },
+            "events": _EVENTS,
+        },
+    }
+    schemas["CloudEvent"] = _cloud_event(properties)
     verdict = {"accepted": {"type": "integer"}, "rejected": {"type": "array", "items": _ref("Rejection")}}
     schemas["Refusal"] = {"allOf": [_ref("Problem"), {"required": list(verdict), "properties": verdict}]}
     document["components"]["schemas"].update(schemas)
@@ -121,6 +189,30 @@ def add_schemas(document: dict[str, Any], *, most: int) -> None:
         for schema in media["schema"].get("oneOf", [media["schema"]]):
             if schema.get("type") == "array":
                 schema["maxItems"] = most
+
+
+def _cloud_event(properties: dict[str, Any]) -> dict[str, Any]:
+    """What of a CloudEvent is read."""
+    inside = {name: properties[name] for name in ("value", "user_id", "producer_id", "seq", "attributes")}
+    data = {"type": ["object", "null"], "properties": inside, "description": "Fields of the event, which win."}
+    return {
+        "type": "object",
+        "required": ["specversion", "id", "source", "type", "subject", "time"],
+        "properties": {
+            "specversion": {"const": "1.0"},
+            "id": {**properties["event_id"], "description": "The event_id."},
+            "source": {"type": "string", "minLength": 1},
+            "type": {
+                "type": "string",
+                "pattern": rf"^([^\u0000-\u001f\u007f-\u009f]*\.)?{TYPE_PATTERN}$",
+                "description": "The type is what follows its last point.",
+            },
+            "subject": {**properties["video_id"], "description": "The video_id."},
+            "time": {"type": "string", "format": "date-time", "description": "The occurred_at."},
+            "datacontenttype": {"enum": ["application/json", None]},
+            "data": data,
+        },
+    }
 
 
 def _texts(properties: dict[str, Any]) -> list[dict[str, Any]]:

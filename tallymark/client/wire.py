@@ -51,11 +51,16 @@ class Rejection(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Verdict(msgspec.Struct, frozen=True):
-    """`accepted` events are durable in the log; each of the others has a rejection, in the order of the post."""
+class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`accepted` events are durable in the log; each of the others has a rejection, in the order of the post.
+
+    `duplicates`: so many of the accepted are copies of an earlier one in the same post, and count once; left out where
+    there are none.
+    """
 
     accepted: int
-    rejected: tuple[Rejection, ...] = ()
+    rejected: tuple[Rejection, ...] = msgspec.field(default_factory=lambda: ())  # so it is never left out
+    duplicates: int = 0
 
 
 class ReplayReport(msgspec.Struct, frozen=True):

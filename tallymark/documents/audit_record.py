@@ -12,6 +12,7 @@ from tallymark.documents.document import About, Document
 __all__ = [
     "AuditRecord",
     "Causes",
+    "Clock",
     "Completeness",
     "Difference",
     "Expected",
@@ -171,13 +172,27 @@ class Completeness(msgspec.Struct, frozen=True, kw_only=True):
         return self.numbered / self.rows if self.rows else None
 
 
+class Clock(msgspec.Struct, frozen=True, array_like=True):
+    """Of a producer ("": of none), `events` were sent by a clock that was ahead, and set back by so many ms.
+
+    `twice`: of them, those that lie in two hours, since two tries were set back by amounts that differ.
+    """
+
+    producer: str
+    events: int
+    median_ms: int
+    max_ms: int
+    twice: int
+
+
 class AuditRecord(Document, frozen=True, kw_only=True):
     """What an audit found: the document `audits/<number>`.
 
     `verdict` is `passed`, `warned`, `failed`, or `nothing` when there was no hour to compare. `hours` were compared,
     `empty` had no events; `not_compared` says in words what could not be looked at. `by_hour` holds the last hours,
     `worst` the cells that differ most, `videos` those that do with how many events, `lateness` how many raw rows of the
-    hours looked into came how late. `completeness`: None while the archive has not told how far it has come.
+    hours looked into came how late. `clocks`: of the hours that were compared. `completeness`: None while the archive
+    has not told how far it has come.
     """
 
     ABOUT = About(
@@ -209,3 +224,4 @@ class AuditRecord(Document, frozen=True, kw_only=True):
     bounds: str
     report: str = ""
     completeness: Completeness | None = None
+    clocks: list[Clock] = msgspec.field(default_factory=list)

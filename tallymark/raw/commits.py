@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.transaction import AddAction
 
 from tallymark.raw.damage import damaged_log, refuse_empty_entries
@@ -124,6 +124,7 @@ def _source(name: str) -> str:
 def _commit(table: DeltaTable, uri: str, files: Sequence[RawFile], transactions: Mapping[str, int]) -> None:
     done = [Transaction(name, number) for name, number in transactions.items()]
     with explaining(uri):
+        _add_later_columns(table)
         table.create_write_transaction(
             [_add_action(file) for file in files],
             mode="append",
@@ -140,6 +141,14 @@ def _create(uri: str) -> DeltaTable:
     return DeltaTable.create(
         uri, schema=RAW, mode="ignore", partition_by=[*PARTITIONS], name="raw", storage_options=options
     )
+
+
+def _add_later_columns(table: DeltaTable) -> None:
+    """A table that an earlier version made gets the columns that came since; its files stay as they are."""
+    known = {field.name for field in table.schema().fields}
+    if lacking := [field for field in Schema.from_arrow(RAW).fields if field.name not in known]:
+        table.alter.add_columns(lacking)
+        table.update_incremental()
 
 
 def _add_action(file: RawFile) -> AddAction:

@@ -20,7 +20,7 @@ import msgspec
 from tallymark.errors import Damaged
 from tallymark.raw.errors import explained, is_raised_by_libraries
 from tallymark.raw.s3 import S3, is_s3
-from tallymark.raw.schema import PARTITIONS, ROW, table_of
+from tallymark.raw.schema import LATER, PARTITIONS, ROW, table_of
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -118,6 +118,7 @@ def _on_the_inside(_: FileSystem, __: str, uri: str) -> str:
     schema: list[pl.Schema] = []
     if not _reads(uri, lambda: schema.append(rows.collect_schema())):
         return _CUT
+    columns = pl.Schema({name: kind for name, kind in columns.items() if name in schema[0] or name not in LATER})
     if strange := [name for name, kind in columns.items() if schema[0].get(name) != kind]:
         return f"is not as the archive writes files (columns {', '.join(strange)})"
     return "" if all(_reads(uri, rows.select(name).collect) for name in columns) else _CUT

@@ -14,7 +14,19 @@ import pyarrow as pa
 
 from tallymark.instants import DAY, MINUTE_MS
 
-__all__ = ["EVENT", "IMPORTED", "PARTITIONS", "RAW", "ROW", "RawFile", "new_path", "place_name", "place_of", "table_of"]
+__all__ = [
+    "EVENT",
+    "IMPORTED",
+    "LATER",
+    "PARTITIONS",
+    "RAW",
+    "ROW",
+    "RawFile",
+    "new_path",
+    "place_name",
+    "place_of",
+    "table_of",
+]
 
 EVENT: Final = (
     pa.field("event_id", pa.string()),
@@ -25,8 +37,12 @@ EVENT: Final = (
     pa.field("user_id", pa.string()),
     pa.field("producer_id", pa.string()),
     pa.field("seq", pa.int64()),
+    pa.field("attributes", pa.map_(pa.string(), pa.string())),  # null where there are none
+    pa.field("clock_ahead_ms", pa.int64()),
 )
 """The fields of `tallymark.event.Event`."""
+LATER: Final = frozenset({"attributes", "clock_ahead_ms"})
+"""Columns that files of earlier versions lack. They are read as null, which is what a row without them holds too."""
 ROW: Final = (
     *EVENT,
     pa.field("appended_at", pa.int64()),

@@ -11,6 +11,7 @@ from pathlib import Path
 import boto3
 import duckdb
 import pytest
+from msgspec import structs
 
 from batch.counting.count import rows_by_hour
 from batch.distribute import serially
@@ -20,13 +21,14 @@ from tallymark.documents.progress import Progress
 from tallymark.errors import LeaseHeld, NothingToRecount, RawRefused
 from tallymark.event import Event
 from tallymark.instants import instant
-from tallymark.raw import RawTable
+from tallymark.raw import Partition, RawTable, scanning
+from tallymark.raw.damage import damaged_files
 from tallymark.settings import Settings
 from tallymark.store.lease import LENGTH, holding
 from tallymark.store.sqlite import SqliteViewStore
 from tests.support import oracle
 from tests.support.clusters import RunningCluster
-from tests.support.raw_tables import LATENESS, commits, pinned, rows_in, written
+from tests.support.raw_tables import LATENESS, commits, made_by_an_earlier_version, pinned, rows_in, written
 from tests.support.recounts import MIDNIGHT, assert_same, cells_at, many_events
 
 HOUR = MIDNIGHT - 120
@@ -90,6 +92,45 @@ def test_a_recount_of_the_table_says_what_the_oracle_says(table: Settings, store
     sealed = [one for one in events if one.occurred_at // 60_000 < done.publication.boundary]
     for grain in Grain:
         assert_same(cells_at(store, grain, done.publication.version), oracle.cells(sealed, grain))
+
+
+def with_attributes(number: int, minute: int = HOUR) -> Event:
+    return structs.replace(event(number, minute), attributes={"player": "tv", "n": str(number)}, clock_ahead_ms=number)
+
+
+def test_what_an_event_says_besides_is_kept(table: Settings, store: SqliteViewStore) -> None:
+    commits(table, store).add(written(table, [with_attributes(1), event(2)]), 0)
+    kept = RawTable(table.raw_uri).open().to_pyarrow_table().sort_by("event_id").to_pylist()
+    assert [dict(row["attributes"] or {}) for row in kept] == [{"player": "tv", "n": "1"}, {}]
+    assert [row["clock_ahead_ms"] for row in kept] == [1, None]
+
+
+def test_a_table_of_an_earlier_version_is_read_beside_new_files(table: Settings, store: SqliteViewStore) -> None:
+    made_by_an_earlier_version(table, [event(n) for n in range(3)])
+    before = pinned(table)
+    archive = commits(table, store)
+    archive.open()
+    assert pinned(table) == before  # it is the first commit that adds the columns
+    archive.add(written(table, [with_attributes(n) for n in range(3, 7)], first_offset=3), 0)
+    archive.add(written(table, [event(7)], first_offset=7), 1)
+
+    def read() -> None:
+        raw = pinned(table)
+        uris = [file.uri for file in raw.files]
+        assert rows_in(raw, hours=[HOUR]) == 8
+        with scanning(uris, later=True) as rows:
+            found = rows.sort("event_id").select("event_id", "clock_ahead_ms", "attributes").collect()
+        assert found["clock_ahead_ms"].to_list() == [None, None, None, 3, 4, 5, 6, None]
+        assert [dict(each or {}).get("n") for each in found["attributes"]] == [*[None] * 3, "3", "4", "5", "6", None]
+        rows_of_all = RawTable(table.raw_uri).open().to_pyarrow_dataset()  # DuckDB finds it by its name
+        asked = "SELECT count(*), count(attributes), sum(clock_ahead_ms), max(attributes['player']) FROM rows_of_all"
+        assert duckdb.sql(asked).fetchone() == (rows_of_all.count_rows(), 4, 18, "tv")
+        assert damaged_files(uris) is None
+
+    read()
+    (crowded,) = {(file.place, file.shard) for file in pinned(table).files}
+    assert RawTable(table.raw_uri).compact(Partition(*crowded, 3, 0)) == 1
+    read()
 
 
 def test_a_micro_batch_that_was_committed_is_known_to_who_comes_after(table: Settings, store: SqliteViewStore) -> None:

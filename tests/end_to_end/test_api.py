@@ -74,8 +74,8 @@ def test_the_publication_and_the_versions_are_shown(api: Api) -> None:
     ("query", "field", "says"),
     [
         ("", "video_id", "required"),
-        ("video_id=&last=1h", "video_id", "expected 1 to 128 characters, got 0"),
-        (f"video_id={'v' * 129}&last=1h", "video_id", "expected 1 to 128 characters, got 129"),
+        ("video_id=&last=1h", "video_id", "expected 1 to 256 characters, got 0"),
+        (f"video_id={'v' * 257}&last=1h", "video_id", "expected 1 to 256 characters, got 257"),
         ("video_id=a%00b&last=1h", "video_id", "control characters"),
         ("video_id=%FF&last=1h", "query", "percent-encode the UTF-8"),
         ("video_id=v&type=View&last=1h", "type", "for example view"),

@@ -31,7 +31,7 @@ def schemathesis(settings: Settings, folder: Path) -> subprocess.CompletedProces
     ]
     environment = os.environ | {
         "SCHEMATHESIS_HOOKS": "schemathesis_events",
-        "PYTHONPATH": str(ROOT / "tests" / "support"),
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'support'}",
     }
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 

@@ -26,7 +26,8 @@ grains = st.sampled_from(Grain)
 minutes = st.integers(FIRST, LAST - 1)
 types = st.builds(str.__add__, st.sampled_from("avz"), st.text("abcdefghijklmnopqrstuvwxyz0123456789_", max_size=31))
 # everything but control characters and lone surrogates, which UTF-8 cannot hold
-ids = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=128)
+ids = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=256)
+attributes = st.dictionaries(types, st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=128), max_size=16)
 values = st.integers(-MAX_VALUE, MAX_VALUE)
 users = st.none() | st.integers(0, 400).map("u{}".format)
 instants = st.integers(FIRST * 60_000_000, LAST * 60_000_000 - 1).map(

@@ -9,12 +9,13 @@ import zlib
 from typing import Any
 
 import pytest
+from backports import zstd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 
-from stream.gateway.bodies import inflate, judge, split
-from tallymark.client.wire import Rejection
+from stream.gateway.bodies import Records, inflate, opened, split
+from stream.gateway.verdicts import Door, Judged, admit, judge
 from tallymark.errors import MalformedEvent
 from tallymark.event import EARLIEST_MS, LATEST_MS, Event, decode, encode, identity
 from tests.support.strategies import events, quick
@@ -28,8 +29,16 @@ def view(event_id: str, **changes: Any) -> dict[str, Any]:
     return {"event_id": event_id, "type": "view", "video_id": "v", "occurred_at": AT} | changes
 
 
+def pieces(body: bytes, media_type: str, *, most: int) -> list[bytes]:
+    return split(opened(body, {"content-type": media_type}), most=most, most_bytes=10_000_000).pieces
+
+
 def split_json(value: Any, *, most: int = 100) -> list[bytes]:
-    return split(json.dumps(value).encode(), JSON, most=most)
+    return pieces(json.dumps(value).encode(), JSON, most=most)
+
+
+def judged(records: list[bytes], *, earliest_ms: int = EARLIEST_MS, latest_ms: int = LATEST_MS) -> Judged:
+    return judge(Records(records), Door(100, 10_000_000, earliest_ms, latest_ms, AT))
 
 
 def status_of(error: pytest.ExceptionInfo[HTTPException]) -> int:
@@ -41,25 +50,34 @@ def status_of(error: pytest.ExceptionInfo[HTTPException]) -> int:
 def test_the_three_forms_hold_the_same_events(sent: list[Event]) -> None:
     records = [encode(event) for event in sent]
     array, lines = b"[" + b", \n".join(records) + b"]", b"\r\n\n".join(records) + b"\n"
-    assert [decode(record) for record in split(array, JSON, most=100)] == sent
-    assert [decode(record) for record in split(lines, NDJSON, most=100)] == sent
-    assert [decode(record) for record in split(records[0], JSON, most=100)] == sent[:1]
+    assert [decode(record) for record in pieces(array, JSON, most=100)] == sent
+    assert [decode(record) for record in pieces(lines, NDJSON, most=100)] == sent
+    assert [decode(record) for record in pieces(records[0], JSON, most=100)] == sent[:1]
 
 
-@pytest.mark.parametrize("media_type", ["", JSON, "Application/JSON; charset=utf-8"])
+@pytest.mark.parametrize("media_type", ["", JSON, "Application/JSON; charset=utf-8", "text/plain;charset=UTF-8"])
 def test_json_is_what_says_so_or_says_nothing(media_type: str) -> None:
-    assert split(b" {} ", media_type, most=1) == [b"{}"]
+    assert pieces(b" {} ", media_type, most=1) == [b"{}"]
 
 
-@pytest.mark.parametrize("media_type", [NDJSON, "application/ndjson", "application/x-ndjson;charset=utf-8"])
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        NDJSON,
+        "application/ndjson",
+        "application/x-ndjson;charset=utf-8",
+        "application/jsonl",
+        "application/x-json-lines",
+    ],
+)
 def test_lines_are_what_says_so(media_type: str) -> None:
-    assert split(b"{}\n{}", media_type, most=2) == [b"{}", b"{}"]
+    assert pieces(b"{}\n{}", media_type, most=2) == [b"{}", b"{}"]
 
 
-@pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "application/cbor", "json"])
+@pytest.mark.parametrize("media_type", ["text/html", "application/x-www-form-urlencoded", "application/cbor", "json"])
 def test_other_types_are_refused_with_what_to_send(media_type: str) -> None:
     with pytest.raises(HTTPException) as refused:
-        split(b"{}", media_type, most=1)
+        pieces(b"{}", media_type, most=1)
     assert status_of(refused) == 415
     assert "application/json" in refused.value.detail
 
@@ -69,13 +87,13 @@ def test_other_types_are_refused_with_what_to_send(media_type: str) -> None:
 )
 def test_a_body_without_events_is_refused(body: bytes, media_type: str) -> None:
     with pytest.raises(MalformedEvent, match="no event in the body"):
-        split(body, media_type, most=10)
+        pieces(body, media_type, most=10)
 
 
 @pytest.mark.parametrize("body", [b"[{}", b"[{},]", b"[{}] x", b"[" * 50_000, b'["\xff', b"[nan]"])
 def test_an_array_that_is_no_json_is_refused_as_a_whole(body: bytes) -> None:
     with pytest.raises(MalformedEvent, match="not valid JSON"):
-        split(body, JSON, most=100_000)
+        pieces(body, JSON, most=100_000)
 
 
 @pytest.mark.parametrize("media_type", [JSON, NDJSON])
@@ -85,9 +103,9 @@ def test_more_events_than_a_post_may_hold_are_refused(media_type: str) -> None:
     def body(count: int) -> bytes:
         return b"\n".join(records[:count]) if media_type == NDJSON else b"[" + b",".join(records[:count]) + b"]"
 
-    assert len(split(body(10), media_type, most=10)) == 10
+    assert len(pieces(body(10), media_type, most=10)) == 10
     with pytest.raises(HTTPException, match="more than 10 events") as refused:
-        split(body(11), media_type, most=10)
+        pieces(body(11), media_type, most=10)
     assert status_of(refused) == 413
 
 
@@ -98,7 +116,7 @@ def test_a_body_of_nothing_but_separators_costs_no_memory(body: bytes, media_typ
     tracemalloc.start()
     try:
         with pytest.raises(HTTPException) as refused:
-            split(body, media_type, most=10_000)
+            pieces(body, media_type, most=10_000)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -123,12 +141,14 @@ def test_gzip_that_unfolds_past_the_limit_is_refused(size: int) -> None:
     assert status_of(refused) == 413
 
 
-def test_a_bomb_costs_no_more_than_the_limit() -> None:
-    bomb = gzip.compress(bytes(30_000_000), compresslevel=1)
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+def test_a_bomb_costs_no_more_than_the_limit(encoding: str) -> None:
+    zeros = bytes(30_000_000)
+    bomb = gzip.compress(zeros, compresslevel=1) if encoding == "gzip" else zstd.compress(zeros)
     tracemalloc.start()
     try:
         with pytest.raises(HTTPException) as refused:
-            inflate(bomb, "gzip", most=1_000_000)
+            inflate(bomb, encoding, most=1_000_000)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -137,6 +157,7 @@ def test_a_bomb_costs_no_more_than_the_limit() -> None:
 
 
 WHOLE = gzip.compress(b'{"a": 1}')
+ZSTD = zstd.compress(b'{"a": 1}' * 4)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +168,7 @@ WHOLE = gzip.compress(b'{"a": 1}')
         WHOLE[:-1],
         WHOLE[:9],
         WHOLE + b"x",
-        WHOLE + WHOLE,
+        WHOLE + WHOLE[:-1],
         WHOLE[:-6] + b"\0" + WHOLE[-5:],
         zlib.compress(b"{}"),
     ],
@@ -158,7 +179,40 @@ def test_broken_gzip_is_refused(body: bytes) -> None:
     assert status_of(refused) == 400
 
 
-@pytest.mark.parametrize("encoding", ["br", "deflate", "zstd", "gzip, gzip", "gzip,identity"])
+def test_a_body_of_several_members_is_all_of_them_on_end() -> None:
+    assert inflate(WHOLE * 900, "gzip", most=10_000) == b'{"a": 1}' * 900
+    assert inflate(zstd.compress(b"[1,") + zstd.compress(b"") + zstd.compress(b"2]"), "zstd", most=5) == b"[1,2]"
+
+
+def test_members_without_end_are_refused_before_they_cost_time() -> None:
+    with pytest.raises(HTTPException, match="more than 1000 members") as refused:
+        inflate(gzip.compress(b"") * 400_000, "gzip", most=100)
+    assert status_of(refused) == 400
+
+
+@pytest.mark.parametrize("size", [0, 1, 99, 100])
+def test_zstd_is_undone_up_to_the_limit(size: int) -> None:
+    assert inflate(zstd.compress(b"x" * size), "zstd", most=100) == b"x" * size
+    for more in (101, 100_000):
+        with pytest.raises(HTTPException) as refused:
+            inflate(zstd.compress(b"x" * more), "zstd", most=100)
+        assert status_of(refused) == 413
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", ZSTD[:-1], ZSTD + b"x", WHOLE, ZSTD[:6] + b"\0" + ZSTD[7:]])
+def test_broken_zstd_is_refused(body: bytes) -> None:
+    with pytest.raises(HTTPException, match="not zstd") as refused:
+        inflate(body, "zstd", most=100)
+    assert status_of(refused) == 400
+
+
+def test_zstd_that_asks_for_a_large_window_is_refused() -> None:
+    options = {zstd.CompressionParameter.window_log: 27, zstd.CompressionParameter.enable_long_distance_matching: 1}
+    with pytest.raises(HTTPException, match="not zstd"):
+        inflate(zstd.compress(bytes(1 << 25), options=options), "zstd", most=1 << 26)
+
+
+@pytest.mark.parametrize("encoding", ["br", "deflate", "gzip, gzip", "gzip,identity"])
 def test_other_encodings_are_refused(encoding: str) -> None:
     with pytest.raises(HTTPException) as refused:
         inflate(b"{}", encoding, most=100)
@@ -167,9 +221,9 @@ def test_other_encodings_are_refused(encoding: str) -> None:
 
 def test_each_event_gets_a_verdict_of_its_own() -> None:
     records = split_json([view("a"), 7, view("b", type="View"), "x", view("c", user_id=None), {}])
-    judged = judge(records, earliest_ms=EARLIEST_MS, latest_ms=LATEST_MS)
-    assert [key for key, _ in judged.records] == ["a", "c"]
-    assert [(rejection.index, rejection.field) for rejection in judged.rejected] == [
+    found = judged(records)
+    assert [key for key, _ in found.records] == ["a", "c"]
+    assert [(rejection.index, rejection.field) for rejection in found.rejected] == [
         (1, None),
         (2, "type"),
         (3, None),
@@ -181,32 +235,41 @@ def test_what_goes_to_the_log_is_the_canonical_record() -> None:
     records = [
         b'{ "video_id":"v", "unknown": [1], "event_id":"a", "occurred_at":"2026-01-31T12:00:00Z", "type":"view" }'
     ]
-    judged = judge(records, earliest_ms=EARLIEST_MS, latest_ms=LATEST_MS)
-    assert judged.records == [("a", b'{"event_id":"a","type":"view","video_id":"v","occurred_at":1769860800000}')]
+    found = judged(records)
+    assert found.records == [("a", b'{"event_id":"a","type":"view","video_id":"v","occurred_at":1769860800000}')]
 
 
-def test_of_copies_in_one_post_the_first_is_taken_and_the_others_name_it() -> None:
-    records = split_json([view("a"), view("b"), view("a", value=2), view("a", video_id="w"), view("b", type="like")])
-    judged = judge(records, earliest_ms=EARLIEST_MS, latest_ms=LATEST_MS)
-    assert [decode(record).value for _, record in judged.records] == [1, 1, 1]
-    assert judged.rejected == [
-        Rejection(2, "event_id", "the same event as the one at index 0 of this post"),
-        Rejection(4, "event_id", "the same event as the one at index 1 of this post"),
-    ]
+def test_copies_in_one_post_are_accepted_and_said_to_be_copies() -> None:
+    sent = [view("a"), view("b"), view("a", value=2), view("a", video_id="w"), view("b", type="like")]
+    found = judged(split_json(sent))
+    assert [(key, decode(record).value) for key, record in found.records] == list(
+        zip("abaab", (1, 1, 2, 1, 1), strict=True)
+    )
+    assert found.rejected == []
+    assert found.duplicates == 2
+    assert (
+        admit(json.dumps(sent).encode(), {"content-type": JSON}, Door(9, 10_000_000, EARLIEST_MS, LATEST_MS, AT))
+        == found
+    )
+
+
+@pytest.mark.parametrize("media_type", [JSON, NDJSON, "text/plain"])
+def test_a_byte_order_mark_is_skipped(media_type: str) -> None:
+    assert pieces(b"\xef\xbb\xbf{}", media_type, most=1) == [b"{}"]
 
 
 def test_a_copy_of_a_refused_event_is_judged_on_its_own() -> None:
     records = split_json([view("a", occurred_at=EARLIEST_MS + 1), view("a", occurred_at=EARLIEST_MS + 2)])
-    judged = judge(records, earliest_ms=EARLIEST_MS + 2, latest_ms=LATEST_MS)
-    assert [rejection.index for rejection in judged.rejected] == [0]
-    assert len(judged.records) == 1
+    found = judged(records, earliest_ms=EARLIEST_MS + 2)
+    assert [rejection.index for rejection in found.rejected] == [0]
+    assert len(found.records) == 1
 
 
 def test_the_door_takes_what_occurred_from_the_earliest_to_the_latest_instant() -> None:
     records = split_json([view(str(n), occurred_at=AT + n) for n in range(5)])
-    judged = judge(records, earliest_ms=AT + 1, latest_ms=AT + 3)
-    assert [key for key, _ in judged.records] == ["1", "2", "3"]
-    old, early = judged.rejected
+    found = judged(records, earliest_ms=AT + 1, latest_ms=AT + 3)
+    assert [key for key, _ in found.records] == ["1", "2", "3"]
+    old, early = found.rejected
     assert (old.field, early.field) == ("occurred_at", "occurred_at")
     assert "max_age" in old.reason
     assert "future" in early.reason
@@ -216,7 +279,8 @@ def test_the_door_takes_what_occurred_from_the_earliest_to_the_latest_instant() 
 @settings(quick)
 def test_nothing_is_lost_between_accepted_and_rejected(sent: list[Event | None]) -> None:
     records = [b"{}" if event is None else encode(event) for event in sent]
-    judged = judge(records, earliest_ms=EARLIEST_MS, latest_ms=LATEST_MS)
-    assert len(judged.records) + len(judged.rejected) == len(sent)
-    taken = [identity(decode(record)) for _, record in judged.records]
-    assert len(taken) == len(set(taken)) == len({identity(event) for event in sent if event is not None})
+    found = judged(records)
+    assert len(found.records) + len(found.rejected) == len(sent)
+    taken = [identity(decode(record)) for _, record in found.records]
+    assert taken == [identity(event) for event in sent if event is not None]
+    assert found.duplicates == len(taken) - len(set(taken))

@@ -29,6 +29,8 @@ def some_event(chance: random.Random) -> Event:
         user_id=text if chance.random() < 0.5 else None,
         producer_id="p" if chance.random() < 0.5 else None,
         seq=chance.getrandbits(62) if chance.random() < 0.5 else None,
+        attributes={chance.choice("abc"): text for _ in range(chance.randint(1, 3))} if chance.random() < 0.3 else {},
+        clock_ahead_ms=chance.randint(1, 10**9) if chance.random() < 0.1 else None,
     )
 
 
@@ -66,6 +68,7 @@ def assert_as_the_rule_says(values: list[bytes | None], appended_at: list[int]) 
     for value, took, row in zip(values, appended_at, rows.to_pylist(), strict=True):
         event, wrong = verdict(value, took)
         expected = {name: getattr(event, name, None) for name in Event.__struct_fields__}
+        expected["attributes"] = list(event.attributes.items()) or None if event else None
         assert {name: row[name] for name in DECODED.names if name in expected or name in wrong} == expected | wrong
         if event is not None:
             events.append(row)

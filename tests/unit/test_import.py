@@ -1,46 +1,28 @@
-"""History straight into raw: once, however often and under whatever name; counted, and told of until it is."""
+"""History straight into raw: once, however often and under whatever name, and counted like what came by the log."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
-from batch.audit.comparison.scope import scope
-from batch.audit.completeness.check import check_arrivals
-from batch.importing.load import Loaded, Moment, load, moment_of
+from batch.importing.load import Moment, moment_of
 from batch.importing.mapping import Mapping, read_mapping
-from batch.importing.sources import find_sources
-from batch.publish import rollback
-from serving.answers.snapshot import Snapshots
-from serving.answers.stitch import answer
-from tallymark.buckets import Grain, TimeRange
-from tallymark.client.questions import Function, Question
-from tallymark.client.wire import Answer
-from tallymark.documents.imports import known_imports, merged
-from tallymark.documents.publication import publish_epoch
+from tallymark.buckets import Grain
+from tallymark.documents.imports import known_imports
 from tallymark.errors import ImportRefused
 from tallymark.event import Event
 from tallymark.instants import instant, millis_of
-from tallymark.raw import IMPORTED, RawTable
+from tallymark.raw import IMPORTED
 from tallymark.raw.commits import ImportCommits
-from tests.support import oracle
-from tests.support.both_views import STALENESS
-from tests.support.recounts import LATENESS, MIDNIGHT, Crash, World, assert_same, cells_at
-
-MAP = """
-[event]
-event_id = "id"
-type = { constant = "view" }
-video_id = "v"
-occurred_at = { column = "at", unit = "ms" }
-value = "s"
-"""
-NOW = instant(MIDNIGHT + 100_000)
+from tests.support.imports import MAP, NOW, as_file, ask, assert_counted, history, imported, raw_rows
+from tests.support.raw_writer import RawRow
+from tests.support.recounts import LATENESS, MIDNIGHT, Crash, World, cells_at
 
 
 @pytest.fixture
@@ -56,51 +38,6 @@ def mapping(tmp_path: Path) -> Mapping:
     path = tmp_path / "map.toml"
     path.write_text(MAP)
     return read_mapping(path)
-
-
-def history(count: int, *, name: str = "h", start: int = MIDNIGHT - 400 * 1440) -> list[Event]:
-    return [
-        Event(event_id=f"{name}{n}", type="view", video_id=f"v{n % 7}", occurred_at=(start + n * 997) * 60_000, value=n)
-        for n in range(count)
-    ]
-
-
-def hourly(count: int) -> list[Event]:
-    at = range(MIDNIGHT, MIDNIGHT + count * 60, 60)
-    return [Event(event_id=f"l{hour}", type="view", video_id="v", occurred_at=hour * 60_000) for hour in at]
-
-
-def as_file(path: Path, events: list[Event]) -> Path:
-    rows = {"id": [e.event_id for e in events], "v": [e.video_id for e in events]}
-    pl.DataFrame(rows | {"at": [e.occurred_at for e in events], "s": [e.value for e in events]}).write_csv(path)
-    return path
-
-
-def imported(world: World, mapping: Mapping, *files: Path, **options: Any) -> Loaded:
-    moment = options.pop("moment", moment_of(world.store, lateness=LATENESS, now=NOW))
-    return load(
-        find_sources([str(file) for file in files]),
-        mapping,
-        table=world.table,
-        store=world.store,
-        moment=moment,
-        now=datetime.now(UTC),
-        **options,
-    )
-
-
-def assert_counted(world: World, *events: Event) -> None:
-    for grain in Grain:
-        assert_same(cells_at(world.store, grain, world.published.version), oracle.cells(list(events), grain))
-
-
-def ask(world: World, video_id: str = "v1", *, as_of: int | None = None) -> Answer:
-    asked = Question(video_id, "view", Function.COUNT, TimeRange(MIDNIGHT - 500 * 1440, MIDNIGHT))
-    return answer(asked, at=Snapshots(world.store).take(as_of), store=world.store, now=NOW, staleness=STALENESS)
-
-
-def raw_rows(world: World) -> int:
-    return sum(file.rows for file in world.table.pin().files)
 
 
 def test_imported_events_are_counted_like_those_of_the_log(world: World, mapping: Mapping, tmp_path: Path) -> None:
@@ -196,49 +133,14 @@ def test_of_a_live_event_and_its_imported_copy_the_one_that_was_taken_first_coun
     before = Event(event_id="a", type="view", video_id="v1", occurred_at=when, value=1)
     world.append(before, Event(event_id="seals", type="view", video_id="x", occurred_at=MIDNIGHT * 60_000))
     copies = [Event(event_id=name, type="view", video_id="v1", occurred_at=when, value=100) for name in ("a", "b")]
-    imported(world, mapping, as_file(tmp_path / "h.csv", copies))
-    taken = known_imports(world.store).imports[0].taken_before
+    taken = moment_of(world.store, lateness=LATENESS, now=NOW).taken_before
     after = Event(event_id="b", type="view", video_id="v1", occurred_at=when, value=1)
-    (row,) = world.writer.append([after])
-    world.writer.delete("event_id = 'b' AND log_partition = 0")
-    world.commit([row._replace(appended_at=millis_of(taken))])
+    world.commit([RawRow(after, millis_of(taken), 0, 1000)])
+    imported(world, mapping, as_file(tmp_path / "h.csv", copies))
     world.archived_until(MIDNIGHT + 100_001)
     world.recompute()
     cells = cells_at(world.store, Grain.MONTH, world.published.version)
     assert {key.video_id: (cell.count, cell.sum) for key, cell in cells.items()}["v1"] == (2, 101)
-
-
-def test_answers_are_not_exact_while_imported_events_are_in_no_version(
-    world: World, mapping: Mapping, tmp_path: Path
-) -> None:
-    world.append(*history(30))
-    world.recompute()
-    version = world.published.version
-    assert ask(world).exact
-    assert imported(world, mapping, as_file(tmp_path / "h.csv", history(30, name="more"))).events == 30
-    waiting = ask(world)
-    assert (waiting.exact, waiting.upper, waiting.lower) == (False, None, waiting.value)
-    assert [lack.code for lack in waiting.degraded] == ["import_pending"]
-    elsewhere = Question("v1", "view", Function.COUNT, TimeRange(MIDNIGHT - 900 * 1440, MIDNIGHT - 800 * 1440))
-    at = Snapshots(world.store).take()
-    assert answer(elsewhere, at=at, store=world.store, now=NOW, staleness=STALENESS).exact
-    world.recompute()
-    counted = ask(world)
-    assert counted.value is not None
-    assert (counted.exact, counted.value > int(waiting.value or 0)) == (True, True)
-    assert not ask(world, as_of=version).exact
-    rollback(world.store, version, now=lambda: NOW)
-    assert not ask(world).exact
-
-
-def test_what_lies_in_hours_that_are_not_sealed_stays_pending(world: World, mapping: Mapping, tmp_path: Path) -> None:
-    world.quiet = timedelta.max
-    world.append(*history(5))
-    imported(world, mapping, as_file(tmp_path / "h.csv", history(1, start=MIDNIGHT)))
-    world.recompute()
-    assert world.published.boundary <= MIDNIGHT
-    (pending,) = known_imports(world.store).pending(TimeRange(MIDNIGHT, MIDNIGHT + 60), world.published)
-    assert pending.spans == [(MIDNIGHT, MIDNIGHT + 60)]
 
 
 def test_what_is_no_event_stops_an_import_unless_it_is_to_be_left_out(
@@ -254,26 +156,6 @@ def test_what_is_no_event_stops_an_import_unless_it_is_to_be_left_out(
     assert (done.events, done.refused.total()) == (19, 1)
 
 
-def test_audits_leave_out_hours_with_imported_events(world: World, mapping: Mapping, tmp_path: Path) -> None:
-    world.quiet = timedelta.max
-    publish_epoch(world.store, 1)
-    world.append(*hourly(4))
-    imported(world, mapping, as_file(tmp_path / "h.csv", history(1, start=MIDNIGHT + 60)))
-    world.recompute()
-    found = scope(world.store, None, start=None, until=None)
-    assert found.hours == {MIDNIGHT}
-    assert found.not_compared == ["1 hours hold imported events, which the speed view never met"]
-
-
-def test_coverage_is_of_what_came_through_the_log(world: World, tmp_path: Path) -> None:
-    path = tmp_path / "m.toml"
-    path.write_text(MAP + 'producer_id = { constant = "old" }\nseq = "s"\n')
-    imported(world, read_mapping(path), as_file(tmp_path / "h.csv", history(40)))
-    found = check_arrivals(world.store, world.table, lateness=LATENESS)
-    assert found is not None
-    assert (found.known.share, found.known.holes, found.arrivals.roster.members) == ([], [], {})
-
-
 def test_imported_rows_say_that_they_never_were_in_the_log(world: World, mapping: Mapping, tmp_path: Path) -> None:
     imported(world, mapping, as_file(tmp_path / "h.csv", history(30)))
     rows = pl.read_parquet([file.uri for file in world.table.pin().files], hive_partitioning=False)
@@ -282,16 +164,23 @@ def test_imported_rows_say_that_they_never_were_in_the_log(world: World, mapping
     assert rows["appended_at"].unique().to_list() == [millis_of(NOW) - 1]
 
 
+def test_attributes_are_kept_with_the_event(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "m.toml"
+    path.write_text(MAP + 'attributes = { country = { column = "geo", values = { D = "DE" } }, device = "agent" }\n')
+    file = tmp_path / "h.csv"
+    rows = ["D,", ",tv", ",", f"F,{'x' * 129}"]
+    at = (MIDNIGHT - 9000) * 60_000
+    file.write_text("id,v,at,s,geo,agent\n" + "".join(f"e{n},v,{at},1,{row}\n" for n, row in enumerate(rows)))
+    done = imported(world, read_mapping(path), file, skip_refused=True)
+    assert list(done.refused) == ["attributes: device: expected at most 128 characters, got 129"]
+    (made,) = world.table.pin().files
+    table = pq.read_table(made.uri, partitioning=None)
+    found = dict(zip(table["event_id"].to_pylist(), table["attributes"].to_pylist(), strict=True))
+    assert found == {"e0": [("country", "DE")], "e1": [("device", "tv")], "e2": None}
+
+
 def test_an_import_takes_place_where_the_archive_has_come_to(world: World) -> None:
     world.archived_until(MIDNIGHT + 61)
     assert moment_of(world.store, lateness=timedelta(minutes=2), now=NOW) == Moment(
         instant(MIDNIGHT + 61), instant(MIDNIGHT)
     )
-
-
-def test_spans_are_few_and_hold_all(tmp_path: Path) -> None:
-    hours = [(n * 600, n * 600 + 60) for n in range(500)]
-    found = merged([*hours, (60, 600)])
-    assert len(found) == 100
-    assert all(any(start <= hour[0] and hour[1] <= end for start, end in found) for hour in hours)
-    assert RawTable(str(tmp_path)).uri == str(tmp_path)
