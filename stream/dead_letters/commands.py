@@ -112,6 +112,7 @@ def replay_letters(
     from stream.dead_letters.fix import read_fix, unchanged
     from stream.dead_letters.replay import replay
     from stream.dead_letters.report import show_outcome, show_outcome_json
+    from stream.formats.registry import as_json_by
     from tallymark.client.courier import Courier
     from tallymark.instants import length_ms, now_ms, utc_now
     from tallymark.store.open import open_store
@@ -121,5 +122,6 @@ def replay_letters(
     courier = None if dry_run else Courier(url or settings.gateway.url, token=min(settings.tokens, default=None))
     latest_ms = now_ms() + length_ms(settings.max_ahead)
     with closing(open_store(settings)) as store:
-        done = replay(store, courier, mend, now=utc_now, latest_ms=latest_ms, shown=_SHOWN)
+        as_json = as_json_by(settings.schema_registry)
+        done = replay(store, courier, mend, now=utc_now, latest_ms=latest_ms, as_json=as_json, shown=_SHOWN)
     (show_outcome_json if json else show_outcome)(done, dry_run=dry_run)

@@ -18,6 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from stream.dead_letters.fix import Fix
+from stream.decoding import AsJson
 from tallymark.client.courier import Courier
 from tallymark.documents.dead_letters import DeadLetter, Place, Sent, dead_letters, note_sent, sent_letters
 from tallymark.errors import MalformedEvent
@@ -51,16 +52,24 @@ class Outcome:
 
 
 def replay(
-    store: ViewStore, courier: Courier | None, fix: Fix, *, now: Callable[[], datetime], latest_ms: int, shown: int = 0
+    store: ViewStore,
+    courier: Courier | None,
+    fix: Fix,
+    *,
+    now: Callable[[], datetime],
+    latest_ms: int,
+    as_json: AsJson = bytes,
+    shown: int = 0,
 ) -> Outcome:
     """Send what was not sent yet. Without a courier nothing is sent, and the first `shown` events are in the outcome.
 
-    Events occurred until `latest_ms`. An event that has no id is given one, which says where its letter lies. Raises
-    Unavailable when the gateway does not answer, and LeaseHeld while another replay is at it.
+    Events occurred until `latest_ms`. `as_json`: makes JSON of a record that is none. An event that has no id is given
+    one, which says where its letter lies. Raises Unavailable when the gateway does not answer, and LeaseHeld while
+    another replay is at it.
     """
     done = Outcome()
     if courier is None:
-        made = list(_mended(store, fix, done, latest_ms))
+        made = list(_mended(store, fix, done, latest_ms, as_json))
         done.sent = len(made)
         done.events = [event for _, event in made[:shown]]
         return done
@@ -68,7 +77,7 @@ def replay(
         for name, sent in list(sent_letters(store)):
             if not all(one.done for one in sent):
                 _send(store, courier, sent, done, name=name)
-        letters = _mended(store, fix, done, latest_ms)
+        letters = _mended(store, fix, done, latest_ms, as_json)
         while batch := list(islice(letters, _BATCH)):
             sent = [Sent(*letter.place, encode(event), done=False) for letter, event in batch]
             _send(store, courier, sent, done, name=f"{now():%Y-%m-%dT%H:%M:%S.%f}")
@@ -80,13 +89,15 @@ def sent_places(store: ViewStore) -> set[Place]:
     return {one.place for _, sent in sent_letters(store) for one in sent}
 
 
-def _mended(store: ViewStore, fix: Fix, done: Outcome, latest_ms: int) -> Iterator[tuple[DeadLetter, Event]]:
+def _mended(
+    store: ViewStore, fix: Fix, done: Outcome, latest_ms: int, as_json: AsJson
+) -> Iterator[tuple[DeadLetter, Event]]:
     gone = sent_places(store)
     done.before += len(gone) - done.sent
     for letter in dead_letters(store):
         if letter.place in gone:
             continue
-        record = fix(letter)
+        record = fix(_readable(letter, as_json))
         if record is None:
             done.passed += 1
             continue
@@ -107,6 +118,14 @@ def _send(store: ViewStore, courier: Courier, sent: Sequence[Sent], done: Outcom
     kept = [Sent(*one.place, one.event, done=True) for index, one in enumerate(sent) if index not in refused]
     note_sent(store, kept, name=name)
     done.sent += len(kept)
+
+
+def _readable(letter: DeadLetter, as_json: AsJson) -> DeadLetter:
+    """As JSON, where it is in Avro of a schema that is known by now."""
+    try:
+        return msgspec.structs.replace(letter, record=as_json(letter.record))
+    except MalformedEvent:
+        return letter
 
 
 def _with_id(record: bytes, letter: DeadLetter) -> bytes:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from io import BytesIO
 from pathlib import Path
 
+import fastavro
 import pytest
 from deltalake import DeltaTable
 from kafka import KafkaAdminClient
@@ -29,6 +32,18 @@ from tests.support.kafka_clients import append_at, append_foreign, transaction
 from tests.support.speed_cells import speed_cells
 from tests.support.strategies import FIRST
 from tests.support.systems import eventually
+
+SCHEMA = """{"type": "record", "name": "Play", "fields": [
+    {"name": "event_id", "type": "string"}, {"name": "type", "type": "string"}, {"name": "video_id", "type": "string"},
+    {"name": "occurred_at", "type": "long"}, {"name": "more", "type": ["null", "int"], "default": null}]}"""
+
+
+def avro(schema: int, number: int) -> bytes:
+    """A record as registries' clients write it."""
+    body = BytesIO()
+    play = {"event_id": f"e{number}", "type": "view", "video_id": "v", "occurred_at": FIRST * 60_000}
+    fastavro.schemaless_writer(body, fastavro.parse_schema(json.loads(SCHEMA)), play)
+    return b"\0" + schema.to_bytes(4, "big") + body.getvalue()
 
 
 @pytest.fixture
@@ -128,6 +143,22 @@ def test_nothing_is_proven_beyond_an_open_transaction_of_another_producer(
     eventually(lambda: has_passed(log.end(), log.horizon().positions), within=30)
     archive(spark, on_kafka, store, log)
     assert DeltaTable(on_kafka.raw_uri).to_pyarrow_table().num_rows == 20
+
+
+def test_records_of_a_schema_registry_are_read_and_those_of_unknown_schemas_are_buried(
+    spark: SparkSession, on_kafka: Settings, log: EventLog, store: SqliteViewStore, tmp_path: Path
+) -> None:
+    (tmp_path / "7.avsc").write_text(SCHEMA)
+    settings = replace(on_kafka, schema_registry=str(tmp_path))
+    append(log, some(0, 10))
+    append_foreign(settings, [avro(7, n) for n in range(10, 40)])
+    append_foreign(settings, [avro(8, 99)])
+    archive(spark, settings, store, log)
+    rows = DeltaTable(settings.raw_uri).to_pyarrow_table()
+    assert sorted(rows["event_id"].to_pylist()) == sorted(event.event_id for event in some(0, 40))
+    (letter,) = dead_letters(store)
+    assert (letter.record, "8.avsc" in letter.reason) == (avro(8, 99), True)
+    assert count(spark, settings, store, log) == 40
 
 
 def test_layers_go_on_with_their_checkpoints_when_partitions_are_doubled(
