@@ -91,11 +91,16 @@ def _not_backwards(plan: Plan, published: Publication) -> Check:
 
 
 def _sealed_days_complete(store: ViewStore, plan: Plan, raw: RawVersion, number: int) -> Check:
-    """The days that this attempt touched, that are wholly sealed and have no rows that came later than what is counted:
-    the ledger against the table's log."""
+    """The days that this attempt touched, that are wholly sealed, share no file with others, and have no rows that came
+    later than what is counted: the ledger against the table's log."""
     until, taken_before = minute_of(plan.exact_until), millis_of(plan.counted_until)
     days = {(day.start, task.shard) for task in plan.tasks for day in task.days if day.start + DAY <= until}
-    days -= {(file.day, file.shard) for file in raw.files if file.appended_ms >= taken_before}
+    days -= {
+        (day, file.shard)
+        for file in raw.files
+        if file.appended_ms >= taken_before or file.days > 1
+        for day in file.on_days
+    }
     told: Counter[tuple[int, int]] = Counter()
     for file in raw.files:
         if (file.day, file.shard) in days:

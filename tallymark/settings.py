@@ -41,6 +41,9 @@ class Settings:
     kafka_properties: Path | None = _setting(
         "none", notation.optional_path, "File with further settings of Kafka clients (SASL, TLS); see operations."
     )
+    schema_registry: str = _setting(
+        "", str, "Schemas of Avro records that others write: a URL, or a folder of files `ID.avsc`; empty: none."
+    )
     store: str = _setting(
         "sqlite:",
         notation.store_url,

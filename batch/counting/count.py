@@ -208,7 +208,7 @@ def rows_by_hour(
     ms.
 
     Reads when rows occurred and were taken, of the files that hold more than one hour or later rows. Rows outside of
-    their file's day are left out: nobody would look for them there.
+    their file's day or year are left out: nobody would look for them there.
     """
     found: Counter[tuple[int, int]] = Counter()
     known: Counter[tuple[int, int]] = Counter()
@@ -218,13 +218,13 @@ def rows_by_hour(
         hour = Grain.HOUR.floor(Minute(file.first))
         if hour != Grain.HOUR.floor(Minute(file.last)) or file.appended_ms >= told_by_files:
             several.append(file)
-        elif Grain.DAY.floor(hour) == file.day:
+        elif file.belongs(hour):
             found[hour, file.shard] += file.rows
             known[hour, file.shard] += file.rows if file.appended_ms < known_until else 0
     for group in _groups(several):
         of = {file.uri: file for file in group}
         for uri, hour, rows, older in _rows_of(list(of), taken_before, known_until).iter_rows():
-            if Grain.DAY.floor(hour) == of[uri].day:
+            if of[uri].belongs(hour):
                 found[hour, of[uri].shard] += rows
                 known[hour, of[uri].shard] += older
     return found, known

@@ -113,7 +113,8 @@ def slices(task: ShardTask, *, rows_each: int, at_once: int, parts: int) -> Iter
             counted_until_ms=task.counted_until_ms,
             hours=hours,
             rows=rows,
-            files=[file.uri for day in days for file in day.files if any(map(file.overlaps, hours))],
+            # days may share a file
+            files=[*{file.uri: None for day in days for file in day.files if any(map(file.overlaps, hours))}],
             part=part,
             parts=parts,
             at_once=at_once,

@@ -6,7 +6,7 @@ from typing import Final
 
 import pyarrow as pa
 
-__all__ = ["EVENT", "LATER", "RAW", "ROW"]
+__all__ = ["EVENT", "IMPORTED", "LATER", "RAW", "ROW"]
 
 EVENT: Final = (
     pa.field("event_id", pa.string()),
@@ -30,5 +30,7 @@ ROW: Final = (
     pa.field("log_offset", pa.int64()),
 )
 """What a file holds: an event, and where the log has it."""
+IMPORTED: Final = -1
+"""The log_partition of rows that never were in the log; their log_offset puts them in an order of their own."""
 RAW: Final = pa.schema([*ROW, pa.field("day", pa.string()), pa.field("shard", pa.int32())])
 """The columns of the table, of which the last two are in the paths of the files."""
