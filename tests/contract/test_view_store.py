@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tallymark.buckets import Bucket, Grain, Span
 from tallymark.cells import SHARDS, Cell, CellKey, CellSpan, place, row_key, shard_of
+from tallymark.event import MAX_ID
 from tallymark.rows import pack
 from tallymark.sketch import Sketch
 from tallymark.store import Attempt, Stamp, View, ViewStore
@@ -43,6 +44,13 @@ def test_only_what_exists_is_found(store: ViewStore, video: str) -> None:
 
 def test_an_empty_put_is_no_cell(store: ViewStore) -> None:
     assert store.put_rows(pack([]), version=Attempt(1)) == 0
+
+
+@pytest.mark.parametrize("view", View)
+def test_the_longest_video_that_an_event_can_have_is_a_video(store: ViewStore, view: View) -> None:
+    longest = f"{uuid4()}".ljust(MAX_ID, "\U0001f3ac")  # four bytes each
+    put(store, view, [minute(longest, NOON, tally(4)), minute(longest[:-1], NOON, tally(5))], number=3)
+    assert found(store, view, longest, version=3) == [tally(4)]
 
 
 @pytest.mark.parametrize("view", View)
