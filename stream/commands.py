@@ -35,7 +35,11 @@ def _instant_ms(text: str) -> int:
     return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
-def gateway() -> None:
+def gateway(
+    worker: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Which of `gateway_workers` on one port it is.", show_default="1")
+    ] = 1,
+) -> None:
     """Take events over HTTP into the log, until SIGTERM. `tallymark up` starts it for you.
 
     Example: curl localhost:8401/v1/events -H 'Content-Type: application/json'
@@ -53,6 +57,7 @@ def gateway() -> None:
             settings,
             log=opened.enter_context(closing(open_log(settings))),
             door=opened.enter_context(watching_tokens(settings)),
+            worker=worker,
         ),
         at=lambda settings: settings.gateway,
         setting="TALLYMARK_GATEWAY",

@@ -27,7 +27,7 @@ def plans(settings: Settings, *, canary: bool = False) -> tuple[Plan, ...]:
     recounting = (Plan("keep-exact", tallymark_command("keep-exact"), lambda: True),) if settings.recount_every else ()
     return (
         *watching,
-        Plan("gateway", tallymark_command("gateway"), lambda: answers(settings.gateway)),
+        *(_gateway(settings, worker) for worker in range(1, settings.gateway_workers + 1)),
         *recounting,
         Plan(
             "stream",
@@ -37,6 +37,12 @@ def plans(settings: Settings, *, canary: bool = False) -> tuple[Plan, ...]:
         ),
         Plan("api", tallymark_command("api"), lambda: answers(settings.api)),
     )
+
+
+def _gateway(settings: Settings, worker: int) -> Plan:
+    """The first one is plainly the gateway; all of them listen on its port."""
+    name, which = ("gateway", ()) if worker == 1 else (f"gateway-{worker}", ("--worker", str(worker)))
+    return Plan(name, tallymark_command("gateway", *which), lambda: answers(settings.gateway))
 
 
 def tallymark_command(*arguments: str) -> tuple[str, ...]:

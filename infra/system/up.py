@@ -140,8 +140,9 @@ def _refuse_hopeless(state: SystemState, home: Home) -> None:
 def _stop(supervisor: int, home: Home) -> None:
     """End the supervisor and, through it, its children. Returns when nobody holds the lock any more."""
     try:
+        state = running(home)
         os.kill(supervisor, signal.SIGTERM)
-        deadline = time.monotonic() + 5 * GRACE + 10  # of five children, each in its turn
+        deadline = time.monotonic() + (len(state.processes) if state else 5) * GRACE + 10  # each child in its turn
         while holder(home.lock) == supervisor:
             if time.monotonic() > deadline:
                 os.kill(supervisor, signal.SIGKILL)  # its children see that and end; the rest is cleared

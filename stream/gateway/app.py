@@ -8,7 +8,7 @@ waiting.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import datetime
 from importlib.metadata import version
 
@@ -38,6 +38,7 @@ from tallymark.http.problems import (
     observe_requests,
     problem,
 )
+from tallymark.http.workers import Workers
 from tallymark.instants import utc_now
 from tallymark.settings import Settings
 
@@ -45,10 +46,15 @@ __all__ = ["create_app"]
 
 
 def create_app(
-    settings: Settings, *, log: EventLog, door: Door | None = None, now: Callable[[], datetime] = utc_now
+    settings: Settings,
+    *,
+    log: EventLog,
+    door: Door | None = None,
+    worker: int = 1,
+    now: Callable[[], datetime] = utc_now,
 ) -> FastAPI:
     """The gateway to `log`, which stays the caller's to close. `now` is the clock that events are held against; `door`
-    says who may send, by default those who bring a token of the settings."""
+    says who may send, by default those who bring a token of the settings; `worker`: which of `gateway_workers`."""
     registry = CollectorRegistry()
     metrics = GatewayMetrics(registry)
     door = door or Door(settings.tokens)
@@ -56,11 +62,17 @@ def create_app(
     writer = GroupCommit(
         log, most=settings.max_pending, most_bytes=settings.max_pending_bytes, appended=metrics.appended
     )
+    workers = (
+        Workers(settings.home / "run", registry, worker=worker, workers=settings.gateway_workers)
+        if settings.gateway_workers > 1
+        else None
+    )
     metrics.watch(lambda: writer.pending, lambda: writer.pending_bytes)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with workers.telling() if workers else nullcontext():
+            yield
         await writer.close()
 
     def missing() -> str | None:
@@ -116,7 +128,7 @@ def create_app(
         return Response(msgspec.json.encode(verdict), 202, media_type="application/json")
 
     answer_problems(app)
-    add_probes(app, registry, missing)
+    add_probes(app, registry, missing, exposition=workers.exposition if workers else None)
     limit_body(app, settings.max_body, together=settings.max_pending_bytes)
     require_tokens(app, door, registry, needs=lambda _: Scope.SEND, key_paths=KEY_PATHS)
     observe_requests(app, registry)

@@ -59,9 +59,9 @@ class Guard:
     closed: Counter[str] = field(default_factory=Counter)
 
     @classmethod
-    def of(cls, settings: Settings) -> Guard:
+    def of(cls, settings: Settings, *, most: int) -> Guard:
         return cls(
-            most=settings.max_connections,
+            most=most,
             head_s=settings.head_timeout.total_seconds(),
             body_s=settings.body_timeout.total_seconds(),
             idle_s=settings.idle_timeout.total_seconds(),

@@ -150,8 +150,15 @@ def observe_requests(app: FastAPI, registry: CollectorRegistry) -> None:
     app.add_middleware(Heads)
 
 
-def add_probes(app: FastAPI, registry: CollectorRegistry, missing: Callable[[], str | None]) -> None:
-    """`/healthz`: the process runs. `/readyz`: `missing()` names no part that it waits for. `/metrics`: Prometheus."""
+def add_probes(
+    app: FastAPI,
+    registry: CollectorRegistry,
+    missing: Callable[[], str | None],
+    *,
+    exposition: Callable[[], bytes] | None = None,
+) -> None:
+    """`/healthz`: the process runs. `/readyz`: `missing()` names no part that it waits for. `/metrics`: Prometheus;
+    `exposition`: in place of what `registry` holds."""
 
     @app.get("/healthz", tags=["probes"], summary="Is the process alive?")
     async def health() -> dict[str, str]:  # in no thread: it must answer while all of them wait for a store
@@ -172,7 +179,7 @@ def add_probes(app: FastAPI, registry: CollectorRegistry, missing: Callable[[], 
         responses={200: {"description": "The text format.", "content": {"text/plain": {"schema": {"type": "string"}}}}},
     )
     def metrics() -> Response:
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(exposition() if exposition else generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
 def _methods(app: FastAPI, request: Request) -> list[str]:

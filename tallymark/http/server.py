@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import signal
 import socket
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from tallymark.settings import Address, Settings
 __all__ = ["run", "serve"]
 
 
+_OWN_FILES: Final = 200
 _CLOSE: Final = (b"connection", b"close")
 _GRACE_SECONDS: Final = 15  # less than a supervisor waits before it kills
 
@@ -46,7 +48,7 @@ def serve(app: FastAPI, at: Address, *, setting: str, settings: Settings) -> Non
     variable that changes it.
     """
     listener = _listen(at, setting, shared=settings.gateway_workers > 1 and at == settings.gateway)
-    guard = Guard.of(settings)
+    guard = Guard.of(settings, most=_files_for(settings.max_connections))
     guard.watch(app.state.registry)
     config = uvicorn.Config(
         app,
@@ -96,6 +98,16 @@ class _Server(uvicorn.Server):
         if self._ends_at < inf and _CLOSE not in self.server_state.default_headers:
             self.server_state.default_headers = [*self.server_state.default_headers, _CLOSE]
         return ended
+
+
+def _files_for(connections: int) -> int:
+    """So many connections, or as many as this process may have files open, some of which it needs itself."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    enough = connections + _OWN_FILES
+    if soft < enough:
+        soft = enough if hard == resource.RLIM_INFINITY else min(enough, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return max(1, min(connections, soft - _OWN_FILES))
 
 
 def _listen(at: Address, setting: str, *, shared: bool) -> socket.socket:
