@@ -57,6 +57,8 @@ def show_recount(done: Recount) -> None:
         _say(f"  MISSING   events before that known never to have come: {at.missing:,}; see `tallymark audit`")
     _say(f"  dirty     {done.pairs:,} pairs of an hour and a shard, on {done.days:,} days")
     _say(f"  counted   {done.events:,} events; {done.duplicates:,} duplicates removed from {done.rows:,} rows")
+    if done.not_counted:
+        _say(f"  marked    {done.not_counted:,} events that are kept and not counted, such as those of bots")
     if done.known:
         _say(f"            added to {done.known:,} rows that were counted before, and searched for copies of these")
     if at.counted_until:

@@ -29,11 +29,11 @@ __all__ = ["write_files"]
 
 _AT_ONCE: Final = 8  # a put to S3 mostly waits
 _REPEATING: Final = [
-    *("type", "video_id", "user_id", "producer_id", "log_partition"),
+    *("type", "video_id", "user_id", "producer_id", "log_partition", "not_counted"),
     *("attributes.key_value.key", "attributes.key_value.value"),
 ]
 
-_SOUGHT: Final = ["occurred_at", "clock_ahead_ms"]  # by whoever passes over what has none of it
+_SOUGHT: Final = ["occurred_at", "clock_ahead_ms", "not_counted"]  # by whoever passes over what has none of it
 
 
 def write_files(uri: str, rows: pa.Table) -> list[RawFile]:
