@@ -1,7 +1,7 @@
 """What pages need of the gateway: leave to send from where they are, the script that counts, and a pixel for mail.
 
 Which pages may send is held against `Origin` here and not left to CORS, which keeps nobody from sending: a browser
-posts text, and a beacon, without asking first, and only hides the answer.
+posts text, and a beacon, without asking first, and only hides the answer (ADR 60).
 """
 
 from __future__ import annotations
