@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from batch.counting.slices import Counts
 from batch.ledger import rows_counted
 from batch.plan import Plan
 from tallymark.buckets import Grain
@@ -14,6 +14,9 @@ from tallymark.documents.publication import Publication
 from tallymark.instants import DAY, Minute, instant, millis_of, minute_of
 from tallymark.raw import RawVersion
 from tallymark.store import ViewStore
+
+if TYPE_CHECKING:
+    from batch.counting.slices import Counts
 
 __all__ = ["check"]
 

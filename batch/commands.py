@@ -55,7 +55,7 @@ def recompute(
 
     Example: tallymark recompute --json
     """
-    from batch.keep.first_commit import once_committed
+    from batch.keep.commits import once_committed
     from batch.keep.recount import recount
     from batch.show import progress, show_recount, show_recount_json
     from tallymark.store.open import open_store

@@ -19,7 +19,7 @@ import msgspec
 from batch.distribute import Distribute, parts_of_rollup
 from batch.plan import ShardTask
 from batch.start import Step, Watch
-from tallymark.errors import TallymarkError, Unavailable
+from tallymark.errors import TallymarkError
 from tallymark.settings import Settings
 from tallymark.store.open import store_of_process
 
@@ -61,7 +61,7 @@ def session(settings: Settings) -> Iterator[Callable[[], SparkSession]]:
 _POLL_SECONDS: Final = 0.2
 _TASKS_A_CORE: Final = 3  # so that those which end early find more to do
 _SMALLEST: Final = 25_000
-_REPORT: Final = {"counts": "binary", "error": "string", "retriable": "boolean"}
+_REPORT: Final = {"counts": "binary", "error": "binary"}
 _HANDED: Final = {"unit": "int", "payload": "binary", **_REPORT}
 
 
@@ -84,8 +84,9 @@ def on_spark(start: Callable[[], SparkSession], settings: Settings) -> Distribut
             while not _is_done(rows):
                 watch(Step.ROLL_UP, _tasks_done(spark, group), total)
         for row in rows.result():
-            if row.error:
-                raise (Unavailable if row.retriable else TallymarkError)(row.error)
+            if row.error is not None:
+                error: TallymarkError = pickle.loads(row.error)  # noqa: S301 - by a task of this recount
+                raise error
         watch(Step.ROLL_UP, total, total)
         return [msgspec.json.decode(bytes(row.counts), type=Counts) for row in rows.result()]
 
@@ -139,7 +140,7 @@ def _counting(
                 try:
                     counts, handed = count_slice(one, store_of_process(settings))
                 except TallymarkError as error:
-                    yield _row(_HANDED, unit=first, **_told(error))
+                    yield _row(_HANDED, unit=first, error=pickle.dumps(error))
                     continue
                 yield _row(_HANDED, unit=first, counts=msgspec.json.encode(counts))
                 for part, some in enumerate(handed):
@@ -176,7 +177,7 @@ def _rolling_up(
         try:
             counts = roll_up(unit.task, handed, store_of_process(settings), part=unit.part, parts=unit.parts)
         except TallymarkError as error:
-            yield _row(_REPORT, **_told(error))
+            yield _row(_REPORT, error=pickle.dumps(error))
         else:
             yield _row(_REPORT, counts=msgspec.json.encode(counts))
 
@@ -191,14 +192,10 @@ def _make_ready() -> None:
     set_modules_aside()
 
 
-def _told(error: TallymarkError) -> dict[str, Any]:
-    return {"error": str(error), "retriable": error.retriable}
-
-
 def _row(columns: dict[str, str], **values: Any) -> pa.RecordBatch:
     import pyarrow as pa
 
-    types = {"int": pa.int32(), "binary": pa.binary(), "string": pa.string(), "boolean": pa.bool_()}
+    types = {"int": pa.int32(), "binary": pa.binary()}
     schema = pa.schema([(name, types[kind]) for name, kind in columns.items()])
     return pa.RecordBatch.from_pylist([values], schema=schema)
 

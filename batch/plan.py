@@ -30,7 +30,17 @@ from tallymark.instants import DAY, EPOCH, Millis, instant_of, millis_of, minute
 from tallymark.raw import RawFile, RawVersion
 from tallymark.store import ViewStore
 
-__all__ = ["QUIET", "DayTask", "HourTask", "Plan", "ShardTask", "countable_until", "make_plan", "provable_until"]
+__all__ = [
+    "QUIET",
+    "DayTask",
+    "HourTask",
+    "Pair",
+    "Plan",
+    "ShardTask",
+    "countable_until",
+    "make_plan",
+    "provable_until",
+]
 
 QUIET: Final = timedelta(minutes=5)
 """So long without an event, hours are sealed by the log's clock alone."""

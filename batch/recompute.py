@@ -18,11 +18,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from batch.checks import check
-from batch.counting.slices import Counts
 from batch.distribute import Distribute
 from batch.ledger import ledger_rows
 from batch.plan import QUIET
@@ -36,6 +36,9 @@ from tallymark.instants import utc_now
 from tallymark.raw import RawTable
 from tallymark.store import Attempt, ViewStore
 from tallymark.store.lease import holding
+
+if TYPE_CHECKING:
+    from batch.counting.slices import Counts
 
 __all__ = ["Recount", "recompute"]
 

@@ -1,4 +1,4 @@
-"""What the commands of the recount print: for people through rich, for programs as one JSON document."""
+"""What the commands of the recount print: lines for people, for programs one JSON document."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from batch.recompute import Recount
 from batch.start import Step, Watch, unwatched
@@ -36,6 +34,9 @@ def progress(*, quiet: bool) -> Iterator[Watch]:
     if quiet:
         yield unwatched
         return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         shards = bar.add_task("looking for what changed", total=None)
@@ -50,21 +51,23 @@ def progress(*, quiet: bool) -> Iterator[Watch]:
 def show_recount(done: Recount) -> None:
     at = done.publication
     if not done.published:
-        _say(f"Nothing to recount: version {at.version} is exact until {_time(at.exact_until)}{_counted(at)}")
+        print(f"Nothing to recount: version {at.version} is exact until {_time(at.exact_until)}{_counted(at)}")
         return
-    _say(f"Version {at.version} is published: exact until {_time(at.exact_until)}, of raw version {at.raw_version}")
+    print(f"Version {at.version} is published: exact until {_time(at.exact_until)}, of raw version {at.raw_version}")
     if at.missing:
-        _say(f"  MISSING   events before that known never to have come: {at.missing:,}; see `tallymark audit`")
-    _say(f"  dirty     {done.pairs:,} pairs of an hour and a shard, on {done.days:,} days")
-    _say(f"  counted   {done.events:,} events; {done.duplicates:,} duplicates removed from {done.rows:,} rows")
+        print(f"  MISSING   events before that known never to have come: {at.missing:,}; see `tallymark audit`")
+    print(f"  dirty     {done.pairs:,} pairs of an hour and a shard, on {done.days:,} days")
+    print(f"  counted   {done.events:,} events; {done.duplicates:,} duplicates removed from {done.rows:,} rows")
     if done.not_counted:
-        _say(f"  marked    {done.not_counted:,} events that are kept and not counted, such as those of bots")
+        print(f"  marked    {done.not_counted:,} events that are kept and not counted, such as those of bots")
     if done.known:
-        _say(f"            added to {done.known:,} rows that were counted before, and searched for copies of these")
+        print(f"            added to {done.known:,} rows that were counted before, and searched for copies of these")
     if at.counted_until:
-        _say(f"  taken     by the log before {at.counted_until:%Y-%m-%d %H:%M:%S} UTC; what came since is counted next")
-    _say(f"  written   {done.written:,} rows, {done.empty:,} of them to say that nothing is left")
-    _say(f"  seconds   {', '.join(f'{step} {seconds:.1f}' for step, seconds in done.seconds.items())}")
+        print(
+            f"  taken     by the log before {at.counted_until:%Y-%m-%d %H:%M:%S} UTC; what came since is counted next"
+        )
+    print(f"  written   {done.written:,} rows, {done.empty:,} of them to say that nothing is left")
+    print(f"  seconds   {', '.join(f'{step} {seconds:.1f}' for step, seconds in done.seconds.items())}")
 
 
 def show_recount_json(done: Recount) -> None:
@@ -75,7 +78,7 @@ def show_recount_json(done: Recount) -> None:
 
 def show_publication(at: Publication) -> None:
     counted = f"exact until {_time(at.exact_until)}, of raw version {at.raw_version}"
-    _say(f"Readers see version {at.version}: {counted}{_missing(at)}")
+    print(f"Readers see version {at.version}: {counted}{_missing(at)}")
 
 
 def show_publication_json(at: Publication) -> None:
@@ -84,15 +87,15 @@ def show_publication_json(at: Publication) -> None:
 
 def show_versions(published: Sequence[Publication], kept: Sequence[AttemptRecord]) -> None:
     if not published:
-        _say("Nothing was published yet: `tallymark recompute` makes the first version")
+        print("Nothing was published yet: `tallymark recompute` makes the first version")
     for at in published:
         mark = "  ← readers see it" if at is published[-1] else ""
         when = f"published {_time(at.published_at)}, exact until {_time(at.exact_until)}"
-        _say(f"{at.version:>6}  {when}, raw version {at.raw_version}, epoch {at.epoch}{_missing(at)}{mark}")
+        print(f"{at.version:>6}  {when}, raw version {at.raw_version}, epoch {at.epoch}{_missing(at)}{mark}")
     if kept:
-        _say("Not published:")
+        print("Not published:")
     for record in kept:
-        _say(f"{record.number:>6}  begun {_time(record.started_at)}, {record.state}: {record.why or _UNFINISHED}")
+        print(f"{record.number:>6}  begun {_time(record.started_at)}, {record.state}: {record.why or _UNFINISHED}")
 
 
 def show_versions_json(published: Sequence[Publication], kept: Sequence[AttemptRecord]) -> None:
@@ -111,10 +114,6 @@ def show_versions_json(published: Sequence[Publication], kept: Sequence[AttemptR
 
 def _print(document: dict[str, Any]) -> None:
     print(json.dumps(document))
-
-
-def _say(text: str) -> None:
-    Console().print(text, soft_wrap=True, highlight=False, markup=False)
 
 
 def _counted(at: Publication) -> str:

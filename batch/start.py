@@ -13,19 +13,18 @@ Each read here comes before the next for a reason, and a lost race starts over f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
-from batch.counting.count import rows_by_hour
-from batch.plan import Plan, countable_until, make_plan, provable_until
+from batch.plan import Pair, Plan, countable_until, make_plan, provable_until
 from tallymark.documents import attempts, publication
 from tallymark.documents.attempts import AttemptRecord, State
 from tallymark.documents.progress import ARCHIVE, Progress, read_progress
 from tallymark.documents.publication import Publication
 from tallymark.errors import NothingToRecount
-from tallymark.raw import RawTable, RawVersion
+from tallymark.raw import RawFile, RawTable, RawVersion
 from tallymark.store import ViewStore
 
 __all__ = ["Started", "Step", "Watch", "start", "unwatched"]
@@ -87,7 +86,7 @@ def start(
             days=_days_counted(store, published),
             exact_until=exact_until,
             counted_until=counted_until,
-            rows_by_hour=rows_by_hour,
+            rows_by_hour=_rows_by_hour,
             again=again,
         )
         done(Step.PLAN)
@@ -138,3 +137,14 @@ def _exact_until(
 def _days_counted(store: ViewStore, published: Publication) -> attempts.Days | None:
     record = attempts.attempt(store, published.version)
     return record.days if record else None
+
+
+def _rows_by_hour(
+    files: Sequence[RawFile], taken_before: int, known_until: int
+) -> tuple[Mapping[Pair, int], Mapping[Pair, int]]:
+    """As `counting.count.rows_by_hour`, which is loaded only where there are files to look into."""
+    if not files:
+        return {}, {}
+    from batch.counting.count import rows_by_hour
+
+    return rows_by_hour(files, taken_before, known_until)

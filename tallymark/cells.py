@@ -48,6 +48,7 @@ RESERVED: Final = "\x01"
 STEP_MS: Final = 2_000
 """The length of a step of the log's time, in ms: late cells are kept by steps, and a recount ends at one."""
 HOUR_STEPS: Final = 1800
+_BEYOND: Final = 255
 _TAIL = struct.Struct(">BI")
 
 
@@ -101,6 +102,13 @@ class CellSpan(NamedTuple):
             last = place(Span(grain, at, Minute(min(end, row_end))).last)[1]
             yield row_key(self.video_id, self.type, grain, row_start), first, last
             at = Minute(row_end)
+
+    def offsets_in(self, row: bytes) -> tuple[int, int]:
+        """(first offset, last offset) of the span in a row that it touches, by the row's key; past the end, 255."""
+        row_start = int.from_bytes(row[-4:], "big")
+        first_row, first = place(self.span.first)
+        last_row, last = place(self.span.last)
+        return first if row_start == first_row else 0, last if row_start == last_row else _BEYOND
 
 
 class Row(NamedTuple):

@@ -23,7 +23,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from copyreg import __newobj__  # type: ignore[attr-defined]
+from typing import Any, ClassVar
 
 __all__ = [
     "ChecksFailed",
@@ -50,6 +51,10 @@ class TallymarkError(Exception):
     """Base of all errors that are raised on purpose; the message says what to do next."""
 
     retriable: ClassVar[bool] = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """From another process it comes as what it is: its kind, its words and its fields, however it is made."""
+        return __newobj__, (type(self), *self.args), self.__dict__
 
 
 class MalformedEvent(TallymarkError):

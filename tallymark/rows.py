@@ -30,15 +30,32 @@ from tallymark.instants import Minute, instant
 from tallymark.sketch import COUPON_BYTES, Sketch
 from tallymark.tally import Tally
 
-__all__ = ["EMPTY", "FORM", "MOST_COUPONS", "WIDTHS", "PackedRow", "naming", "pack", "packed_numbers", "unpack"]
+__all__ = [
+    "EMPTY",
+    "FORM",
+    "MOST_COUPONS",
+    "NUMBERS_HEAD",
+    "USERS_HEAD",
+    "WIDTHS",
+    "PackedRow",
+    "naming",
+    "pack",
+    "packed_numbers",
+    "sealed",
+    "tallies_in",
+    "unpack",
+    "verify",
+]
 
 FORM: Final = 4
+_FORM: Final = bytes((FORM,))
 MOST_COUPONS: Final = 512  # 2,048 bytes; a sketch has at least 2,088
 WIDTHS: Final = (0, 1, 2, 4, 8, 16)
 """Bytes of an integer, by the three bits that say so."""
-_HEAD: Final = struct.Struct("<BBHB")
+NUMBERS_HEAD: Final = struct.Struct("<BBHB")
+USERS_HEAD: Final = struct.Struct("<BB")
+"""What the two values of a row begin with."""
 _CRC: Final = struct.Struct("<I")
-_USERS_HEAD: Final = struct.Struct("<BB")
 _LETTERS: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
 
@@ -69,9 +86,10 @@ def unpack(numbers: bytes, users: bytes | None = None, *, first: int = 0, last: 
 
     Raises ValueError for bytes that are no such value.
     """
-    _, has_users, widths, n = _head(numbers, _HEAD)
-    offsets = numbers[_HEAD.size : _HEAD.size + n]
-    at = _HEAD.size + n
+    verify(numbers)
+    _, has_users, widths, n = NUMBERS_HEAD.unpack_from(numbers)
+    offsets = numbers[NUMBERS_HEAD.size : NUMBERS_HEAD.size + n]
+    at = NUMBERS_HEAD.size + n
     columns: list[Sequence[int]] = []
     for shift in (0, 3, 6, 9):
         width = WIDTHS[widths >> shift & 0b111]
@@ -85,6 +103,12 @@ def unpack(numbers: bytes, users: bytes | None = None, *, first: int = 0, last: 
             tally = Tally(count + 1, total + least * (count + 1), least, least + high, of.get(offset))
             found.append((offset, tally))
     return found
+
+
+def tallies_in(row: PackedRow, *, first: int = 0, last: int = 255) -> list[tuple[int, Tally]]:
+    """As `unpack`, of a row as a store has it. Raises Damaged, which says whose row it is."""
+    with naming(row.key):
+        return unpack(row.numbers, row.users, first=first, last=last)
 
 
 @contextmanager
@@ -115,10 +139,10 @@ def packed_numbers(row: Mapping[int, Tally], *, users: bool) -> bytes:
             column.append(value)
     codes = [_code(max(column, default=0)) for column in columns]
     widths = sum(code << 3 * n for n, code in enumerate(codes))
-    body = _HEAD.pack(FORM, users, widths, len(row)) + bytes(sorted(row))
+    body = NUMBERS_HEAD.pack(FORM, users, widths, len(row)) + bytes(sorted(row))
     for column, code in zip(columns, codes, strict=True):
         body += b"".join(value.to_bytes(WIDTHS[code], "little") for value in column if code)
-    return body + _CRC.pack(zlib.crc32(body))
+    return sealed(body)
 
 
 def _users(row: Mapping[int, Tally]) -> bytes | None:
@@ -126,8 +150,7 @@ def _users(row: Mapping[int, Tally]) -> bytes | None:
     if not stored:
         return None
     sizes = struct.pack(f"<{len(stored)}H", *map(len, stored.values()))
-    body = _USERS_HEAD.pack(FORM, len(stored)) + bytes(stored) + sizes + b"".join(stored.values())
-    return body + _CRC.pack(zlib.crc32(body))
+    return sealed(USERS_HEAD.pack(FORM, len(stored)) + bytes(stored) + sizes + b"".join(stored.values()))
 
 
 def _stored_users(users: Sketch) -> bytes:
@@ -136,9 +159,10 @@ def _stored_users(users: Sketch) -> bytes:
 
 
 def _unpack_users(users: bytes) -> dict[int, Sketch]:
-    _, n = _head(users, _USERS_HEAD)
-    offsets = users[_USERS_HEAD.size : _USERS_HEAD.size + n]
-    at = _USERS_HEAD.size + n
+    verify(users)
+    _, n = USERS_HEAD.unpack_from(users)
+    offsets = users[USERS_HEAD.size : USERS_HEAD.size + n]
+    at = USERS_HEAD.size + n
     ends = accumulate(struct.unpack_from(f"<{n}H", users, at), initial=at + 2 * n)
     return {offset: _sketch(users[start:end]) for offset, (start, end) in zip(offsets, pairwise(ends), strict=True)}
 
@@ -160,13 +184,17 @@ def _code(largest: int) -> int:
     return next(code for code, width in enumerate(WIDTHS) if largest < 1 << 8 * width)
 
 
-def _head(stored: bytes, head: struct.Struct) -> tuple[int, ...]:
-    """What a value begins with, once all of it is seen to be as it was put."""
-    if stored[:1] != bytes((FORM,)):
+def sealed(body: bytes) -> bytes:
+    """A value as it is stored: with its checksum."""
+    return body + _CRC.pack(zlib.crc32(body))
+
+
+def verify(stored: bytes) -> None:
+    """Raises ValueError when a stored value is not as it was put, or has another form."""
+    if stored[:1] != _FORM:
         raise ValueError(f"a row stored in form {stored[:1].hex() or 'nothing'}; this code reads {FORM:02x}")
-    if len(stored) < head.size + _CRC.size or zlib.crc32(stored[:-4]) != _CRC.unpack(stored[-4:])[0]:
+    if zlib.crc32(stored[: -_CRC.size]) != int.from_bytes(stored[-_CRC.size :], "little"):
         raise ValueError("a stored row that was cut short, or changed where it lies: its checksum is another one")
-    return head.unpack_from(stored)
 
 
 EMPTY: Final = packed_numbers({}, users=False)

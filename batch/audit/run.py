@@ -53,8 +53,9 @@ def audit(
     started = now()
     last = records.last_audit(store)
     within = scope(store, last, start=start, until=until)
-    arrived = check_arrivals(store, RawTable(settings.raw_uri), lateness=settings.lateness)
-    raw = _pinned(settings)
+    table = RawTable(settings.raw_uri, known_to=store)
+    arrived = check_arrivals(store, table, lateness=settings.lateness)
+    raw = _pinned(table)
     evidence = renew(store, raw, memory=settings.memory, now=now())
     found = survey(store, within, raw.files, memory=settings.memory)
     before = last.checked_ms if last else 0
@@ -77,9 +78,9 @@ def audit(
     return record
 
 
-def _pinned(settings: Settings) -> RawVersion:
+def _pinned(table: RawTable) -> RawVersion:
     try:
-        return RawTable(settings.raw_uri).pin()
+        return table.pin()
     except NothingToRecount:  # then there are no cells either, or they are beyond the ledger
         return _NO_RAW
 

@@ -32,13 +32,14 @@ from tallymark.instants import HOUR, HOUR_MS, MINUTE_MS, Minute
 from tallymark.raw import RawFile, scanning
 from tallymark.raw.marks import MARK, with_marks
 
-__all__ = ["Counted", "Part", "count", "count_more", "rows_by_hour", "settle"]
+__all__ = ["IDENTITY", "LOG_ORDER", "Counted", "Part", "count", "count_more", "rows_by_hour", "settle"]
 
-_LOG_ORDER: Final = ["appended_at", "log_partition", "log_offset"]
-_IDENTITY: Final = ["event_id", "video_id", "hour"]
+LOG_ORDER: Final = ["appended_at", "log_partition", "log_offset"]
+IDENTITY: Final = ["event_id", "video_id", "hour"]
+"""Rows that agree in these are copies of one event; the first by `LOG_ORDER` counts (ADR 3)."""
 _ROW: Final = {
     **dict.fromkeys(("event_id", "type", "video_id", "user_id"), pl.String),
-    **dict.fromkeys(("minute", "hour", "value", *_LOG_ORDER), pl.Int64),
+    **dict.fromkeys(("minute", "hour", "value", *LOG_ORDER), pl.Int64),
     "id": pl.UInt64,
     MARK: pl.String,
 }
@@ -101,8 +102,8 @@ def count_more(
     seen = []
     for known in _looked_through(files, hours, known_until, at_once, [pl.col("event_id", "video_id"), _hour(), _id()]):
         of_hour.update(dict(known.group_by("hour").len().iter_rows()))
-        seen.append(known.filter(_among(known["id"].to_numpy(), few)).select(_IDENTITY))
-    fresh = new.join(pl.concat(seen), on=_IDENTITY, how="anti", maintain_order="left") if seen else new
+        seen.append(known.filter(_among(known["id"].to_numpy(), few)).select(IDENTITY))
+    fresh = new.join(pl.concat(seen), on=IDENTITY, how="anti", maintain_order="left") if seen else new
     ids = fresh["id"].to_numpy()
     minutes, marked = _tallied(fresh, _first_copies(fresh, _among(ids, _repeated(ids))))
     return Counted(of_hour, minutes, new.clear(), more=new.height, marked=marked)
@@ -134,7 +135,7 @@ def _first_copies(rows: pl.DataFrame, repeated: npt.NDArray[np.bool_]) -> npt.ND
     """Which rows count: those that are not repeated, and of the others the first in the log of each event."""
     counts = ~repeated
     copies = rows.with_row_index("place").filter(repeated)
-    first = copies.sort(_LOG_ORDER).unique(_IDENTITY, keep="first", maintain_order=True)
+    first = copies.sort(LOG_ORDER).unique(IDENTITY, keep="first", maintain_order=True)
     counts[first["place"].to_numpy()] = True
     return counts
 

@@ -10,7 +10,7 @@ import numpy as np
 from tallymark.columns.packing import from_rows, places, row_keys
 from tallymark.columns.ragged import Integers, edges
 from tallymark.columns.tallies import Tallies
-from tallymark.rows import PackedRow, naming, unpack
+from tallymark.rows import PackedRow, tallies_in
 from tallymark.store import ViewStore
 
 __all__ = ["stored_with"]
@@ -38,8 +38,7 @@ def _read(store: ViewStore, counted: Tallies, at: Integers, row_start: Integers,
         return _unpacked(counted, at[there], row_start, rows)
     except ValueError:
         for row in rows:
-            with naming(row.key):
-                unpack(row.numbers, row.users)
+            tallies_in(row)  # says which it is
         raise
 
 

@@ -6,9 +6,11 @@
       │
     looks         recount only when something may have changed, and never over a rollback
       │
+    commits       what the log has and raw does not: the archive is asked for it, and waited for
+      │
     recount       one recount with the settings, as `tallymark recompute` does it too
 
-`first_commit` is for a recount by hand right after the first post, which would find nothing yet.
+A recount by hand asks only right after the first post, when it would find nothing yet.
 """
 
 from __future__ import annotations

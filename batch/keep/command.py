@@ -36,6 +36,7 @@ def keep_exact() -> None:
 
     Example: tallymark keep-exact
     """
+    from batch.keep.commits import commit_what_came
     from batch.keep.keeper import Chore, Keeper
     from batch.keep.looks import Looks
     from tallymark.logs import begin_logs
@@ -47,7 +48,12 @@ def keep_exact() -> None:
     _log.setLevel(logging.INFO)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: _end())
-    looks = Looks(lambda: open_store(settings), lambda store: _recount(store, settings), lateness=settings.lateness)
+    looks = Looks(
+        lambda: open_store(settings),
+        lambda store: _recount(store, settings),
+        commit=commit_what_came,
+        lateness=settings.lateness,
+    )
     chores = [
         Chore(lambda: _run("audit"), every=_AUDIT_EVERY.total_seconds()),
         Chore(

@@ -1,4 +1,4 @@
-"""Whether a recount is worth while: three small documents say so, where it would have to load what counts."""
+"""Whether a recount is worth while: a few small documents say so, where it would have to load what counts."""
 
 from __future__ import annotations
 
@@ -42,15 +42,21 @@ class _Seen(NamedTuple):
 class Looks:
     """Recounts when something may have changed since the last recount; returns whether it published.
 
-    `recount` is called with an open store, which is closed afterwards. Raises what it raises, and NothingToRecount
-    while nothing was ever archived.
+    `commit` and `recount` are called with an open store, which is closed afterwards. `commit` sees to it that raw has
+    what came. Raises what they raise, and NothingToRecount while nothing was ever archived.
     """
 
     def __init__(
-        self, open_store: Callable[[], ViewStore], recount: Callable[[ViewStore], Recounted], *, lateness: timedelta
+        self,
+        open_store: Callable[[], ViewStore],
+        recount: Callable[[ViewStore], Recounted],
+        *,
+        commit: Callable[[ViewStore], object],
+        lateness: timedelta,
     ) -> None:
         self._open_store = open_store
         self._recount = recount
+        self._commit = commit
         self._lateness = lateness
         self._seen: _Seen | None = None
         self._since: datetime | None = None
@@ -59,6 +65,7 @@ class Looks:
 
     def __call__(self) -> bool:
         with closing(self._open_store()) as store:
+            self._commit(store)
             progress, at = read_progress(store, ARCHIVE), publication.current(store)
             if progress is None or not any(progress.positions.values()):
                 raise NothingToRecount("no event was archived yet")

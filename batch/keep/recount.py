@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import timedelta
+from typing import Final
 
-from batch.audit.completeness.check import check_arrivals
 from batch.distribute import by_size, on_this_machine
 from batch.on_spark import on_spark, session
 from batch.recompute import Recount, recompute
 from batch.start import Watch, unwatched
+from tallymark.documents import coverage
+from tallymark.documents.progress import ARCHIVE, read_progress
 from tallymark.raw import RawTable
 from tallymark.settings import Settings
 from tallymark.store import ViewStore
 
 __all__ = ["recount"]
+
+_MILLISECOND: Final = timedelta(milliseconds=1)  # looks are noted to the whole one
 
 
 def recount(
@@ -28,8 +33,8 @@ def recount(
 
     `spark`: on Spark or in processes here; None: by size, and by where Spark is. Raises what `recompute` raises.
     """
-    table = RawTable(settings.raw_uri)
-    check_arrivals(store, table, lateness=settings.lateness)  # first, so that the boundary passes no hole in silence
+    table = RawTable(settings.raw_uri, known_to=store)
+    _look_for_arrivals(store, table, settings)  # first, so that the boundary passes no hole in silence
     with session(settings) as start:
         here, there = on_this_machine(store, settings), on_spark(start, settings)
         elsewhere = spark is None and not settings.spark_is_here
@@ -37,3 +42,15 @@ def recount(
         return recompute(
             store, table, lateness=settings.lateness, distribute=distribute, watch=watch, again=frozenset(again)
         )
+
+
+def _look_for_arrivals(store: ViewStore, table: RawTable, settings: Settings) -> None:
+    """What looks is loaded only when the archive has come further since the last look."""
+    progress, known = read_progress(store, ARCHIVE), coverage.known(store)
+    if progress is None:
+        return
+    if known is not None and known.checked_until >= progress.included_until - settings.lateness - _MILLISECOND:
+        return
+    from batch.audit.completeness.check import check_arrivals
+
+    check_arrivals(store, table, lateness=settings.lateness)

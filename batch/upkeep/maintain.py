@@ -78,7 +78,7 @@ def maintain(
     meanwhile, Unavailable when the archive does not let go of the lock.
     """
     began = time.perf_counter()
-    upkeep = RawTable(settings.raw_uri)
+    upkeep = RawTable(settings.raw_uri, known_to=store)
     with holding(store, "maintain", now=now):
         kept = retention_of(store, thinning=Thinning.of(settings), keep=settings.keep, now=now())
         say(f"forgetting {len(kept.forgotten)} versions")

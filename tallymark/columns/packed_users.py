@@ -11,12 +11,11 @@ import numpy.typing as npt
 from tallymark.columns.ragged import Integers, Words, begins, edges, gathered, joined, scatter, split, starts, within
 from tallymark.columns.tallies import Tallies
 from tallymark.columns.users import registers_in, sketch_of
-from tallymark.rows import FORM, MOST_COUPONS
+from tallymark.rows import FORM, MOST_COUPONS, USERS_HEAD
 from tallymark.sketch import COUPON_BYTES
 
 __all__ = ["pack_users", "unpack_users"]
 
-_HEAD: Final = 2
 _PER_BUCKET: Final = 3  # bytes: its offset and the size of its users
 _HALF: Final = np.uint64(32)
 
@@ -35,11 +34,11 @@ def pack_users(tallies: Tallies, row: Integers, offset: Integers, rows: int) -> 
         size[bucket] = len(sketch)
     n = np.bincount(row, minlength=rows)
     payload = np.bincount(row, weights=size, minlength=rows).astype(np.int64)
-    at = starts(np.where(n > 0, _HEAD + _PER_BUCKET * n + payload, 0))
+    at = starts(np.where(n > 0, USERS_HEAD.size + _PER_BUCKET * n + payload, 0))
     buffer = np.zeros(at[-1], dtype=np.uint8)
     (some,) = np.nonzero(n)
     buffer[at[some]], buffer[at[some] + 1] = FORM, n[some]
-    begin, index = at[row] + _HEAD, within(n)
+    begin, index = at[row] + USERS_HEAD.size, within(n)
     buffer[begin + index] = offset
     scatter(buffer, begin + n[row] + 2 * index, size, np.full(len(row), 2))
     begin = begin + _PER_BUCKET * n[row] + _before(size, row)
@@ -64,7 +63,7 @@ def unpack_users(
     buffer, at = joined([users[which] or b"" for which in known])
     n = buffer[at + 1].astype(np.int64)
     owner, index = np.repeat(np.arange(len(at)), n), within(n)
-    begin = at[owner] + _HEAD
+    begin = at[owner] + USERS_HEAD.size
     bucket = np.array(known, dtype=np.int64)[owner] << 8 | buffer[begin + index]
     place = np.searchsorted(row << 8 | offset, bucket)
     size = gathered(buffer, begin + n[owner] + 2 * index, np.full(len(owner), 2)).astype(np.int64)

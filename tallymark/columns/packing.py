@@ -19,12 +19,11 @@ from tallymark.columns.packed_users import pack_users, unpack_users
 from tallymark.columns.ragged import Integers, Words, begins, edges, gathered, joined, scatter, split, starts, within
 from tallymark.columns.tallies import Tallies
 from tallymark.instants import DAY, HOUR, Minute
-from tallymark.rows import FORM, WIDTHS, PackedRow, packed_numbers, unpack
+from tallymark.rows import FORM, NUMBERS_HEAD, WIDTHS, PackedRow, packed_numbers, unpack
 from tallymark.tally import Tally
 
 __all__ = ["from_rows", "places", "row_keys", "to_rows"]
 
-_HEAD: Final = 5
 _COLUMNS: Final = 4
 _WIDTH: Final = np.array(WIDTHS, dtype=np.int64)
 _NEEDS: Final = np.array([1, 1 << 8, 1 << 16, 1 << 32], dtype=np.uint64)  # the next of WIDTHS, from this value on
@@ -98,13 +97,13 @@ def _pack_numbers(tallies: Tallies, row: Integers, offset: Integers, has_users: 
     rows = len(has_users)
     n = np.bincount(row, minlength=rows)
     codes = [_codes(column, row, rows) for column in columns]
-    at = starts(_HEAD + n * (1 + sum(_WIDTH[code] for code in codes)))
+    at = starts(NUMBERS_HEAD.size + n * (1 + sum(_WIDTH[code] for code in codes)))
     buffer = np.zeros(at[-1], dtype=np.uint8)
     shared = sum(code << 3 * which for which, code in enumerate(codes))
     for which, values in enumerate((FORM, has_users, shared & 0xFF, shared >> 8, n)):
         buffer[at[:-1] + which] = values
     index = within(n)
-    begin = at[:-1] + _HEAD
+    begin = at[:-1] + NUMBERS_HEAD.size
     buffer[begin[row] + index] = offset
     begin = begin + n
     for column, code in zip(columns, codes, strict=True):
@@ -123,7 +122,7 @@ def _unpack_numbers(numbers: Sequence[bytes]) -> tuple[Integers, Integers, dict[
     buffer, at = joined(numbers)
     n, codes = buffer[at + 4].astype(np.int64), buffer[at + 2] | buffer[at + 3].astype(np.int64) << 8
     row, index = np.repeat(np.arange(len(at)), n), within(n)
-    begin = at + _HEAD
+    begin = at + NUMBERS_HEAD.size
     offset = buffer[begin[row] + index].astype(np.int64)
     begin = begin + n
     columns: list[Words] = []

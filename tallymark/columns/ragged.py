@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
@@ -10,14 +9,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from tallymark.rows import FORM
+from tallymark.rows import sealed, verify
 
 __all__ = ["Integers", "Words", "begins", "edges", "gathered", "joined", "scatter", "split", "starts", "within"]
 
 Integers = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
 Bytes = npt.NDArray[np.uint8]
-_CRC: Final = 4
 _LONGEST: Final = 8
 
 
@@ -65,13 +63,12 @@ def split(buffer: Bytes, at: Integers) -> list[bytes]:
     """The values between the edges `at`, each with its checksum behind it; nothing where there is nothing."""
     whole = buffer.tobytes()
     values = [whole[start:end] for start, end in pairwise(at.tolist())]
-    return [value + zlib.crc32(value).to_bytes(_CRC, "little") if value else value for value in values]
+    return [sealed(value) if value else value for value in values]
 
 
 def joined(values: Sequence[bytes]) -> tuple[Bytes, Integers]:
     """The values in one buffer, and where each begins. Raises ValueError when one is not as it was put."""
     for value in values:
-        if value[:1] != bytes((FORM,)) or zlib.crc32(value[:-_CRC]) != int.from_bytes(value[-_CRC:], "little"):
-            raise ValueError(f"a stored row that was cut short, changed, or has another form: {value[:8].hex()}…")
+        verify(value)
     lengths = np.fromiter(map(len, values), dtype=np.int64, count=len(values))
     return np.frombuffer(b"".join(values), dtype=np.uint8), starts(lengths)[:-1]

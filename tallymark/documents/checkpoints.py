@@ -7,7 +7,7 @@ from typing import Final
 from tallymark.documents.document import About, Document
 from tallymark.store import ViewStore
 
-__all__ = ["BegunAt", "begin_checkpoint", "newest_checkpoint"]
+__all__ = ["BegunAt", "begin_checkpoint", "first_checkpoint", "newest_checkpoint"]
 
 _DIGITS: Final = 6
 
@@ -38,6 +38,12 @@ def newest_checkpoint(store: ViewStore, layer: str) -> tuple[int, BegunAt] | Non
         return None
     name, body = known[-1]
     return int(name.removeprefix(_prefix(layer))), BegunAt.from_json(body, name)
+
+
+def first_checkpoint(store: ViewStore, layer: str) -> BegunAt | None:
+    """Where all began."""
+    known = store.list_documents(_prefix(layer))
+    return BegunAt.from_json(known[0][1], known[0][0]) if known else None
 
 
 def begin_checkpoint(store: ViewStore, layer: str, number: int, begun: BegunAt) -> bool:

@@ -55,6 +55,12 @@ def read_progress(store: ViewStore, layer: str) -> Progress | None:
 
 
 class _Request(Document, frozen=True, kw_only=True):
+    ABOUT = About(
+        kind=_REQUEST,
+        touches="the stream, which looks there whether somebody waits for a commit. Nothing that is counted is lost",
+        without="remove it, and start the stream again if it has ended",
+    )
+
     at: datetime
 
 

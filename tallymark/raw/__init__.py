@@ -6,15 +6,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from tallymark.raw.files import RawFile
     from tallymark.raw.read import scanning
-    from tallymark.raw.schema import RAW, ROW, RawFile
+    from tallymark.raw.schema import RAW, ROW
     from tallymark.raw.table import Partition, RawTable, RawVersion
 
 __all__ = ["RAW", "ROW", "Partition", "RawFile", "RawTable", "RawVersion", "scanning"]
 
 _HOMES: Final = {
+    "files": ("RawFile",),
     "read": ("scanning",),
-    "schema": ("RAW", "ROW", "RawFile"),
+    "schema": ("RAW", "ROW"),
     "table": ("Partition", "RawTable", "RawVersion"),
 }
 _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}

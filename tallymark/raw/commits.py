@@ -16,10 +16,11 @@ from pathlib import Path
 from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.transaction import AddAction
 
-from tallymark.raw.damage import damaged_log, refuse_empty_entries
+from tallymark.raw.damage import damaged_log, refuse_empty_entries, refuse_missing_log
 from tallymark.raw.errors import explaining
+from tallymark.raw.files import PARTITIONS, RawFile, day_name
 from tallymark.raw.s3 import S3, is_s3
-from tallymark.raw.schema import PARTITIONS, RAW, RawFile, day_name
+from tallymark.raw.schema import RAW
 from tallymark.store import ViewStore
 from tallymark.store.lease import Lease
 from tallymark.store.lock import RAW_COMMIT, locking
@@ -45,7 +46,7 @@ class RawCommits:
         """See what the table is now, once it is made."""
         with explaining(self._uri, damage=partial(damaged_log, self._uri)):
             if self._table is None:
-                self._table = _create(self._uri)
+                self._table = _create(self._uri, self._store)
                 refuse_empty_entries(self._uri)
             else:
                 self._table.update_incremental()
@@ -81,10 +82,12 @@ class RawCommits:
         return done is not None and done >= micro_batch
 
 
-def _create(uri: str) -> DeltaTable:
+def _create(uri: str, store: ViewStore) -> DeltaTable:
     options = S3.of(os.environ).for_delta() if is_s3(uri) else None
     if options is None:
         Path(uri).mkdir(parents=True, exist_ok=True)
+    if not DeltaTable.is_deltatable(uri, storage_options=options):
+        refuse_missing_log(uri, store)  # a new one would hide what is lost
     return DeltaTable.create(
         uri, schema=RAW, mode="ignore", partition_by=[*PARTITIONS], name="raw", storage_options=options
     )

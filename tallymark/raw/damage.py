@@ -17,15 +17,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from tallymark.documents import publication
+from tallymark.documents.checkpoints import first_checkpoint
+from tallymark.documents.progress import ARCHIVE, read_progress
 from tallymark.errors import Damaged
 from tallymark.raw.errors import explained, is_raised_by_libraries
+from tallymark.raw.files import PARTITIONS, table_of
 from tallymark.raw.s3 import S3, is_s3
-from tallymark.raw.schema import LATER, PARTITIONS, ROW, table_of
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
-__all__ = ["damaged_files", "damaged_log", "refuse_empty_entries"]
+    from tallymark.store import ViewStore
+
+__all__ = ["damaged_files", "damaged_log", "refuse_empty_entries", "refuse_missing_log", "strange_place"]
 
 _LOG: Final = "_delta_log"
 _ENTRY: Final = re.compile(r"(\d{20})\.json")
@@ -86,6 +91,22 @@ def refuse_empty_entries(uri: str) -> None:
                 raise _of_entry(uri, name, _EMPTY)
 
 
+def refuse_missing_log(uri: str, store: ViewStore) -> None:
+    """Of a table that has no log: raises Damaged when `store` knows of rows in it. Otherwise nothing came there yet."""
+    version, archived = publication.current(store).version, read_progress(store, ARCHIVE)
+    begun = first_checkpoint(store, "archive")
+    start = begun.start if begun else {}
+    if version or (archived and any(at > start.get(partition, 0) for partition, at in archived.positions.items())):
+        known = f"version {version} was counted from it" if version else "the archive has written there"
+        how = f"is gone, although {known}: see whether its disk is there, and whether TALLYMARK_RAW names that table"
+        raise _of_entry(uri, "", how)
+
+
+def strange_place(uri: str, path: str, day: str | None, shard: int | None) -> Damaged:
+    """The log names a file of a day or a shard that there is not."""
+    return _of_entry(uri, "", f"says that {path} is of day {day!r} and shard {shard}, which there is not")
+
+
 def _files_of(uri: str) -> FileSystem:
     """Paths are relative to the table at `uri`."""
     from deltalake.fs import DeltaStorageHandler
@@ -107,6 +128,8 @@ def _on_the_inside(_: FileSystem, __: str, uri: str) -> str:
     """By its columns, one after the other."""
     import polars as pl
     import pyarrow as pa
+
+    from tallymark.raw.schema import LATER, ROW
 
     rows = pl.scan_parquet(
         uri,

@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from tallymark.raw.damage import damaged_files
 from tallymark.raw.errors import explaining
+from tallymark.raw.files import table_of
 from tallymark.raw.s3 import S3, is_s3
-from tallymark.raw.schema import LATER, ROW, table_of
+from tallymark.raw.schema import LATER, ROW
 
 __all__ = ["scanning"]
 

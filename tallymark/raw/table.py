@@ -14,16 +14,16 @@ from __future__ import annotations
 import math
 import os
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tallymark.errors import Damaged, IncompatibleStore, NothingToRecount
-from tallymark.raw.damage import damaged_files, damaged_log, refuse_empty_entries
+from tallymark.raw.damage import damaged_files, damaged_log, refuse_empty_entries, refuse_missing_log, strange_place
 from tallymark.raw.errors import explaining
+from tallymark.raw.files import RawFile, day_name, day_start, is_place
 from tallymark.raw.s3 import S3, is_s3
-from tallymark.raw.schema import RawFile, day_name, day_start
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -76,8 +76,11 @@ class RawTable:
     table or of its log is gone or cut.
     """
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, *, known_to: ViewStore | None = None) -> None:
+        """`known_to`: a store that knows whether there was such a table, so that one that is gone is not taken for one
+        that is still to come."""
         self.uri = uri.rstrip("/")
+        self._known_to = known_to
 
     def write(self, rows: pa.Table) -> list[RawFile]:
         """Files with `rows` (`schema.ROW`), a day and shard each, that no commit names yet."""
@@ -110,6 +113,7 @@ class RawTable:
                 f"the log of {self.uri} does not tell {', '.join(untold)} of each file: something other than the "
                 f"archive wrote there; write those rows again with statistics, or take the files out of the table"
             )
+        self._refuse_strange_places(told["path"], told["partition.day"], told["partition.shard"])
         files = (
             RawFile(f"{self.uri}/{path}", day_start(day), int(shard), rows, first, last, at, appended_ms=appended or 0)
             for path, day, shard, rows, first, last, at, appended in zip(
@@ -129,6 +133,8 @@ class RawTable:
             try:
                 table = DeltaTable(self.uri, storage_options=options)
             except TableNotFoundError:
+                if self._known_to is not None:
+                    refuse_missing_log(self.uri, self._known_to)
                 raise NothingToRecount(
                     f"there are no raw events in {self.uri} yet: start `tallymark up`, send events, wait for the "
                     f"archive to commit them (setting archive_trigger) and recompute again"
@@ -141,11 +147,13 @@ class RawTable:
         table = self.open()
         with self._explaining():
             actions = table.get_add_actions(flatten=True)
-        columns = ("partition.day", "partition.shard", "size_bytes")
+        columns = ("path", "partition.day", "partition.shard", "size_bytes")
         if not set(columns) <= set(actions.schema.names):
             return []
+        paths, days, shards, bytes_each = (actions.column(name).to_pylist() for name in columns)
+        self._refuse_strange_places(paths, days, shards)
         sizes: dict[tuple[str, int], list[int]] = defaultdict(list)
-        for day, shard, size in zip(*(actions.column(name).to_pylist() for name in columns), strict=True):
+        for day, shard, size in zip(days, shards, bytes_each, strict=True):
             sizes[day, int(shard)].append(size)
         found = [
             Partition(day, shard, len(each), sum(each))
@@ -183,6 +191,11 @@ class RawTable:
                 retention_hours=hours, dry_run=True, enforce_retention_duration=False, full=hours * _HOUR >= _ABANDONED
             )
             return len(old) if dry_run else _delete(table, old)
+
+    def _refuse_strange_places(self, paths: Iterable[Any], days: Iterable[Any], shards: Iterable[Any]) -> None:
+        for path, day, shard in zip(paths, days, shards, strict=True):
+            if day is None or shard is None or not is_place(day, int(shard)):
+                raise strange_place(self.uri, path, day, shard)
 
     def _files_in(self, partition: Partition) -> list[str]:
         place = (partition.day, partition.shard)

@@ -22,8 +22,8 @@ import pyarrow.parquet as pq
 from tallymark.cells import SHARDS, shard_of
 from tallymark.instants import DAY, DAY_MS
 from tallymark.raw.errors import explaining
+from tallymark.raw.files import RawFile, new_path
 from tallymark.raw.s3 import S3, is_s3
-from tallymark.raw.schema import RawFile, new_path
 
 __all__ = ["write_files"]
 

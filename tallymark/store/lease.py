@@ -27,7 +27,8 @@ from uuid import uuid4
 import msgspec
 import psutil
 
-from tallymark.errors import LeaseHeld, Unavailable
+from tallymark.documents.document import About, Document
+from tallymark.errors import Damaged, LeaseHeld, Unavailable
 from tallymark.instants import EPOCH, utc_now
 from tallymark.store import ViewStore
 
@@ -38,12 +39,19 @@ _FREE: Final = EPOCH
 _LOOKS: Final = 60  # while waiting for a length
 
 
-class _Holder(msgspec.Struct, frozen=True, kw_only=True):
+class _Holder(Document, frozen=True, kw_only=True):
     """Who works, since when, and until when at the latest.
 
     `started` tells a process from a later one with the same number, `space` from one with the same number in another
     container, and `token` one lease of a process from its next.
     """
+
+    ABOUT = About(
+        kind="lease/",
+        touches="the work of that name, which one process does at a time: nobody can begin it, and whoever is at it "
+        "ends. Answers go on as they are",
+        without="end whoever does that work, and remove it: it says nothing but who that is",
+    )
 
     host: str
     pid: int
@@ -92,7 +100,8 @@ class Lease:
     def confirm(self) -> None:
         """Renew it now: nobody else takes it for its whole length from here.
 
-        Raises LeaseHeld when somebody has taken it meanwhile, StoreUnavailable when it cannot be known.
+        Raises LeaseHeld when somebody has taken it meanwhile, StoreUnavailable when it cannot be known, Damaged when
+        its document cannot be read.
         """
         with self._turn:
             self._move(self._now() + self._length)
@@ -100,7 +109,7 @@ class Lease:
     def take(self, *, wait: bool, stop: threading.Event) -> None:
         """Raises LeaseHeld, which names the holder. `stop` ends a wait."""
         self._stored = self._store.read_document(self._name)
-        held = _decoded(self._stored)
+        held = self._decoded(self._stored)
         if held is not None and not held.is_gone():
             self._outlast(held, wait=wait, stop=stop)
         self.confirm()
@@ -119,7 +128,7 @@ class Lease:
         deadline = time.monotonic() + self._length.total_seconds()
         while time.monotonic() < deadline:
             stored = self._store.read_document(self._name)
-            now = _decoded(stored)
+            now = self._decoded(stored)
             if now is not None and now.is_gone():
                 self._stored = stored
                 return
@@ -127,15 +136,18 @@ class Lease:
                 raise LeaseHeld(self._explained(now or held))
 
     def _move(self, until: datetime) -> None:
-        moved = msgspec.json.encode(msgspec.structs.replace(self._mine, until=until))
+        moved = msgspec.structs.replace(self._mine, until=until).to_json()
         if not self._store.swap_document(self._name, self._stored, moved):
             stored = self._store.read_document(self._name)
-            found = _decoded(stored)
+            found = self._decoded(stored)
             # ours all the same: an earlier swap was made, but the store's answer to it was lost
             ours = found is not None and found.token == self._mine.token
             if not ours or not self._store.swap_document(self._name, stored, moved):
                 raise LeaseHeld(self._explained(found))
         self._stored = moved
+
+    def _decoded(self, stored: bytes | None) -> _Holder | None:
+        return _Holder.found(stored, self._name)
 
     def _explained(self, held: _Holder | None) -> str:
         who = held or "another process"
@@ -158,7 +170,8 @@ def holding(
     wait: bool = False,
     stop: threading.Event | None = None,
 ) -> Iterator[Lease]:
-    """Hold the lease of `work` while inside, renewing it. Raises LeaseHeld, which names the holder, when it is taken.
+    """Hold the lease of `work` while inside, renewing it. Raises LeaseHeld, which names the holder, when it is taken,
+    and Damaged when its document cannot be read.
 
     `wait`: wait for one of another machine to run out, at most for its length, or until `stop` is set.
     """
@@ -172,29 +185,25 @@ def holding(
     finally:
         done.set()
         renewing.join()
-        with suppress(Unavailable, LeaseHeld):  # it runs out by itself, or somebody has it
+        with suppress(Unavailable, LeaseHeld, Damaged):  # it runs out by itself, somebody has it, or must mend it
             lease.give_back()
 
 
 def held_since(store: ViewStore, work: str) -> datetime | None:
     """Since when somebody does that work, by that process's clock; None when nobody does."""
-    held = _decoded(store.read_document(f"lease/{work}"))
+    held = _Holder.read(store, f"lease/{work}")
     return None if held is None or held.is_gone() else held.since or _FREE
 
 
 def _renew(lease: Lease, length: timedelta, done: threading.Event) -> None:
-    """Renew until `done`, or until somebody else has taken it: whoever works finds that out when confirming."""
+    """Renew until `done`, or until somebody else has taken or damaged it: who works finds that out when confirming."""
     while not done.wait(length.total_seconds() / 4):
         try:
             lease.confirm()
-        except LeaseHeld:
+        except (LeaseHeld, Damaged):
             return
         except Unavailable:
             continue  # asked again: at worst the lease runs out
-
-
-def _decoded(stored: bytes | None) -> _Holder | None:
-    return None if stored is None else msgspec.json.decode(stored, type=_Holder)
 
 
 def _is_alive(pid: int, started: float) -> bool:

@@ -10,7 +10,7 @@ from itertools import chain, islice, pairwise, starmap
 from pathlib import Path
 from typing import Any, Final
 
-from tallymark.buckets import Bucket, Grain, Span
+from tallymark.buckets import Bucket, Grain
 from tallymark.cells import (
     HOUR_STEPS,
     Cell,
@@ -26,7 +26,7 @@ from tallymark.cells import (
     row_of,
 )
 from tallymark.errors import IncompatibleStore, StoreUnavailable
-from tallymark.rows import PackedRow, naming, unpack
+from tallymark.rows import PackedRow, tallies_in
 from tallymark.store import Attempt, Stamp, View
 from tallymark.store.sqlite_file import SqliteFile
 from tallymark.store.sqlite_tables import DOCUMENTS, LAYOUT, TABLES, Query
@@ -236,20 +236,11 @@ def _bytes_of(shard: int) -> tuple[bytes, bytes]:
 def _rows_cells(asked: CellSpan, rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[CellKey, Tally]]:
     """Of the rows of the batch view in a span, its cells."""
     video_id, type_, span = asked
-    for row, numbers, users in rows:
-        start = int.from_bytes(row[-4:], "big")
-        at = bucket_starts(span.grain, start)
-        with naming(row):
-            tallies = unpack(numbers, users, **_within(span, start))
-        for offset, tally in tallies:
+    for row in map(PackedRow._make, rows):
+        at = bucket_starts(span.grain, int.from_bytes(row.key[-4:], "big"))
+        first, last = asked.offsets_in(row.key)
+        for offset, tally in tallies_in(row, first=first, last=last):
             yield CellKey(video_id, type_, Bucket(span.grain, at[offset])), tally
-
-
-def _within(span: Span, row_start: int) -> dict[str, int]:
-    """The first and the last offset that a span has in a row."""
-    first_row, first = place(span.first)
-    last_row, last = place(span.last)
-    return {"first": first if row_start == first_row else 0, "last": last if row_start == last_row else 255}
 
 
 def _unseen(versions: Sequence[int], keep: Sequence[int]) -> Iterator[int]:
@@ -260,10 +251,9 @@ def _unseen(versions: Sequence[int], keep: Sequence[int]) -> Iterator[int]:
             yield version
 
 
-def _in_row(row: bytes, numbers: bytes, users: bytes | None) -> Iterator[tuple[tuple[bytes, int], Tally]]:
-    with naming(row):
-        tallies = unpack(numbers, users)
-    return (((row, offset), tally) for offset, tally in tallies)
+def _in_row(*columns: Any) -> Iterator[tuple[tuple[bytes, int], Tally]]:
+    row = PackedRow(*columns)
+    return (((row.key, offset), tally) for offset, tally in tallies_in(row))
 
 
 def _speed_cells(asked: CellSpan, rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[CellKey, Tally]]:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import signal
+import socket
+from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
+from msgspec.structs import replace
 
+from tallymark.documents import publication
+from tallymark.store.open import open_store
 from tests.support.apis import api_process, client, fill
 from tests.support.systems import settings_in, tallymark, told
 
@@ -23,6 +29,44 @@ def test_only_who_brings_a_token_is_answered(tmp_path: Path) -> None:
         assert told(settings, "count", "ab")["value"] == 300
         for open_path in ("/", "/healthz", "/readyz", "/metrics", "/openapi.json"):
             assert httpx.get(settings.api.url + open_path).status_code == 200
+
+
+def test_whoever_may_operate_rolls_back_over_http(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path / "home", tokens=frozenset({"s3cret"}))
+    fill(settings)
+    with closing(open_store(settings)) as store:
+        older = publication.current(store)
+        newer = replace(older, version=older.version + 1, published_at=older.published_at + timedelta(seconds=1))
+        publication.publish(store, newer, expected=older)
+    with api_process(settings):
+        url, operate = f"{settings.api.url}/v1/rollback", {"Authorization": "Bearer s3cret"}
+        asked = {"version": older.version}
+        assert httpx.post(url, json=asked).status_code == 401
+        assert httpx.post(url, json=asked, headers=operate).json()["version"] == older.version
+        now = httpx.get(f"{settings.api.url}/v1/publication", headers=operate).json()
+        assert (now["version"], now["exact_until"]) == (older.version, f"{older.exact_until:%Y-%m-%dT%H:%M:%SZ}")
+        assert httpx.post(url, json={"version": "1"}, headers=operate).status_code == 422
+
+
+def test_head_is_answered_as_get_and_405_names_all_that_may_be_asked(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path / "home", tokens=frozenset({"s3cret"}))
+    fill(settings)
+    with api_process(settings):
+        api = httpx.Client(base_url=settings.api.url, headers={"Authorization": "Bearer s3cret"})
+        for path in ("/", "/v1/publication", "/v1/count?video_id=ab&last=1h", "/metrics"):
+            head = api.head(path)
+            assert (head.status_code, head.content) == (200, b"")
+            assert int(head.headers["content-length"]) > 0
+        assert api.put("/v1/count").headers["allow"] == "GET, HEAD"
+        assert api.put("/v1/tokens").headers["allow"] == "GET, HEAD, POST, DELETE"
+        assert api.head("/v1/query").headers["allow"] == "POST"
+
+
+def test_who_holds_a_connection_without_asking_is_sent_away(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path / "home", head_timeout=timedelta(seconds=1))
+    with api_process(settings), socket.create_connection(settings.api, timeout=10) as connection:
+        connection.sendall(b"G")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 408 ")
 
 
 def test_sigterm_ends_the_api_cleanly_and_a_taken_port_is_explained(tmp_path: Path) -> None:

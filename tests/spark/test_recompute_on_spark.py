@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from batch.distribute import serially, side_by_side
+from batch.distribute import serially
 from batch.on_spark import on_spark
+from batch.processes import side_by_side
 from batch.recompute import recompute
 from batch.start import Step
 from tallymark.buckets import Grain
 from tallymark.cells import SHARDS
-from tallymark.errors import Unavailable
+from tallymark.errors import StoreUnavailable
 from tallymark.event import Event
 from tallymark.settings import Settings
 from tallymark.store import View
@@ -70,16 +71,21 @@ def test_wherever_it_is_counted_it_is_what_one_process_counts_and_the_oracle(
         )
         recompute(alone, world.table, lateness=LATENESS, distribute=serially(alone, at_once=9**6))
         assert any(step is Step.ROLL_UP and done == of > 0 for step, done, of in seen)
+        counted = [done for step, done, _ in seen if step is Step.COUNT]
+        assert counted == list(range(1, len(counted) + 1))
+        assert bool(counted) == (where != "spark")
         assert all_cells(world.store, 1 + seed) == all_cells(alone, 1 + seed)
         world.assert_exact()
 
 
-def test_what_fails_in_a_task_is_told_in_its_own_words(spark: SparkSession, tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["processes", "spark"])
+def test_what_fails_in_a_task_is_told_as_what_it_is(spark: SparkSession, tmp_path: Path, where: str) -> None:
     world = World(tmp_path)
     world.append(*many_events(100, 3))
     world.archived_until(MIDNIGHT + 1440)
     (tmp_path / "folder").mkdir()
     elsewhere = Settings(home=tmp_path, store=f"sqlite:{tmp_path}/folder")
-    with pytest.raises(Unavailable, match=r"view store .*folder.*check that the disk has room"):
-        recompute(world.store, world.table, lateness=LATENESS, distribute=on_spark(lambda: spark, elsewhere))
+    distribute = on_spark(lambda: spark, elsewhere) if where == "spark" else side_by_side(elsewhere, processes=2)
+    with pytest.raises(StoreUnavailable, match=r"view store .*folder.*check that the disk has room"):
+        recompute(world.store, world.table, lateness=LATENESS, distribute=distribute)
     assert world.published.version == 0

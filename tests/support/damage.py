@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 from batch.audit.completeness.check import check_arrivals
 from batch.audit.run import audit
@@ -21,6 +22,14 @@ def events(commit: int) -> list[Event]:
         )
         for n in range(12)
     ]
+
+
+def six_commits(folder: Path) -> World:
+    """Of a file each."""
+    made = World(folder, rows_at_once=1000)
+    for commit in range(6):
+        made.append(*events(commit))
+    return made
 
 
 def settings_of(world: World) -> Settings:

@@ -108,7 +108,7 @@ class World:
 
     @property
     def table(self) -> RawTable:
-        return RawTable(self.writer.uri)
+        return RawTable(self.writer.uri, known_to=self.store)
 
     def recompute(
         self,

@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from shutil import rmtree
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, Schema, convert_to_deltalake
 
-from tallymark.errors import Damaged
+from tallymark.documents.checkpoints import BegunAt, begin_checkpoint
+from tallymark.documents.progress import ARCHIVE, Progress
+from tallymark.errors import Damaged, NothingToRecount
+from tallymark.instants import instant
 from tallymark.raw.damage import damaged_files
 from tallymark.raw.errors import explaining
-from tests.support.damage import events, look_for_arrivals, run_archive, run_audit, run_maintain, settings_of
+from tests.support.damage import (
+    events,
+    look_for_arrivals,
+    run_archive,
+    run_audit,
+    run_maintain,
+    settings_of,
+    six_commits,
+)
 from tests.support.recounts import MIDNIGHT, World
 from tests.support.systems import tallymark
 
 DAY, SHARD = "2026-01-31", 4
+MIDNIGHT_UTC = instant(MIDNIGHT)
 Harm = Callable[[Path], object]
 Run = Callable[[World], object]
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """Six commits, of a file each."""
-    made = World(tmp_path, rows_at_once=1000)
-    for commit in range(6):
-        made.append(*events(commit))
+    made = six_commits(tmp_path)
     yield made
     made.store.close()
 
@@ -66,6 +77,14 @@ def write_other_columns(path: Path) -> None:
     pq.write_table(pa.table({"occurred_at": ["noon"]}), path)
 
 
+HARM: list[tuple[Harm, str]] = [
+    (Path.unlink, "is gone"),
+    (make_empty, "is empty"),
+    (cut, "is cut or overwritten"),
+    (overwrite, "is cut or overwritten"),
+]
+
+
 def data_files(world: World) -> list[Path]:
     return sorted(Path(world.writer.uri).rglob("day=*/shard=*/*.parquet"))
 
@@ -78,11 +97,8 @@ def log_entries(world: World) -> list[Path]:
 @pytest.mark.parametrize(
     ("harm", "how"),
     [
-        (Path.unlink, "is gone"),
-        (make_empty, "is empty"),
-        (cut, "is cut or overwritten"),
+        *HARM,
         (cut_the_tail, "is cut or overwritten"),
-        (overwrite, "is cut or overwritten"),
         (overwrite_the_middle, "is cut or overwritten"),
         (write_other_columns, "is not as the archive writes files (columns event_id, type, video_id"),
     ],
@@ -102,15 +118,7 @@ def test_a_raw_file_that_is_not_whole_is_named(world: World, run: Run, harm: Har
 
 
 @each_run
-@pytest.mark.parametrize(
-    ("harm", "how"),
-    [
-        (Path.unlink, "is gone"),
-        (make_empty, "is empty"),
-        (cut, "is cut or overwritten"),
-        (overwrite, "is cut or overwritten"),
-    ],
-)
+@pytest.mark.parametrize(("harm", "how"), HARM)
 def test_an_entry_of_the_tables_log_that_is_not_whole_is_named(world: World, run: Run, harm: Harm, how: str) -> None:
     harmed = log_entries(world)[3]
     harm(harmed)
@@ -146,6 +154,55 @@ def test_a_log_whose_entries_are_json_of_another_kind_is_named(world: World) -> 
     log_entries(world)[3].write_text('{"add": {"path": 5}}')
     with pytest.raises(Damaged, match=r"raw/_delta_log does not fit together\. It touches"):
         world.recompute()
+
+
+@pytest.mark.parametrize(
+    ("column", "garbled"),
+    [("day", "2026-13-31"), ("day", "noon"), ("day", "20260131"), ("shard", "16"), ("shard", "-1"), ("shard", "x")],
+)
+@each_run
+def test_a_file_of_a_day_or_a_shard_that_there_is_not_is_named(
+    world: World, run: Run, column: str, garbled: str
+) -> None:
+    entry = log_entries(world)[3]
+    whole = entry.read_text()
+    entry.write_text(re.sub(rf'("partitionValues":{{[^}}]*"{column}":)"[^"]*"', rf'\1"{garbled}"', whole))
+    assert entry.read_text() != whole
+    with pytest.raises(Damaged, match=r"the log of the raw table cannot be read: .*/raw/_delta_log ") as told:
+        run(world)
+    if garbled != "x":  # which is no number, so that no library says more
+        assert re.search(rf"says that day=\S+\.parquet is of day .*{garbled}.*, which there is not\.", str(told.value))
+
+
+@pytest.mark.parametrize("run", [*RUNS.values(), run_archive], ids=[*RUNS, "archive"])
+@pytest.mark.parametrize("known", ["a version", "the archive"])
+def test_a_log_of_the_table_that_is_gone_is_not_taken_for_one_that_is_still_to_come(
+    world: World, run: Run, known: str
+) -> None:
+    if known == "a version":
+        world.recompute()
+    else:
+        begin_checkpoint(world.store, "archive", 1, BegunAt(start={0: 5}))
+        Progress(positions={0: 6}, included_until=MIDNIGHT_UTC).write(world.store, ARCHIVE)
+    log = Path(world.writer.uri, "_delta_log")
+    log.rename(world.folder / "elsewhere")
+    with pytest.raises(Damaged) as told:
+        run(world)
+    says = str(told.value)
+    assert f"{log} is gone, although " in says
+    assert ("version 1 was counted from it" if known == "a version" else "the archive has written there") in says
+    assert "whether TALLYMARK_RAW names that table" in says
+    assert not log.exists()
+
+
+def test_before_the_archive_has_read_on_from_where_it_began_there_need_be_no_table(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    rmtree(world.writer.uri)
+    begin_checkpoint(world.store, "archive", 1, BegunAt(start={0: 5}))
+    Progress(positions={0: 5}, included_until=MIDNIGHT_UTC).write(world.store, ARCHIVE)
+    with pytest.raises(NothingToRecount, match="there are no raw events"):
+        world.recompute()
+    run_archive(world)
 
 
 def test_entries_before_a_checkpoint_may_be_anything(world: World) -> None:

@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 
 from batch.start import Step
+from tallymark.access import tokens
 from tallymark.documents import attempts, audits, canary, checkpoints, coverage, dead_letters, evidence, publication
-from tallymark.documents.progress import ARCHIVE, Progress, read_progress
+from tallymark.documents.progress import ARCHIVE, Progress, commit_asked_at, read_progress
 from tallymark.documents.publication import roll_back
 from tallymark.errors import Damaged
 from tallymark.instants import utc_now
-from tests.support.damage import events, look_for_arrivals, run_audit, run_maintain, settings_of
+from tallymark.raw.commits import RawCommits
+from tallymark.store.lease import held_since
+from tests.support.damage import events, look_for_arrivals, run_audit, run_maintain, settings_of, six_commits
 from tests.support.recounts import Crash, World, crashing_after
 from tests.support.systems import tallymark
 
@@ -23,10 +26,7 @@ Run = Callable[[World], object]
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """Six commits, of a file each."""
-    made = World(tmp_path, rows_at_once=1000)
-    for commit in range(6):
-        made.append(*events(commit))
+    made = six_commits(tmp_path)
     yield made
     made.store.close()
 
@@ -40,6 +40,11 @@ DOCUMENTS: dict[str, Callable[[World], object]] = {
     "progress/archive": lambda world: read_progress(world.store, ARCHIVE),
     "audited": lambda world: audits.last_audit(world.store),
     "audits/00000003": lambda world: audits.latest(world.store, 5),
+    "requests/archive": lambda world: commit_asked_at(world.store),
+    "lease/archive": lambda world: held_since(world.store, "archive"),
+    "lease/recompute": World.recompute,
+    "lease/maintain": run_maintain,
+    "lease/raw-commit": lambda world: RawCommits(world.writer.uri, world.store, application="archive-1").add([], 1),
     "canary/main": lambda world: canary.read_rounds(world.store),
     "checkpoints/speed/000002": lambda world: checkpoints.newest_checkpoint(world.store, "speed"),
     "coverage/current": lambda world: coverage.known(world.store),
@@ -47,6 +52,7 @@ DOCUMENTS: dict[str, Callable[[World], object]] = {
     "evidence/current": lambda world: evidence.renew_evidence(
         world.store, evidence.Evidence(made_at=utc_now(), hours=0, needed=24, confidence=0.95, types={})
     ),
+    "tokens": lambda world: tokens.read(world.store),
     "dead-letters/00000-00000000000000000007": lambda world: list(dead_letters.dead_letters(world.store)),
 }
 

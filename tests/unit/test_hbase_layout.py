@@ -91,7 +91,7 @@ def test_a_span_finds_its_own_cells_in_the_rows_around_it(asked: CellSpan, batch
     assert all(first <= row < stop for row in wanted)
     by_range: dict[CellKey, Tally] = {}
     for row in (row for row in rows if first <= row < stop):
-        by_range |= dict(found_in(row, rows[row], [layout.piece_of(asked, row)]))
+        by_range |= dict(found_in(row, rows[row], [layout.Piece(asked, *asked.offsets_in(row))]))
     assert by_range == expected
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tallymark.errors import LeaseHeld, StoreUnavailable
+from tallymark.errors import Damaged, LeaseHeld, StoreUnavailable
 from tallymark.store.lease import holding
 from tallymark.store.sqlite import SqliteViewStore
 from tests.support.systems import eventually
@@ -121,6 +121,17 @@ def test_who_slept_past_its_lease_goes_on_when_nobody_wanted_it(store: SqliteVie
         clock[0] = NOW + 5 * LENGTH
         lease.confirm()
         assert stored(store)["until"] == "2026-02-03T00:06:00Z"
+
+
+def test_who_works_is_told_when_it_confirms_that_its_lease_was_damaged(store: SqliteViewStore) -> None:
+    with holding(store, "work", length=SHORT) as lease:
+        store.write_document(NAME, b"{")
+        eventually(lambda: "lease of work" not in {thread.name for thread in threading.enumerate()}, within=20)
+        with pytest.raises(Damaged, match=f"the document {NAME} of the view store cannot be read"):
+            lease.confirm()
+    store.remove_documents([NAME])
+    with holding(store, "work"):
+        pass
 
 
 def test_a_renewal_whose_answer_was_lost_is_taken_for_what_it_was(store: SqliteViewStore) -> None:

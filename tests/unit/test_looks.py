@@ -39,7 +39,8 @@ class World:
         self.recounts = 0
         self.publishes = False
         self.error: Exception | None = None
-        self.look = Looks(self.open, self._recount, lateness=LATENESS)
+        self.coming: tuple[int, datetime] | None = None
+        self.look = Looks(self.open, self._recount, commit=self._commit, lateness=LATENESS)
 
     def open(self) -> ViewStore:
         return SqliteViewStore(self._path)
@@ -61,6 +62,12 @@ class World:
         before = self.recounts
         self.look()
         return self.recounts - before
+
+    def _commit(self, store: ViewStore) -> None:
+        """What the archive commits now, a look must see."""
+        if self.coming is not None:
+            self.archived(*self.coming)
+            self.coming = None
 
     def _recount(self, store: ViewStore) -> Done:
         self.recounts += 1
@@ -99,6 +106,12 @@ def test_nothing_is_loaded_before_anything_was_archived(world: World) -> None:
 def test_a_look_recounts_when_the_archive_has_read_on(world: World) -> None:
     at = settled(world, 5, LATER)
     settled(world, 6, at)
+
+
+def test_a_look_counts_what_it_has_the_archive_commit(world: World) -> None:
+    at = settled(world, 5, LATER)
+    world.coming = 6, at + timedelta(seconds=2)
+    assert world.looks() == 1
 
 
 def test_what_a_recount_could_not_count_yet_is_counted_half_a_minute_later(world: World) -> None:

@@ -11,14 +11,13 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
+from batch.counting.count import IDENTITY, LOG_ORDER
 from tallymark.instants import HOUR, HOUR_MS
 from tallymark.raw import RawFile, scanning
 from tallymark.raw.marks import MARK, marked_among, with_marks
 
 __all__ = ["Marked", "marked_in"]
 
-_LOG_ORDER: Final = ["appended_at", "log_partition", "log_offset"]
-_IDENTITY: Final = ["event_id", "video_id", "hour"]
 _HOUR: Final = (pl.col("occurred_at") // HOUR_MS * HOUR).alias("hour")
 
 
@@ -42,15 +41,15 @@ def marked_in(files: Sequence[RawFile], hours: Collection[int], *, taken_before:
         marked = marked_among(uris, within, ["event_id", "video_id", _HOUR])
         if marked.height:
             copies = _copies_of(marked.lazy(), uris, within)
-            decides = pl.col(MARK).first().over(_IDENTITY)
-            theirs = copies.sort(_LOG_ORDER).with_columns(decides).filter(pl.col(MARK).is_not_null())
-            found.events.update(dict(theirs.unique(_IDENTITY).group_by(MARK).len().iter_rows()))
+            decides = pl.col(MARK).first().over(IDENTITY)
+            theirs = copies.sort(LOG_ORDER).with_columns(decides).filter(pl.col(MARK).is_not_null())
+            found.events.update(dict(theirs.unique(IDENTITY).group_by(MARK).len().iter_rows()))
             found.rows.update({(hour, shard): rows for hour, rows in theirs.group_by("hour").len().iter_rows()})
     return found
 
 
 def _copies_of(marked: pl.LazyFrame, uris: Sequence[str], within: pl.Expr) -> pl.DataFrame:
     with scanning(uris) as rows:
-        some = rows.filter(within).select("event_id", "video_id", _HOUR, *_LOG_ORDER)
-        plain = some.join(marked, on=_IDENTITY, how="semi").collect()
+        some = rows.filter(within).select("event_id", "video_id", _HOUR, *LOG_ORDER)
+        plain = some.join(marked, on=IDENTITY, how="semi").collect()
     return with_marks(plain, uris, within)

@@ -14,17 +14,16 @@ from typing import Final
 
 import polars as pl
 
+from batch.counting.count import IDENTITY, LOG_ORDER
 from tallymark.instants import MINUTE_MS, length_ms
 from tallymark.raw import RawFile, scanning
 from tallymark.raw.marks import MARK, with_marks
 
 __all__ = ["judged"]
 
-_LOG_ORDER: Final = ["appended_at", "log_partition", "log_offset"]
-_IDENTITY: Final = ["event_id", "video_id", "hour"]
 _SCHEMA: Final = {
     **dict.fromkeys(("event_id", "video_id", "type"), pl.String),
-    **dict.fromkeys(("hour", "minute", "occurred_at", *_LOG_ORDER, "shard", "lag"), pl.Int64),
+    **dict.fromkeys(("hour", "minute", "occurred_at", *LOG_ORDER, "shard", "lag"), pl.Int64),
     **dict.fromkeys(("counts", "forgotten"), pl.Boolean),
 }
 
@@ -39,13 +38,13 @@ def judged(files: Sequence[RawFile], day: int, *, shards: Collection[int], memor
     mine = [file for file in files if file.day == day and file.shard in shards]
     if not mine:
         return pl.DataFrame(schema=_SCHEMA)
-    since_copy = pl.col("appended_at") - pl.col("appended_at").shift(1).over([*_IDENTITY, "log_partition"])
+    since_copy = pl.col("appended_at") - pl.col("appended_at").shift(1).over([*IDENTITY, "log_partition"])
     return (
         pl.concat(list(_rows(mine)))
-        .sort(_LOG_ORDER)
+        .sort(LOG_ORDER)
         .with_columns(
             lag=(pl.col("appended_at") - pl.col("occurred_at")).clip(lower_bound=0),
-            first=pl.struct(_IDENTITY).is_first_distinct(),
+            first=pl.struct(IDENTITY).is_first_distinct(),
             far=since_copy.is_null() | (since_copy >= length_ms(memory)),
         )
         .with_columns(
@@ -62,7 +61,7 @@ def _rows(files: Sequence[RawFile]) -> Iterable[pl.DataFrame]:
         uris = [file.uri for file in files if file.shard == shard]
         with scanning(uris) as rows:
             plain = (
-                rows.select("event_id", "video_id", "type", "occurred_at", *_LOG_ORDER)
+                rows.select("event_id", "video_id", "type", "occurred_at", *LOG_ORDER)
                 .with_columns(minute=minute, hour=minute - minute % 60, shard=pl.lit(shard))
                 .collect()
             )

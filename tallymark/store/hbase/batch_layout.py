@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from tallymark.cells import Cell, CellKey, bucket_at, row_of
-from tallymark.rows import PackedRow, naming, unpack
+from tallymark.rows import PackedRow, tallies_in
 from tallymark.store.hbase.layout import Chunk, Columns, Piece
 from tallymark.tally import Tally
 
@@ -49,16 +49,12 @@ def found_in(row: bytes, columns: Columns, wanted: Iterable[Piece]) -> Iterator[
     """The cells of one row that `wanted` names."""
     row_start = int.from_bytes(row[-4:], "big")
     for (video_id, type_, span), first, last in wanted:
-        with naming(row):
-            tallies = unpack(columns[_NUMBERS], columns.get(_USERS), first=first, last=last)
-        for offset, tally in tallies:
+        for offset, tally in tallies_in(row_in(row, columns), first=first, last=last):
             yield CellKey(video_id, type_, bucket_at(span.grain, row_start, offset)), tally
 
 
 def cells_in(row: bytes, columns: Columns) -> Iterator[Cell]:
     """All cells of one row in order. Raises ValueError when it is no row."""
     at = row_of(row)
-    with naming(row):
-        tallies = unpack(columns[_NUMBERS], columns.get(_USERS))
-    for offset, tally in tallies:
+    for offset, tally in tallies_in(row_in(row, columns)):
         yield Cell(at.video_id, at.type, bucket_at(at.grain, at.start, offset), tally)

@@ -48,7 +48,6 @@ __all__ = [
     "found_in",
     "grain_filter",
     "most_rows",
-    "piece_of",
     "pieces",
     "row_range",
     "stored",
@@ -140,14 +139,6 @@ def row_range(asked: CellSpan) -> tuple[bytes, bytes]:
     grain = asked.span.grain
     first, last = (place(bucket)[0] for bucket in (asked.span.first, asked.span.last))
     return row_key(asked.video_id, asked.type, grain, first), after(row_key(asked.video_id, asked.type, grain, last))
-
-
-def piece_of(asked: CellSpan, row: bytes) -> Piece:
-    """What the span wants of a row in its range."""
-    row_start = int.from_bytes(row[-4:], "big")
-    first_row, first = place(asked.span.first)
-    last_row, last = place(asked.span.last)
-    return Piece(asked, first if row_start == first_row else 0, last if row_start == last_row else 0xFF)
 
 
 def found_in(row: bytes, columns: Columns, wanted: Iterable[Piece], *, version: int) -> Iterator[tuple[CellKey, Tally]]:

@@ -85,7 +85,7 @@ class HBaseViewStore:
                 by_name.append(asked)
                 continue
             for row, columns in self._walk(table, *layout.row_range(asked), families=families, before=before):
-                found.update(found_in(row, columns, [layout.piece_of(asked, row)]))
+                found.update(found_in(row, columns, [layout.Piece(asked, *asked.offsets_in(row))]))
         wanted = layout.pieces(by_name)
         for row, columns in self._rows(table, wanted, families=families, before=before):
             found.update(found_in(row, columns, wanted[row]))

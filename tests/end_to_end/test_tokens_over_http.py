@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,8 +14,9 @@ import pytest
 
 from tallymark.event import Event, encode
 from tallymark.settings import Settings
+from tests.support.apis import api_process
 from tests.support.gateways import Answer, ask, gateway_process, is_problem, log_locked, logged, metric, send, views
-from tests.support.systems import ROOT, environment, eventually, get, tallymark, told
+from tests.support.systems import eventually, tallymark, told
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -27,17 +26,6 @@ def bearer(token: str) -> dict[str, str]:
 def create(settings: Settings, name: str, *options: str) -> str:
     token: str = told(settings, "tokens", "create", name, *options)["token"]
     return token
-
-
-@contextmanager
-def api_process(settings: Settings) -> Iterator[None]:
-    command = [sys.executable, "-m", "tallymark", "api"]
-    with subprocess.Popen(command, env=environment(settings), cwd=ROOT) as process:
-        try:
-            eventually(lambda: get(settings.api, "/readyz")[0] == 200)
-            yield
-        finally:
-            process.kill()
 
 
 def call(settings: Settings, method: str, path: str, body: Any = None, token: str = "") -> Answer:

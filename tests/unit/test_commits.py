@@ -1,4 +1,4 @@
-"""A recount right after the first post: it asks the archive for a commit, waits, and says when that is in vain."""
+"""A recount asks the archive for a commit, right after the first post or by itself: it waits, but not for ever."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from batch.keep.first_commit import once_committed
-from tallymark.documents.progress import ARCHIVE, Progress, commit_asked_at
+from batch.keep.commits import commit_what_came, once_committed
+from tallymark.documents.progress import ARCHIVE, SPEED, Progress, commit_asked_at, read_progress
 from tallymark.errors import NothingToRecount, Unavailable
 from tallymark.instants import instant
 from tallymark.store.lease import holding
@@ -90,3 +90,44 @@ def test_a_stream_that_does_not_commit_is_told_of_after_a_minute(store: SqliteVi
     with holding(store, "archive"), pytest.raises(Unavailable, match="not committed within 60 s"):
         archive.once_committed()
     assert timedelta(seconds=60) < archive.now - NOON < timedelta(seconds=61)
+
+
+def came(store: SqliteViewStore, read: int, archived: int) -> None:
+    """The speed layer has read so many records, and raw holds so many."""
+    Progress(positions={0: read}, included_until=NOON, epoch=1).write(store, SPEED)
+    Progress(positions={0: archived}, included_until=NOON).write(store, ARCHIVE)
+
+
+def test_before_a_recount_by_itself_the_archive_is_asked_for_what_raw_does_not_hold(store: SqliteViewStore) -> None:
+    archive = Archive(store, after=ON_TIME, holds=6)
+    came(store, read=6, archived=5)
+    with holding(store, "archive"):
+        commit_what_came(store, now=archive.clock, sleep=archive.sleep)
+    progress = read_progress(store, ARCHIVE)
+    assert progress is not None
+    assert (progress.positions, commit_asked_at(store)) == ({0: 6}, NOON)
+    assert archive.now < NOON + timedelta(seconds=ON_TIME + 1)
+
+
+@pytest.mark.parametrize("archived", [6, 7], ids=["as far", "further"])
+def test_an_archive_that_has_come_as_far_as_the_speed_layer_is_not_asked(store: SqliteViewStore, archived: int) -> None:
+    archive = Archive(store, after=NEVER, holds=1)
+    came(store, read=6, archived=archived)
+    with holding(store, "archive"):
+        commit_what_came(store, now=archive.clock, sleep=archive.sleep)
+    assert (archive.now, commit_asked_at(store)) == (NOON, None)
+
+
+def test_a_recount_by_itself_waits_for_no_stream_that_does_not_run(store: SqliteViewStore) -> None:
+    archive = Archive(store, after=NEVER, holds=1)
+    came(store, read=6, archived=5)
+    commit_what_came(store, now=archive.clock, sleep=archive.sleep)
+    assert (archive.now, commit_asked_at(store)) == (NOON, None)
+
+
+def test_a_recount_by_itself_goes_on_without_an_archive_that_does_not_commit(store: SqliteViewStore) -> None:
+    archive = Archive(store, after=NEVER, holds=1)
+    came(store, read=6, archived=5)
+    with holding(store, "archive"):
+        commit_what_came(store, now=archive.clock, sleep=archive.sleep)
+    assert timedelta(seconds=20) < archive.now - NOON < timedelta(seconds=21)
