@@ -62,13 +62,14 @@ def _conserved(counts: Iterable[Counts]) -> Check:
     total: Counter[str] = Counter()
     for count in counts:
         rows = sum(count.rows.values())
-        total.update(rows=rows - count.known, events=count.events, hours=count.in_hours, minutes=count.in_minutes)
-    duplicates = total["rows"] - total["events"]
+        total.update(rows=rows - count.known, events=count.events, marked=count.marked)
+        total.update(hours=count.in_hours, minutes=count.in_minutes)
+    duplicates = total["rows"] - total["events"] - total["marked"]
     holds = duplicates >= 0 and total["events"] == total["hours"] == total["minutes"]
     return Check(
-        "every row is counted or a duplicate",
+        "every row is counted, marked or a duplicate",
         holds,
-        f"{total['rows']} rows = {total['events']} events + {duplicates} duplicates; "
+        f"{total['rows']} rows = {total['events']} events + {total['marked']} marked + {duplicates} duplicates; "
         f"{total['hours']} in hour rows, {total['minutes']} in minute rows",
     )
 

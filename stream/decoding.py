@@ -32,7 +32,8 @@ DECODED: Final = pa.schema(
         ("record", pa.binary()),
     ]
 )
-EVENTS: Final = pa.schema([*EVENT[:6], DECODED.field("appended_at")])  # what is counted of an event
+# what is counted of an event, and whether it is
+EVENTS: Final = pa.schema([*EVENT[:6], DECODED.field("not_counted"), DECODED.field("appended_at")])
 AsJson = Callable[[bytes], bytes]
 _BLOCK: Final = 4096  # records: so many go through the rule one by one where one of them is not plain
 

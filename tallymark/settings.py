@@ -83,6 +83,16 @@ class Settings:
     token: str = _setting(
         "", str.strip, "The token that this machine's own commands bring; empty: one of `tokens`, or none."
     )
+    origins: frozenset[str] = _setting(
+        "",
+        notation.origins,
+        "Origins of pages that may send, as `https://example.org`, or `*`; empty: only the gateway's own.",
+    )
+    bots: frozenset[str] = _setting(
+        "",
+        notation.bot_lists,
+        "Whose events are kept and not counted, by User-Agent: `known`, or files of regular expressions, one a line.",
+    )
     max_body: int = _setting("8000000", notation.positive, "Largest body of a post, in bytes, after decompression.")
     max_batch: int = _setting("10000", notation.positive, "Most events in one post.")
     max_pending: int = _setting(

@@ -172,6 +172,7 @@ class Writer:
             appended_at=pl.lit(taken_ms, pl.Int64),
             log_partition=pl.lit(IMPORTED, pl.Int32),
             clock_ahead_ms=pl.lit(None, pl.Int64),
+            not_counted=pl.lit(None, pl.String),
         )
         plain = [column for column in ROW if column.name != "attributes"]
         table = whole.select(column.name for column in plain).to_arrow().cast(pa.schema(plain))

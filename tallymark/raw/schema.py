@@ -19,9 +19,10 @@ EVENT: Final = (
     pa.field("seq", pa.int64()),
     pa.field("attributes", pa.map_(pa.string(), pa.string())),  # null where there are none
     pa.field("clock_ahead_ms", pa.int64()),
+    pa.field("not_counted", pa.string()),  # why
 )
 """The fields of `tallymark.event.Event`."""
-LATER: Final = frozenset({"attributes", "clock_ahead_ms"})
+LATER: Final = frozenset({"attributes", "clock_ahead_ms", "not_counted"})
 """Columns that files of earlier versions lack. They are read as null, which is what a row without them holds too."""
 ROW: Final = (
     *EVENT,

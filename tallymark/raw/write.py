@@ -31,11 +31,11 @@ __all__ = ["write_files"]
 _Ints = npt.NDArray[np.int64]
 _AT_ONCE: Final = 8  # a put to S3 mostly waits
 _REPEATING: Final = [
-    *("type", "video_id", "user_id", "producer_id", "log_partition"),
+    *("type", "video_id", "user_id", "producer_id", "log_partition", "not_counted"),
     *("attributes.key_value.key", "attributes.key_value.value"),
 ]
 
-_SOUGHT: Final = ["occurred_at", "clock_ahead_ms"]  # by whoever passes over what has none of it
+_SOUGHT: Final = ["occurred_at", "clock_ahead_ms", "not_counted"]  # by whoever passes over what has none of it
 _ROW_GROUP: Final = 131_072  # rows: of a year's file, a recount of a day reads those that the day is in
 _MANY: Final = 64  # files, from which on a write is looked at for days with few rows: live traffic has 16 or 32
 _FEW: Final = 4096  # rows of a day and shard, about 100 kB, that are worth a file of their own then

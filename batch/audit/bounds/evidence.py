@@ -82,7 +82,7 @@ def conformal(scores: Sequence[float], level: float) -> float:
 
 
 def _rows(files: Sequence[RawFile], start: int, end: int, memory: timedelta) -> pl.DataFrame:
-    """The first copies of the events in the minutes from `start` to `end`, of as many shards as are few enough rows.
+    """The events that count in the minutes from `start` to `end`, of as many shards as are few enough rows.
 
     Imported ones are left out: no reader waited for them.
     """
@@ -98,7 +98,7 @@ def _rows(files: Sequence[RawFile], start: int, end: int, memory: timedelta) -> 
     days = [judged(inside, day, shards=taken, memory=memory) for day in range(first_day, last_day + 1, DAY)]
     return (
         pl.concat(days)
-        .filter(pl.col("first") & pl.col("minute").is_between(start, end) & (pl.col("log_partition") != IMPORTED))
+        .filter(pl.col("counts") & pl.col("minute").is_between(start, end) & (pl.col("log_partition") != IMPORTED))
         .select("video_id", "type", "hour", "minute", "appended_at")
         .sort("video_id", "minute")
     )
