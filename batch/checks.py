@@ -62,13 +62,14 @@ def _conserved(counts: Iterable[Counts]) -> Check:
     total: Counter[str] = Counter()
     for count in counts:
         rows = sum(count.rows.values())
-        total.update(rows=rows - count.known, events=count.events, hours=count.in_hours, minutes=count.in_minutes)
-    duplicates = total["rows"] - total["events"]
+        total.update(rows=rows - count.known, events=count.events, marked=count.marked)
+        total.update(hours=count.in_hours, minutes=count.in_minutes)
+    duplicates = total["rows"] - total["events"] - total["marked"]
     holds = duplicates >= 0 and total["events"] == total["hours"] == total["minutes"]
     return Check(
-        "every row is counted or a duplicate",
+        "every row is counted, marked or a duplicate",
         holds,
-        f"{total['rows']} rows = {total['events']} events + {duplicates} duplicates; "
+        f"{total['rows']} rows = {total['events']} events + {total['marked']} marked + {duplicates} duplicates; "
         f"{total['hours']} in hour rows, {total['minutes']} in minute rows",
     )
 
@@ -91,11 +92,16 @@ def _not_backwards(plan: Plan, published: Publication) -> Check:
 
 
 def _sealed_days_complete(store: ViewStore, plan: Plan, raw: RawVersion, number: int) -> Check:
-    """The days that this attempt touched, that are wholly sealed and have no rows that came later than what is counted:
-    the ledger against the table's log."""
+    """The days that this attempt touched, that are wholly sealed, share no file with others, and have no rows that came
+    later than what is counted: the ledger against the table's log."""
     until, taken_before = minute_of(plan.exact_until), millis_of(plan.counted_until)
     days = {(day.start, task.shard) for task in plan.tasks for day in task.days if day.start + DAY <= until}
-    days -= {(file.day, file.shard) for file in raw.files if file.appended_ms >= taken_before}
+    days -= {
+        (day, file.shard)
+        for file in raw.files
+        if file.appended_ms >= taken_before or file.days > 1
+        for day in file.on_days
+    }
     told: Counter[tuple[int, int]] = Counter()
     for file in raw.files:
         if (file.day, file.shard) in days:

@@ -12,14 +12,15 @@ and shard between two recounts cancel out and are not seen.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
 
+from batch.counting.look import Pair, RowsByHour, changed_days
 from batch.ledger import rows_counted
 from tallymark.buckets import Grain
 from tallymark.cells import SHARDS, STEP_MS
@@ -44,8 +45,6 @@ __all__ = [
 
 QUIET: Final = timedelta(minutes=5)
 """So long without an event, hours are sealed by the log's clock alone."""
-Pair = tuple[int, int]  # (start in epoch minutes, shard)
-RowsByHour = Callable[[Sequence[RawFile], int, int], tuple[Mapping[Pair, int], Mapping[Pair, int]]]
 FEW = 8
 """Rows that are known, to one that came since, from which on only the new ones are counted."""
 _SEARCHED: Final = 8  # rows that are searched for copies in the time of one that is counted
@@ -171,12 +170,13 @@ def make_plan(
     known_until = millis_of(published.counted_until) if published.counted_until else 0
     reopened = {pair for record in newer for pair in hours_of(record.pairs)}
     by_day = _counted_days(store, raw, until, days, version=published.version)
-    suspects = _changed_days(raw, until, by_day, taken_before=taken_before)
+    suspects = changed_days(raw, until, by_day, taken_before=taken_before, rows_by_hour=rows_by_hour)
     suspects |= {(_day_of(hour), shard) for hour, shard in reopened}
-    suspects |= {(file.day, file.shard) for file in raw.files if file.day in again and file.day < until}
+    suspects |= {(day, file.shard) for file in raw.files for day in file.on_days if day in again and day < until}
     files = _files_by_day(raw, suspects)
     counted = rows_counted(store, Grain.HOUR, _hours_by_shard(suspects), version=published.version)
-    found, known = rows_by_hour([file for group in files.values() for file in group], taken_before, known_until)
+    each = list(dict.fromkeys(file for group in files.values() for file in group))
+    found, known = rows_by_hour(each, taken_before, known_until)
     look = _SecondLook(
         until=until,
         reopened=reopened,
@@ -242,22 +242,13 @@ class _SecondLook:
 
 def _counted_days(store: ViewStore, raw: RawVersion, until: int, days: Days | None, *, version: int) -> dict[Pair, int]:
     """Rows that `version` counted by (day, shard), of all days on which it may have counted any."""
-    known = {file.day for file in raw.files if file.day < until} | ({days.first, days.last} if days else set())
+    known = {day for file in raw.files for day in file.on_days if day < until} | (
+        {days.first, days.last} if days else set()
+    )
     if not known:
         return {}
     asked = range(min(known), max(known) + 1, DAY)
     return rows_counted(store, Grain.DAY, dict.fromkeys(range(SHARDS), asked), version=version)
-
-
-def _changed_days(raw: RawVersion, until: int, counted: Mapping[Pair, int], *, taken_before: int) -> set[Pair]:
-    """The first look: (day, shard) with another number of rows in raw than in the ledger, or with rows that the log
-    took later than what is counted, of which only the data tells."""
-    found: Counter[Pair] = Counter()
-    for file in raw.files:
-        if file.day < until:
-            found[file.day, file.shard] += file.rows
-    mixed = {(file.day, file.shard) for file in raw.files if file.day < until and file.appended_ms >= taken_before}
-    return mixed | {pair for pair in found.keys() | counted.keys() if found[pair] != counted.get(pair, 0)}
 
 
 def _most_counted(store: ViewStore, counted: Mapping[Pair, int], newer: Sequence[AttemptRecord]) -> dict[Pair, int]:
@@ -272,8 +263,9 @@ def _most_counted(store: ViewStore, counted: Mapping[Pair, int], newer: Sequence
 def _files_by_day(raw: RawVersion, wanted: set[Pair]) -> dict[Pair, list[RawFile]]:
     files: dict[Pair, list[RawFile]] = defaultdict(list)
     for file in raw.files:
-        if (file.day, file.shard) in wanted:
-            files[file.day, file.shard].append(file)
+        for day in file.on_days:
+            if (day, file.shard) in wanted:
+                files[day, file.shard].append(file)
     return files
 
 

@@ -46,8 +46,9 @@ __all__ = ["Recount", "recompute"]
 class Recount(msgspec.Struct, frozen=True, kw_only=True):
     """What a recount did. `published`: whether a new version is out; otherwise nothing was dirty.
 
-    `pairs` dirty (hour, shard) pairs on `days` days had `rows` raw rows to count: `events` and `duplicates`; `known`
-    others the version before had counted, and they were looked through for copies of these. `seconds` by step;
+    `pairs` dirty (hour, shard) pairs on `days` days had `rows` raw rows to count: `events`, events that are marked as
+    `not_counted`, and `duplicates`; `known` others the version before had counted, and they were looked through for
+    copies of these. `seconds` by step;
     those of counting and rolling up include the start of Spark, where it is started for them. `written` rows of the
     batch view were put, `empty` ones among them to say that nothing is left.
     """
@@ -59,6 +60,7 @@ class Recount(msgspec.Struct, frozen=True, kw_only=True):
     rows: int = 0
     known: int = 0
     events: int = 0
+    not_counted: int = 0
     duplicates: int = 0
     written: int = 0
     empty: int = 0
@@ -67,7 +69,7 @@ class Recount(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def figures(self) -> dict[str, float]:
         """For Prometheus."""
-        counts = ("published", "pairs", "rows", "events", "duplicates", "written")
+        counts = ("published", "pairs", "rows", "events", "not_counted", "duplicates", "written")
         return {name: getattr(self, name) for name in counts} | {
             f"{step.replace(' ', '_')}_seconds": seconds for step, seconds in self.seconds.items()
         }
@@ -147,6 +149,7 @@ def _recount(started: Started, counts: Sequence[Counts], new: Publication, secon
     known = sum(count.known for count in counts)
     rows = sum(sum(count.rows.values()) for count in counts) - known
     events = sum(count.events for count in counts)
+    marked = sum(count.marked for count in counts)
     return Recount(
         published=True,
         publication=new,
@@ -155,7 +158,8 @@ def _recount(started: Started, counts: Sequence[Counts], new: Publication, secon
         rows=rows,
         known=known,
         events=events,
-        duplicates=rows - events,
+        not_counted=marked,
+        duplicates=rows - events - marked,
         written=sum(count.written for count in counts),
         empty=sum(count.empty for count in counts),
         seconds=seconds,

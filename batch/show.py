@@ -58,6 +58,8 @@ def show_recount(done: Recount) -> None:
         print(f"  MISSING   events before that known never to have come: {at.missing:,}; see `tallymark audit`")
     print(f"  dirty     {done.pairs:,} pairs of an hour and a shard, on {done.days:,} days")
     print(f"  counted   {done.events:,} events; {done.duplicates:,} duplicates removed from {done.rows:,} rows")
+    if done.not_counted:
+        print(f"  marked    {done.not_counted:,} events that are kept and not counted, such as those of bots")
     if done.known:
         print(f"            added to {done.known:,} rows that were counted before, and searched for copies of these")
     if at.counted_until:

@@ -4,7 +4,7 @@
     tallymark down; export TALLYMARK_STORE=sqlite:/srv/counts/views-2.sqlite; tallymark up
 
 What the new store cannot count from raw is carried over: how far the archive is and where its checkpoint began, dead
-letters, and what audits and the canary know. The speed layer begins a new epoch there, from exact_until on.
+letters, and what audits, imports and the canary know. The speed layer begins a new epoch there, from exact_until on.
 """
 
 from __future__ import annotations
@@ -16,7 +16,16 @@ from tallymark.store import ViewStore
 
 __all__ = ["carry_over"]
 
-_CARRIED: Final = ("progress/archive", "checkpoints/", "dead-letters/", "coverage/", "evidence/", "canary/")
+_CARRIED: Final = (
+    "progress/archive",
+    "checkpoints/",
+    "dead-letters/",
+    "dead-letters-sent/",
+    "coverage/",
+    "evidence/",
+    "canary/",
+    "imports/",
+)
 
 
 def carry_over(old: ViewStore, new: ViewStore) -> None:

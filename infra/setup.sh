@@ -81,6 +81,20 @@ offer_maven() {
     say "skipped; install it: sudo apt-get install maven, sudo dnf install maven, or brew install maven"
 }
 
+# Only tests of pages need a browser. Without it all else is tested.
+offer_chromium() {
+    case $extras in *dev*) ;; *) return ;; esac
+    for program in chromium chromium-browser google-chrome google-chrome-stable; do
+        if command -v "$program" >/dev/null; then return; fi
+    done
+    if is_debian_root; then
+        say "installing Chromium, for tests of pages"
+        if apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y -qq --no-install-recommends chromium >/dev/null; then return; fi
+    fi
+    say "there is no Chromium, so tests of pages in a browser are skipped; install it: sudo apt-get install chromium"
+}
+
 wanted="$extras $(cat pyproject.toml infra/setup.sh | cksum)"
 if ! { [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && fits "$venv/bin/python" && same_python; }; then
     make_venv
@@ -88,3 +102,4 @@ if ! { [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && fits "$venv/bin/p
 fi
 require_java
 offer_maven
+offer_chromium

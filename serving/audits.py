@@ -32,6 +32,7 @@ def _shown(record: AuditRecord) -> Audit:
             "by_hour": tuple(map(_hour, record.by_hour)),
             "batch": record.figures.batch,
             "speed": record.figures.speed,
+            "not_counted": sum(record.not_counted.values()),
             "missed": record.figures.under,
             "surplus": record.figures.over,
             "missing": None if arrived is None else arrived.missing,

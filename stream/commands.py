@@ -11,7 +11,7 @@ import typer
 
 from tallymark.settings import Settings, parse_duration
 
-__all__ = ["dead_letters_list", "gateway", "replay", "stream"]
+__all__ = ["gateway", "replay", "stream"]
 
 
 def _speed(text: str) -> float:
@@ -154,26 +154,3 @@ def stream() -> None:
         run_stream(settings, stop=stop, ready=ready.touch)
     finally:
         ready.unlink(missing_ok=True)
-
-
-def dead_letters_list(
-    limit: Annotated[int, typer.Option(min=1, help="Show no more than the latest so many.")] = 50,
-    json: Annotated[bool, typer.Option("--json", help="One JSON document, the bytes in base64.")] = False,
-) -> None:
-    """Records of the log that are not events: their place, why, and their first bytes.
-
-    Example: tallymark dead-letters list --json
-    """
-    from collections import deque
-
-    from stream.archive.dead_letters_report import show, show_json
-    from tallymark.documents.dead_letters import DeadLetter, dead_letters
-    from tallymark.store.open import open_store
-
-    store = open_store(Settings.load(os.environ))
-    total = 0
-    latest: deque[DeadLetter] = deque(maxlen=limit)
-    for letter in dead_letters(store):
-        total += 1
-        latest.append(letter)
-    (show_json if json else show)(list(latest), total)

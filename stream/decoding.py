@@ -8,7 +8,7 @@ dead letters.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
@@ -21,7 +21,7 @@ from tallymark.errors import MalformedEvent
 from tallymark.event import Event, decode, decode_lines
 from tallymark.raw.schema import EVENT, LATER, ROW
 
-__all__ = ["DECODED", "EVENTS", "decode_columns", "decode_events", "decode_records"]
+__all__ = ["DECODED", "EVENTS", "AsJson", "decode_columns", "decode_events", "decode_records"]
 
 DECODED: Final = pa.schema(
     [
@@ -32,7 +32,9 @@ DECODED: Final = pa.schema(
         ("record", pa.binary()),
     ]
 )
-EVENTS: Final = pa.schema([*EVENT[:6], DECODED.field("appended_at")])  # what is counted of an event
+# what is counted of an event, and whether it is
+EVENTS: Final = pa.schema([*EVENT[:6], DECODED.field("not_counted"), DECODED.field("appended_at")])
+AsJson = Callable[[bytes], bytes]
 _BLOCK: Final = 4096  # records: so many go through the rule one by one where one of them is not plain
 
 
@@ -57,14 +59,21 @@ def decode_records(records: Sequence[Record], *, max_ahead_ms: int) -> pa.Record
 
 
 def decode_columns(
-    values: pa.Array, appended_at: pa.Array, partitions: pa.Array, offsets: pa.Array, *, max_ahead_ms: int
+    values: pa.Array,
+    appended_at: pa.Array,
+    partitions: pa.Array,
+    offsets: pa.Array,
+    *,
+    max_ahead_ms: int,
+    as_json: AsJson | None = None,
 ) -> pa.RecordBatch:
-    """One row per record, in order, as DECODED; no bytes at all are no event either.
+    """One row per record, in order, as DECODED; no bytes at all are no event either. `as_json`: what makes JSON of a
+    record that is none; it raises MalformedEvent, and what it raises besides comes through.
 
     An event that says it occurred more than `max_ahead_ms` after the log took it is not counted by any layer: the
     gateway refuses it at the door, and a record that came into the log by another way is held to the same rule.
     """
-    decoded = _decoded(values, appended_at.to_numpy() + max_ahead_ms)
+    decoded = _decoded(values, appended_at.to_numpy() + max_ahead_ms, as_json)
     fields = [_column(decoded.events, field) for field in EVENT]
     if decoded.rows is not None:
         places = np.full(len(values), -1)
@@ -75,15 +84,17 @@ def decode_columns(
     return pa.RecordBatch.from_arrays([*fields, appended_at, partitions, offsets, *reasons], schema=DECODED)
 
 
-def decode_events(values: pa.Array, appended_at: pa.Array, *, max_ahead_ms: int) -> pa.RecordBatch:
+def decode_events(
+    values: pa.Array, appended_at: pa.Array, *, max_ahead_ms: int, as_json: AsJson | None = None
+) -> pa.RecordBatch:
     """The events among the records, in order, as EVENTS: what `decode_columns` finds, and quicker."""
-    decoded = _decoded(values, appended_at.to_numpy() + max_ahead_ms)
+    decoded = _decoded(values, appended_at.to_numpy() + max_ahead_ms, as_json)
     taken = appended_at if decoded.rows is None else appended_at.take(pa.array(decoded.rows, pa.int64()))
     fields = [_column(decoded.events, field) for field in list(EVENTS)[:-1]]
     return pa.RecordBatch.from_arrays([*fields, taken], schema=EVENTS)
 
 
-def _decoded(values: pa.Array, latest_ms: np.ndarray) -> _Events:
+def _decoded(values: pa.Array, latest_ms: np.ndarray, as_json: AsJson | None) -> _Events:
     events: list[Event] = []
     rows: list[int] = []
     problems: dict[int, MalformedEvent] = {}
@@ -97,7 +108,8 @@ def _decoded(values: pa.Array, latest_ms: np.ndarray) -> _Events:
             continue
         for row in range(start, end):
             try:
-                events.append(decode(values[row].as_py() or b"", latest_ms=int(latest_ms[row])))
+                record = values[row].as_py() or b""
+                events.append(decode(as_json(record) if as_json else record, latest_ms=int(latest_ms[row])))
                 rows.append(row)
             except MalformedEvent as problem:
                 problems[row] = problem

@@ -10,6 +10,7 @@
     ├── NothingToRecount      no raw events yet, or no hour that can be sealed
     ├── LeaseHeld             another process does this work; the message says who and until when
     ├── IncompatibleStore     files or tables made with other settings
+    ├── ImportRefused         rows of a file that are no events, or an import that another one has overtaken
     ├── RawRefused            the raw table's storage refuses: no such bucket, no access
     ├── Damaged               a file or document that is gone, cut or overwritten; what it touches, how to mend it
     ├── Unavailable           a part that does not answer now (retriable)
@@ -29,6 +30,7 @@ from typing import Any, ClassVar
 __all__ = [
     "ChecksFailed",
     "Damaged",
+    "ImportRefused",
     "IncompatibleStore",
     "InvalidQuestion",
     "LeaseHeld",
@@ -112,6 +114,10 @@ class LeaseHeld(TallymarkError):
 
 
 class IncompatibleStore(TallymarkError):
+    pass
+
+
+class ImportRefused(TallymarkError):
     pass
 
 

@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 __all__ = [
+    "KNOWN_BOTS",
     "Address",
     "address",
+    "bot_lists",
     "log_form",
     "log_url",
     "optional_duration",
     "optional_path",
     "optional_url",
+    "origins",
     "pace",
     "parse_duration",
     "parse_rate",
@@ -29,6 +32,8 @@ __all__ = [
     "words",
 ]
 
+KNOWN_BOTS: Final = "known"
+"""In the place of a file: the list of the package crawler-user-agents."""
 _UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 _HOSTS: Final = r"[^/,?]+:\d+(,[^/,?]+:\d+)*"
 _KAFKA: Final = re.compile(rf"kafka://{_HOSTS}/[A-Za-z0-9._-]+")
@@ -109,6 +114,19 @@ def share(text: str) -> float:
 
 def words(text: str) -> frozenset[str]:
     return frozenset(text.replace(",", " ").split())
+
+
+def origins(text: str) -> frozenset[str]:
+    found = words(text)
+    for origin in sorted(found - {"*"}):
+        if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d+)?|https?://\[[0-9a-f:]+\](:\d+)?", origin):
+            raise ValueError(f"{origin!r} is no origin; write what stands before the path, as https://example.org:8443")
+    return found
+
+
+def bot_lists(text: str) -> frozenset[str]:
+    """KNOWN_BOTS, and paths."""
+    return frozenset(name if name == KNOWN_BOTS else str(path(name)) for name in words(text))
 
 
 def optional_url(text: str) -> str:

@@ -41,6 +41,9 @@ class Settings:
     kafka_properties: Path | None = _setting(
         "none", notation.optional_path, "File with further settings of Kafka clients (SASL, TLS); see operations."
     )
+    schema_registry: str = _setting(
+        "", str, "Schemas of Avro records that others write: a URL, or a folder of files `ID.avsc`; empty: none."
+    )
     store: str = _setting(
         "sqlite:",
         notation.store_url,
@@ -79,6 +82,16 @@ class Settings:
     )
     token: str = _setting(
         "", str.strip, "The token that this machine's own commands bring; empty: one of `tokens`, or none."
+    )
+    origins: frozenset[str] = _setting(
+        "",
+        notation.origins,
+        "Origins of pages that may send, as `https://example.org`, or `*`; empty: only the gateway's own.",
+    )
+    bots: frozenset[str] = _setting(
+        "",
+        notation.bot_lists,
+        "Whose events are kept and not counted, by User-Agent: `known`, or files of regular expressions, one a line.",
     )
     max_body: int = _setting("8000000", notation.positive, "Largest body of a post, in bytes, after decompression.")
     max_batch: int = _setting("10000", notation.positive, "Most events in one post.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Final
@@ -97,6 +97,7 @@ def page(record: AuditRecord, earlier: Sequence[AuditRecord]) -> str:
         "<h2>Did everything arrive?</h2>",
         *missing(record.completeness),
         *_clocks(record.clocks),
+        *_not_counted(record.not_counted),
         "<h2>Bounds of answers</h2>",
         f"<p>{escape(record.bounds[:1].upper() + record.bounds[1:])}.</p>",
         '<p class="soft">Missing: events that the recount counts and the speed view does not. Late: they came behind '
@@ -128,6 +129,17 @@ def _clocks(clocks: Sequence[Clock]) -> list[str]:
         "<h2>Clocks that are ahead</h2>",
         "<p>These events were set back by as much as the clock was ahead that sent them.</p>",
         table(["producer", "events", "ahead by, median", "at most", "counted in two hours"], rows),
+    ]
+
+
+def _not_counted(by_reason: Mapping[str, int]) -> list[str]:
+    if not by_reason:
+        return []
+    most_first = sorted(by_reason.items(), key=lambda one: (-one[1], one[0]))
+    return [
+        "<h2>Kept and not counted</h2>",
+        "<p>These events are marked as such. They are among the raw events, and in neither view.</p>",
+        table(["why", "events"], [[escape(why), f"{events:,}"] for why, events in most_first]),
     ]
 
 

@@ -118,6 +118,7 @@ def _record(
         lateness=dict(found.explained.lateness),
         expectations=expectations,
         bounds=in_words(evidence),
+        not_counted=dict(found.marked.events),
     )
 
 

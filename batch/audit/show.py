@@ -43,6 +43,9 @@ def _lines(record: AuditRecord) -> list[str]:
             f"{of.over:,} too many",
             f"  causes    {why.duplicates:,} duplicates, {why.lost:,} lost, {why.unexplained:,} unexplained",
         ]
+    if record.not_counted:
+        by_reason = ", ".join(f"{events:,} {why}" for why, events in sorted(record.not_counted.items()))
+        lines.append(f"  marked    kept and not counted: {by_reason}")
     lines += _arrived(record.completeness)
     lines += [f"  NOT COMPARED  {reason}" for reason in record.not_compared]
     for one in record.expectations:

@@ -2,7 +2,8 @@
 
 A shard holds all events of its videos, and an hour all copies of an event that are the same one (`event.identity`): so
 any set of hours of one shard is counted without looking at anything else. Of copies, the first in the log counts,
-wherever the copies lie; a key that only other copies name is told too, as a tally of no event.
+wherever the copies lie; a key that only other copies name is told too, as a tally of no event. Where the first copy is
+marked as not to be counted, none of them is.
 
 All copies of an event have its id. So what has an id of its own, nearly all, needs no sorting, and hashes of ids tell:
 rows whose hash is nobody else's are no copies; the few others are compared in full.
@@ -29,6 +30,7 @@ from tallymark.columns.tallies import Tallies
 from tallymark.columns.users import coupons_of
 from tallymark.instants import HOUR, HOUR_MS, MINUTE_MS, Minute
 from tallymark.raw import RawFile, scanning
+from tallymark.raw.marks import MARK, with_marks
 
 __all__ = ["IDENTITY", "LOG_ORDER", "Counted", "Part", "count", "count_more", "rows_by_hour", "settle"]
 
@@ -39,7 +41,9 @@ _ROW: Final = {
     **dict.fromkeys(("event_id", "type", "video_id", "user_id"), pl.String),
     **dict.fromkeys(("minute", "hour", "value", *LOG_ORDER), pl.Int64),
     "id": pl.UInt64,
+    MARK: pl.String,
 }
+_PLAIN: Final = {name: kind for name, kind in _ROW.items() if name != MARK}
 _ROWS_AT_ONCE: Final = 4_000_000  # of one column: 32 MB
 _TABLE: Final = 1 << 20
 
@@ -54,13 +58,15 @@ class Part(NamedTuple):
 class Counted(NamedTuple):
     """`rows`: raw rows by hour; `minutes`: the tallies of those that count. `unsettled`: rows that may be copies.
 
-    `more`: of the rows, those that came since the version which they are added to.
+    `more`: of the rows, those that came since the version which they are added to. `marked`: events that are not
+    counted, since their first copy says so.
     """
 
     rows: dict[int, int]
     minutes: Tallies
     unsettled: pl.DataFrame
     more: int = 0
+    marked: int = 0
 
 
 def count(
@@ -77,11 +83,12 @@ def count(
     of_hour = Counter(dict(rows.group_by("hour").len().iter_rows()))
     ids = rows["id"].to_numpy()
     if part is None:
-        repeated = _among(ids, _repeated(ids))
-        return Counted(of_hour, _tallied(rows, _first_copies(rows, repeated)), rows.clear())
+        minutes, marked = _tallied(rows, _first_copies(rows, _among(ids, _repeated(ids))))
+        return Counted(of_hour, minutes, rows.clear(), marked=marked)
     unsure = _among(ids, _repeated_anywhere(tuple(files), tuple(hours), taken_before, at_once))
     sure = rows.filter(~unsure)
-    return Counted(of_hour, _tallied(sure, np.ones(sure.height, dtype=np.bool_)), rows.filter(unsure))
+    minutes, marked = _tallied(sure, np.ones(sure.height, dtype=np.bool_))
+    return Counted(of_hour, minutes, rows.filter(unsure), marked=marked)
 
 
 def count_more(
@@ -98,19 +105,22 @@ def count_more(
         seen.append(known.filter(_among(known["id"].to_numpy(), few)).select(IDENTITY))
     fresh = new.join(pl.concat(seen), on=IDENTITY, how="anti", maintain_order="left") if seen else new
     ids = fresh["id"].to_numpy()
-    minutes = _tallied(fresh, _first_copies(fresh, _among(ids, _repeated(ids))))
-    return Counted(of_hour, minutes, new.clear(), more=new.height)
+    minutes, marked = _tallied(fresh, _first_copies(fresh, _among(ids, _repeated(ids))))
+    return Counted(of_hour, minutes, new.clear(), more=new.height, marked=marked)
 
 
-def settle(unsettled: Sequence[pl.DataFrame]) -> Tallies:
-    """The minute tallies of rows that may be copies, once those of all parts are there."""
+def settle(unsettled: Sequence[pl.DataFrame]) -> Counted:
+    """Of rows that may be copies, once those of all parts are there; they are no new rows."""
     rows = pl.concat(unsettled) if unsettled else pl.DataFrame(schema=_ROW)
-    return _tallied(rows, _first_copies(rows, np.ones(rows.height, dtype=np.bool_)))
+    minutes, marked = _tallied(rows, _first_copies(rows, np.ones(rows.height, dtype=np.bool_)))
+    return Counted({}, minutes, rows.clear(), marked=marked)
 
 
-def _tallied(rows: pl.DataFrame, counts: npt.NDArray[np.bool_]) -> Tallies:
+def _tallied(rows: pl.DataFrame, first: npt.NDArray[np.bool_]) -> tuple[Tallies, int]:
+    """The tallies of the `first` copies, and how many of these are not counted."""
     keys = Keys(rows)
-    return Tallies.of_events(
+    counts = first & rows[MARK].is_null().to_numpy()
+    tallies = Tallies.of_events(
         keys,
         key=keys.numbers(rows),
         minute=rows["minute"].to_numpy(),
@@ -118,6 +128,7 @@ def _tallied(rows: pl.DataFrame, counts: npt.NDArray[np.bool_]) -> Tallies:
         coupon=coupons_of(rows["user_id"]),
         counts=counts,
     )
+    return tallies, int(first.sum() - counts.sum())
 
 
 def _first_copies(rows: pl.DataFrame, repeated: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
@@ -152,15 +163,16 @@ def _among(ids: npt.NDArray[np.uint64], few: npt.NDArray[np.uint64]) -> npt.NDAr
 def _read(
     files: Sequence[str], hours: Sequence[int], taken_before: int, part: Part | None, *, since: int = 0
 ) -> pl.DataFrame:
+    within = _in(hours, taken_before) & (pl.col("appended_at") >= since)
     with scanning(files) as rows:
         some = rows if part is None else rows.slice(part.first, part.length)
-        return (
-            _in(some, hours, taken_before)
-            .filter(pl.col("appended_at") >= since)
+        plain = (
+            some.filter(within)
             .with_columns(_hour(), _id(), minute=pl.col("occurred_at") // MINUTE_MS)
-            .select(pl.col(name).cast(as_type) for name, as_type in _ROW.items())
+            .select(pl.col(name).cast(as_type) for name, as_type in _PLAIN.items())
             .collect()
         )
+    return with_marks(plain, files, within)
 
 
 @lru_cache(maxsize=1)  # a process that counts several parts of an hour looks once
@@ -179,16 +191,16 @@ def _looked_through(
     with scanning(files) as rows:
         total = rows.select(pl.len()).collect().item()
         for first in range(0, total, at_once):
-            yield _in(rows.slice(first, at_once), hours, taken_before).select(columns).collect()
+            yield rows.slice(first, at_once).filter(_in(hours, taken_before)).select(columns).collect()
 
 
-def _in(rows: pl.LazyFrame, hours: Sequence[int], taken_before: int) -> pl.LazyFrame:
+def _in(hours: Sequence[int], taken_before: int) -> pl.Expr:
     start_ms, end_ms = min(hours) * MINUTE_MS, (max(hours) + 60) * MINUTE_MS
     occurred = pl.col("occurred_at")
     inside = occurred.is_between(start_ms, end_ms, closed="left")  # skips row groups
     if len(hours) * HOUR_MS < end_ms - start_ms:
         inside &= _hour().is_in(list(hours))
-    return rows.filter(inside & (pl.col("appended_at") < taken_before))
+    return inside & (pl.col("appended_at") < taken_before)
 
 
 def _hour() -> pl.Expr:
@@ -208,7 +220,7 @@ def rows_by_hour(
     ms.
 
     Reads when rows occurred and were taken, of the files that hold more than one hour or later rows. Rows outside of
-    their file's day are left out: nobody would look for them there.
+    their file's day or year are left out: nobody would look for them there.
     """
     found: Counter[tuple[int, int]] = Counter()
     known: Counter[tuple[int, int]] = Counter()
@@ -218,13 +230,13 @@ def rows_by_hour(
         hour = Grain.HOUR.floor(Minute(file.first))
         if hour != Grain.HOUR.floor(Minute(file.last)) or file.appended_ms >= told_by_files:
             several.append(file)
-        elif Grain.DAY.floor(hour) == file.day:
+        elif file.belongs(hour):
             found[hour, file.shard] += file.rows
             known[hour, file.shard] += file.rows if file.appended_ms < known_until else 0
     for group in _groups(several):
         of = {file.uri: file for file in group}
         for uri, hour, rows, older in _rows_of(list(of), taken_before, known_until).iter_rows():
-            if Grain.DAY.floor(hour) == of[uri].day:
+            if of[uri].belongs(hour):
                 found[hour, of[uri].shard] += rows
                 known[hour, of[uri].shard] += older
     return found, known

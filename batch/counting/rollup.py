@@ -52,7 +52,7 @@ def _hours(
     if in_parts:
         settled = settle([each.unsettled for each in handed if each.unsettled is not None])
         done.note_events(settled)
-        minutes = Tallies.added([*in_parts, settled])
+        minutes = Tallies.added([*in_parts, settled.minutes])
         put_minutes(minutes, store, attempt=task.attempt, done=done)
         found.append(minutes.rolled_up(Grain.HOUR))
     shrunk = {hour.start for day in task.days for hour in day.hours if hour.shrunk}

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from batch.counting.count import Part, count, count_more
+from batch.counting.count import Counted, Part, count, count_more
 from batch.counting.stored import stored_with
 from batch.plan import DayTask, HourTask, ShardTask
 from tallymark.buckets import Grain
@@ -55,7 +55,7 @@ class Counts(msgspec.Struct, kw_only=True):
     """What one task did: the figures by which the whole is checked, and which add up.
 
     `rows` raw rows were read by hour; `known` of them the published version has counted, and of the others `events`
-    count; the hour and the minute rows must hold as many more.
+    count; the hour and the minute rows must hold as many more. `marked` events do not count, as they say themselves.
     `foreign`: events of videos that belong to other shards. `last`: the last minute with an event. `written` rows were
     put, `empty` ones among them to say that nothing is left.
     """
@@ -64,6 +64,7 @@ class Counts(msgspec.Struct, kw_only=True):
     rows: dict[int, int] = {}
     known: int = 0
     events: int = 0
+    marked: int = 0
     in_hours: int = 0
     in_minutes: int = 0
     foreign: int = 0
@@ -73,9 +74,11 @@ class Counts(msgspec.Struct, kw_only=True):
     counting_seconds: float = 0.0
     rolling_up_seconds: float = 0.0
 
-    def note_events(self, minutes: Tallies) -> None:
-        """These count."""
+    def note_events(self, found: Counted) -> None:
+        """These count, or are marked."""
+        minutes = found.minutes
         self.events += minutes.events
+        self.marked += found.marked
         wrong = minutes.keys.shards[minutes.key] != self.shard
         self.foreign += int(minutes.count[wrong].sum())
         if minutes.events:
@@ -113,7 +116,8 @@ def slices(task: ShardTask, *, rows_each: int, at_once: int, parts: int) -> Iter
             counted_until_ms=task.counted_until_ms,
             hours=hours,
             rows=rows,
-            files=[file.uri for day in days for file in day.files if any(map(file.overlaps, hours))],
+            # days may share a file
+            files=[*{file.uri: None for day in days for file in day.files if any(map(file.overlaps, hours))}],
             part=part,
             parts=parts,
             at_once=at_once,
@@ -154,7 +158,7 @@ def count_slice(one: Slice, store: ViewStore) -> tuple[Counts, list[Handed]]:
 def _count_all(one: Slice, store: ViewStore, done: Counts) -> list[Handed]:
     found = count(one.files, one.hours, taken_before=one.counted_until_ms, part=one.part, at_once=one.at_once)
     done.rows = dict(found.rows)
-    done.note_events(found.minutes)
+    done.note_events(found)
     if one.part is None:
         put_minutes(found.minutes, store, attempt=one.attempt, done=done)
         return [Handed(hours=some.rolled_up(Grain.HOUR)) for some in _divided(found.minutes, one.parts)]
@@ -173,7 +177,7 @@ def _count_more(one: Slice, store: ViewStore, done: Counts) -> list[Handed]:
     )
     done.rows = dict(found.rows)
     done.known = sum(found.rows.values()) - found.more
-    done.note_events(found.minutes)
+    done.note_events(found)
     handed = []
     for some in _divided(found.minutes, one.parts):
         before = stored_with(some, store, version=one.base)

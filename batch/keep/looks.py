@@ -10,6 +10,7 @@ from typing import Final, NamedTuple, Protocol
 
 from batch.plan import QUIET
 from tallymark.documents import publication
+from tallymark.documents.imports import known_imports
 from tallymark.documents.progress import ARCHIVE, Progress, read_progress
 from tallymark.documents.publication import Publication
 from tallymark.errors import NothingToRecount
@@ -67,9 +68,11 @@ class Looks:
         with closing(self._open_store()) as store:
             self._commit(store)
             progress, at = read_progress(store, ARCHIVE), publication.current(store)
-            if progress is None or not any(progress.positions.values()):
+            imports = known_imports(store).imports
+            if progress is None or not (any(progress.positions.values()) or imports):
                 raise NothingToRecount("no event was archived yet")
-            if not self._may_have_changed(progress, at) or self._was_rolled_back(store, at):
+            imported = not all(one.is_in(at) for one in imports)
+            if not (self._may_have_changed(progress, at) or imported) or self._was_rolled_back(store, at):
                 return False
             done = self._recount(store)
             self._counted = progress.included_until

@@ -68,7 +68,10 @@ class PublicPath:
     def __init__(self, settings: Settings) -> None:
         token = settings.own_token
         self._gateway = settings.gateway.url
-        self._http = httpx.Client(headers={"Authorization": f"Bearer {token}"} if token else {}, timeout=_SEND_SECONDS)
+        own = {"User-Agent": "tallymark-canary"}  # on no list of bots
+        self._http = httpx.Client(
+            headers=own | ({"Authorization": f"Bearer {token}"} if token else {}), timeout=_SEND_SECONDS
+        )
         self._counts = Counts(settings.api.url, token=token, timeout=_ASK_SECONDS)
 
     def send(self, events: Sequence[Event]) -> None:

@@ -69,7 +69,7 @@ def estimate(function: Function, reading: Reading, forecast: Forecast | None = N
     value = value_of(function, total)
     if quality.exact:
         return Estimate(value, value, value)
-    if reading.cut.all_counted:
+    if reading.cut.all_counted and not quality.imports_pending:
         return Estimate(value, *_with_pending(function, total, reading.pending))
     if function is Function.COUNT and forecast:
         lower, upper = forecast.growth.interval(total.count, forecast.expected)
@@ -84,7 +84,8 @@ def users_of(reading: Reading) -> Interval:
         return Interval(None, None, None)
     uniques = reading.total.uniques()
     most = (reading.total + reading.pending).uniques() if reading.pending.count else uniques
-    upper = ceil(most.upper) if reading.quality.complete else None
+    bounded = reading.quality.complete and not reading.quality.imports_pending
+    upper = ceil(most.upper) if bounded else None
     return Interval(round(uniques.value), floor(uniques.lower), upper)
 
 

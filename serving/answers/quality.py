@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ from serving.answers.snapshot import Cut, Snapshot
 from tallymark.buckets import TimeRange
 from tallymark.client.questions import Question
 from tallymark.client.wire import Code, Degraded
+from tallymark.documents.imports import Import
 from tallymark.documents.progress import Staleness
 from tallymark.instants import instant, length_ms
 
@@ -20,7 +21,7 @@ class Quality(NamedTuple):
     """Of an answer to the range that `cut` tiles.
 
     Nothing is known from epoch minute `known_until` on: a value for what begins there would be a guess. `complete` says
-    whether there is a view for every part of the range.
+    whether there is a view for every part of the range, `imports_pending` whether imported events are in none.
     """
 
     cut: Cut
@@ -29,6 +30,7 @@ class Quality(NamedTuple):
     exact: bool
     freshness_ms: int | None
     late_pending: int
+    imports_pending: bool
     degraded: tuple[Degraded, ...]
 
     @property
@@ -47,7 +49,9 @@ def quality_of(
     counted, fresh = cut
     complete = cut.all_counted or at.speed_until is not None
     until = _included_until(cut, at)
+    imports = at.imports.pending(TimeRange(counted.start, fresh.end), at.publication)
     lacks = [
+        *_lacks_of_imports(imports),
         *_lacks_of_counted(counted, at=at, now=now, longest=staleness.archive),
         *_lacks_of_speed(cut, until, now=now, longest=staleness.speed),
     ]
@@ -57,9 +61,10 @@ def quality_of(
         cut=cut,
         known_until=max(counted.end, _next_minute(now)) if complete else counted.end,
         complete=complete,
-        exact=cut.all_counted and not late,
+        exact=cut.all_counted and not late and not imports,
         freshness_ms=_behind(until, now),
         late_pending=late,
+        imports_pending=bool(imports),
         degraded=tuple(lacks),
     )
 
@@ -77,6 +82,15 @@ def _lacks_of_counted(counted: TimeRange, *, at: Snapshot, now: datetime, longes
             Code.ARCHIVE_STALE,
             f"what the log took since {since} is not archived: until it is, no further hour is sealed and no late "
             f"event is counted; see `tallymark status`",
+        )
+
+
+def _lacks_of_imports(pending: Sequence[Import]) -> Iterator[Degraded]:
+    if pending:
+        yield Degraded(
+            Code.IMPORT_PENDING,
+            f"events of an import of {sum(one.rows for one in pending):,} are in no view yet; they are counted by the "
+            f"next recount, which `tallymark recompute` does now, as far as their hours are sealed",
         )
 
 

@@ -18,13 +18,15 @@ from tallymark.documents.coverage import DOCUMENT as COVERAGE
 from tallymark.documents.coverage import Coverage, Known
 from tallymark.documents.evidence import DOCUMENT as EVIDENCE
 from tallymark.documents.evidence import Evidence
+from tallymark.documents.imports import DOCUMENT as IMPORTS
+from tallymark.documents.imports import Imports
 from tallymark.documents.progress import ARCHIVE, SPEED, Progress
 from tallymark.documents.publication import CURRENT, NOTHING_PUBLISHED, Publication
 from tallymark.store import ViewStore
 
 __all__ = ["Cut", "Snapshot", "Snapshots"]
 
-_DOCUMENTS: Final = (CURRENT, SPEED, ARCHIVE, EVIDENCE, COVERAGE)
+_DOCUMENTS: Final = (CURRENT, SPEED, ARCHIVE, EVIDENCE, COVERAGE, IMPORTS)
 _Bodies = Mapping[str, bytes | None]  # document → its body
 
 
@@ -33,7 +35,8 @@ class Snapshot(NamedTuple):
 
     `speed_until`: every event that the log took before it is in the speed view; None when readers have no speed view.
     `archive_until`: the same of the raw events. `evidence`: how far counts grow, where the audit knows it; None of an
-    older version. `coverage`: what is known of events that never arrived; None before anybody has looked.
+    older version. `coverage`: what is known of events that never arrived; None before anybody has looked. `imports`:
+    all of them, whether or not the publication has them.
     """
 
     publication: Publication
@@ -41,6 +44,7 @@ class Snapshot(NamedTuple):
     archive_until: datetime | None
     evidence: Evidence | None = None
     coverage: Coverage | None = None
+    imports: Imports = Imports()
 
     def cut(self, within: TimeRange) -> Cut:
         return Cut(*within.cut(self.publication.boundary))
@@ -79,6 +83,7 @@ class Snapshots:
             archive_until=archive.included_until if archive else None,
             evidence=_evidence(stored[EVIDENCE]) if as_of is None else None,
             coverage=_coverage(stored[COVERAGE]),
+            imports=Imports.of(stored[IMPORTS]),
         )
 
     def _read(self) -> _Bodies:

@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-__all__ = ["dead_letters_report", "query"]
+__all__ = ["query"]

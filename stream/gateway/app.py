@@ -10,37 +10,36 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from datetime import datetime
+from functools import partial
 from importlib.metadata import version
 
-import msgspec
 from fastapi import FastAPI, Request, Response
 from prometheus_client import CollectorRegistry
 from starlette.requests import ClientDisconnect
 
 from stream.formats.avro import SCHEMA_TEXT
 from stream.gateway.bodies import inflate
+from stream.gateway.browsers import SCRIPT_PATH, add_script, event_of_pixel, let_pages_send, show_pixels
 from stream.gateway.group_commit import GroupCommit
+from stream.gateway.intake import Intake
 from stream.gateway.metrics import GatewayMetrics
-from stream.gateway.openapi import GATEWAY_DESCRIPTION, GET_SCHEMA, POST_EVENTS, add_schemas
-from stream.gateway.senders import KEY_PATHS, Senders
-from stream.gateway.verdicts import Terms, admit
+from stream.gateway.openapi import GATEWAY_DESCRIPTION, GET_PIXEL, GET_SCHEMA, POST_EVENTS, add_schemas
+from stream.gateway.senders import EVENTS_PATH, KEY_PATHS, PIXEL_PATH
 from stream.log import EventLog
 from tallymark.access.door import Door
 from tallymark.access.tokens import Scope
-from tallymark.client.wire import Rejection, Verdict
-from tallymark.errors import LogUnavailable, MalformedEvent
-from tallymark.http.access import require_tokens, token_of
+from tallymark.errors import LogUnavailable
+from tallymark.http.access import require_tokens
 from tallymark.http.problems import (
     add_probes,
     amend_openapi,
     answer_problems,
     limit_body,
     observe_requests,
-    problem,
     refuse_late,
 )
 from tallymark.http.workers import Workers
-from tallymark.instants import utc_now
+from tallymark.instants import millis_of, utc_now
 from tallymark.settings import Settings
 
 __all__ = ["create_app"]
@@ -59,10 +58,10 @@ def create_app(
     registry = CollectorRegistry()
     metrics = GatewayMetrics(registry)
     door = door or Door(settings.tokens)
-    senders = Senders(metrics)
     writer = GroupCommit(
         log, most=settings.max_pending, most_bytes=settings.max_pending_bytes, appended=metrics.appended
     )
+    intake = Intake(settings, writer, metrics, now=now)
     workers = (
         Workers(settings.home / "run", registry, worker=worker, workers=settings.gateway_workers)
         if settings.gateway_workers > 1
@@ -98,49 +97,37 @@ def create_app(
     def get_schema() -> Response:
         return Response(SCHEMA_TEXT, media_type="application/json")
 
-    @app.post("/v1/events", **POST_EVENTS)
+    @app.post(EVENTS_PATH, **POST_EVENTS)
     async def post_events(request: Request) -> Response:
-        sender = senders.of(token_of(request))
-        if wait_s := sender.wait_s():
-            return _come_again(f"the token {sender.name} has sent more than it may", wait_s)
+        if answer := intake.hold_back(request):
+            return answer
         try:
             body = await request.body()
         except ClientDisconnect:
             return Response(status_code=400)  # nobody reads it, and nothing was taken
-        metrics.received(len(body))
-        sender.sent(size=len(body))
-        try:
-            text = inflate(body, request.headers.get("content-encoding", "").strip().lower(), most=settings.max_body)
-            judged = admit(text, request.headers, Terms.of(settings, now(), producer=sender.name))
-        except MalformedEvent as error:
-            return _refusal(str(error), [])
-        metrics.rejected(judged.rejected)
-        metrics.corrected(judged.corrected)
-        sender.sent(events=len(judged.records) + len(judged.rejected))
-        if not judged.records:
-            first = judged.rejected[0]
-            says = f"{first.field}: {first.reason}" if first.field else first.reason
-            return _refusal(f"none of {len(judged.rejected)} events was accepted; the first: {says}", judged.rejected)
-        if not writer.has_room(judged.records, of=sender.name):
-            sender.refused("full")
-            return _come_again(f"{writer.pending} events wait for the log", 1)
-        await writer.append(judged.records, of=sender.name)
-        verdict = Verdict(len(judged.records), tuple(judged.rejected), judged.duplicates)
-        return Response(msgspec.json.encode(verdict), 202, media_type="application/json")
+        intake.received(request, len(body))
+        text = inflate(body, request.headers.get("content-encoding", "").strip().lower(), most=settings.max_body)
+        return await intake.take(request, text, request.headers)
 
+    @app.get(PIXEL_PATH, **GET_PIXEL)
+    async def get_pixel(request: Request) -> Response:
+        if answer := intake.hold_back(request):
+            return answer
+        event = event_of_pixel(request, millis_of(now()))
+        intake.received(request, len(event))
+        answer = await intake.take(request, event, {})
+        return answer if answer.status_code >= 400 else Response()
+
+    add_script(app)
     answer_problems(app)
     add_probes(app, registry, missing, exposition=workers.exposition if workers else None)
     limit_body(app, settings.max_body, together=settings.max_pending_bytes)
-    require_tokens(app, door, registry, needs=lambda _: Scope.SEND, key_paths=KEY_PATHS)
-    refuse_late(app, settings.max_wait, waited=lambda: writer.waited_s, refused=senders.of(None).refused)
+    require_tokens(
+        app, door, registry, needs=lambda _: Scope.SEND, open_paths=frozenset({SCRIPT_PATH}), key_paths=KEY_PATHS
+    )
+    refuse_late(app, settings.max_wait, waited=lambda: writer.waited_s, refused=partial(metrics.turned_away, "none"))
+    let_pages_send(app, settings.origins)
     observe_requests(app, registry)
+    show_pixels(app)
     amend_openapi(app, lambda document: add_schemas(document, most=settings.max_batch))
     return app
-
-
-def _come_again(why: str, seconds: int) -> Response:
-    return problem(429, f"{why}; send the same again after {seconds} s", headers={"Retry-After": str(seconds)})
-
-
-def _refusal(detail: str, rejected: list[Rejection]) -> Response:
-    return problem(422, detail, accepted=0, rejected=msgspec.to_builtins(rejected))

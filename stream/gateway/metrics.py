@@ -32,6 +32,11 @@ class GatewayMetrics:
             "Events that a clock ahead of this gateway's had sent, and that were set back by as much.",
             registry=registry,
         )
+        self._marked = Counter(
+            "tallymark_events_of_bots",
+            "Events that are durable and will not be counted, since their User-Agent is on a list.",
+            registry=registry,
+        )
         self._bytes = Counter("tallymark_post_bytes", "Bytes of bodies, as they came.", registry=registry)
         self._append_seconds = Histogram(
             "tallymark_append_seconds",
@@ -84,6 +89,9 @@ class GatewayMetrics:
 
     def corrected(self, events: int) -> None:
         self._corrected.inc(events)
+
+    def marked(self, events: int) -> None:
+        self._marked.inc(events)
 
     def appended(self, records: int, seconds: float) -> None:
         """Called by the group commit, after each append."""

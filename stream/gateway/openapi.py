@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
+from fastapi import Response
 
 from stream.gateway.bodies import AVRO_TYPES, CLOUD_TYPES, JSON_TYPES, NDJSON_TYPES
 from tallymark.client.wire import Rejection, Verdict
 from tallymark.event import EARLIEST_MS, LATEST_MS, MAX_ATTRIBUTE, MAX_ATTRIBUTES, TYPE_PATTERN, Event
 from tallymark.http.problems import PROBLEM_JSON, problems
 
-__all__ = ["GATEWAY_DESCRIPTION", "GET_SCHEMA", "POST_EVENTS", "add_schemas"]
+__all__ = ["GATEWAY_DESCRIPTION", "GET_PIXEL", "GET_SCHEMA", "GET_SCRIPT", "POST_EVENTS", "add_schemas"]
 
 GATEWAY_DESCRIPTION: Final = """
 Takes what happened to videos, and answers once the log has made it durable.
@@ -152,6 +153,42 @@ GET_SCHEMA: Final[dict[str, Any]] = {
     "summary": "The Avro schema of events",
     "tags": ["events"],
     "responses": {200: {"content": {"application/json": {"schema": {"type": "object"}}}}},
+}
+
+GET_SCRIPT: Final[dict[str, Any]] = {
+    "summary": "The script that counts views and watched time of a page",
+    "tags": ["pages"],
+    "responses": {
+        200: {"content": {"text/javascript": {"schema": {"type": "string"}}}},
+        304: {"description": "The copy that If-None-Match names is still good."},
+    },
+    "response_class": Response,
+}
+
+_GIF: Final = {"image/gif": {"schema": {"type": "string", "format": "binary"}}}
+_OF_PIXEL: Final[dict[str, dict[str, Any]]] = {
+    "video_id": {"type": "string", "minLength": 1},
+    "type": {"type": "string", "default": "view"},
+    "event_id": {"type": "string", "description": "Without one, each time that the pixel is loaded counts."},
+    "occurred_at": {"type": "string", "description": "RFC 3339 or epoch milliseconds; now, when it is left out."},
+    "user_id": {"type": "string"},
+    "value": {"type": "integer", "default": 1},
+}
+GET_PIXEL: Final[dict[str, Any]] = {
+    "summary": "Send one event by loading an image",
+    "tags": ["pages"],
+    "response_class": Response,
+    "responses": {200: {"description": "The event is durable.", "content": _GIF}}
+    | {
+        status: {"description": f"{says}, as for a post. X-Refused says why; the image comes too.", "content": _GIF}
+        for status, says in {422: "No event", 429: "Too much", 503: "The log does not answer"}.items()
+    },
+    "openapi_extra": {
+        "parameters": [
+            {"name": name, "in": "query", "required": name == "video_id", "schema": schema}
+            for name, schema in _OF_PIXEL.items()
+        ]
+    },
 }
 
 

@@ -9,9 +9,11 @@ from tallymark.access.limits import Limits
 from tallymark.access.tokens import Token
 from tallymark.http.access import TokenNames
 
-__all__ = ["KEY_PATHS", "Sender", "Senders"]
+__all__ = ["EVENTS_PATH", "KEY_PATHS", "PIXEL_PATH", "Sender", "Senders"]
 
-KEY_PATHS: Final = frozenset({"/v1/events"})
+EVENTS_PATH: Final = "/v1/events"
+PIXEL_PATH: Final = "/v1/pixel.gif"
+KEY_PATHS: Final = frozenset({EVENTS_PATH, PIXEL_PATH})
 """Where a write key may stand in the address, as `?key=`."""
 
 

@@ -30,7 +30,7 @@ __all__ = ["Judged", "Terms", "admit", "judge"]
 
 class Terms(NamedTuple):
     """What a gateway takes of a sender at an instant: so many events a post, and bytes, that occurred in [earliest,
-    latest]. `producer`: who is said to have made what says nothing of it."""
+    latest]. `producer`: who is said to have made what says nothing of it; `mark`: why none of it is to be counted."""
 
     most: int
     most_bytes: int
@@ -38,9 +38,10 @@ class Terms(NamedTuple):
     latest_ms: int
     now_ms: int
     producer: str | None = None
+    mark: str | None = None
 
     @classmethod
-    def of(cls, settings: Settings, now: datetime, *, producer: str | None = None) -> Self:
+    def of(cls, settings: Settings, now: datetime, *, producer: str | None = None, mark: str | None = None) -> Self:
         now_ms = millis_of(now)
         return cls(
             most=settings.max_batch,
@@ -49,6 +50,7 @@ class Terms(NamedTuple):
             latest_ms=min(LATEST_MS, now_ms + length_ms(settings.max_ahead)),
             now_ms=now_ms,
             producer=producer,
+            mark=mark,
         )
 
 
@@ -143,6 +145,10 @@ def _judged(events: list[Event], rejected: list[Rejection], terms: Terms, ahead_
     if terms.producer is not None:
         for event in events:
             _sign(event, terms.producer)
+    if terms.mark is not None:
+        for event in events:
+            if event.not_counted is None:
+                structs.force_setattr(event, "not_counted", terms.mark)  # it is fresh
     records = [(event.event_id, encode(event)) for event in events]
     return Judged(records, rejected, duplicates, len(events) if ahead_ms else 0)
 

@@ -1,6 +1,7 @@
 """What a task makes of the part of a partition that a micro-batch reads: decode → drop copies → partial tallies.
 
-A pure function but for the memory of ids, which it is given; Spark adds up what it returns (see `query`).
+A pure function but for the memory of ids, which it is given; Spark adds up what it returns (see `query`). The first
+copy of an event also says whether it counts at all: one that is marked is remembered, and tallied nowhere.
 
 An event is *late* (ADR 46) when the log took it more than `lateness` after it occurred. Late events are tallied by the
 step of the log's time that they came in as well, so that a recount, which ends at a step, has all of such a tally or
@@ -59,7 +60,7 @@ def partial_tallies(
     taken = pl.col("appended_at").cum_max().clip(lower_bound=before_ms)
     events = pl.concat(map(_frame, portions)).with_columns(appended_at=taken)
     fresh = memory.add(micro_batch, identities(events).to_numpy(), first_ms=first_ms, newest_ms=newest_ms)
-    return _tallied(events.filter(pl.Series(fresh)), lateness_ms, since)
+    return _tallied(events.filter(pl.Series(fresh) & pl.col("not_counted").is_null()), lateness_ms, since)
 
 
 def identities(events: pl.DataFrame) -> pl.Series:

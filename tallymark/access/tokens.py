@@ -97,7 +97,7 @@ class Tokens(Document, frozen=True, kw_only=True):
         without="remove it, which lets everybody in, and make new tokens at once",
     )
 
-    tokens: tuple[Token, ...] = ()
+    tokens: tuple[Token, ...]
 
 
 class Made(NamedTuple):
@@ -162,7 +162,7 @@ def create(
     )
 
     def added(stored: bytes | None) -> bytes:
-        known = Tokens.found(stored) or Tokens()
+        known = Tokens.found(stored, _DOCUMENT) or Tokens(tokens=())
         if any(token.name == name for token in known.tokens):
             raise InvalidQuestion(f"there is a token {name!r} already; revoke it first, or take another name", "name")
         if len(known.tokens) >= _MOST:
@@ -175,11 +175,11 @@ def create(
 
 def revoke(store: ViewStore, name: str) -> Tokens:
     """The tokens that are left. Raises InvalidQuestion when there is none of that name."""
-    left = Tokens()
+    left = Tokens(tokens=())
 
     def without(stored: bytes | None) -> bytes:
         nonlocal left
-        known = Tokens.found(stored) or Tokens()
+        known = Tokens.found(stored, _DOCUMENT) or Tokens(tokens=())
         left = Tokens(tokens=tuple(token for token in known.tokens if token.name != name))
         if len(left.tokens) == len(known.tokens):
             names = ", ".join(token.name for token in known.tokens) or "none at all"

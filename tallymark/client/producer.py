@@ -11,13 +11,12 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from tallymark.client.courier import Token
-from tallymark.client.sending.ids import uuid7
 from tallymark.client.sending.life import Life, Options
 from tallymark.client.sending.outbox import Limits, WhenFull
 from tallymark.client.sending.outcomes import OnAccepted, OnDropped, OnRejected
@@ -135,21 +134,24 @@ class Producer:
         value: int = 1,
         user_id: str | None = None,
         occurred_at: datetime | None = None,
+        attributes: Mapping[str, str] | None = None,
     ) -> str:
         """Count an event with a value, for its sum, min, max and mean; returns the event's id.
 
-        `occurred_at`: now, when not given. Raises MalformedEvent for what no gateway would take, Unavailable when there
-        is no room (unless that drops it) or the client is closed, and what has ended the sender.
+        `occurred_at`: now, when not given. `attributes` are kept with the raw event. Raises MalformedEvent for what no
+        gateway would take, Unavailable when there is no room (unless that drops it) or the client is closed, and what
+        has ended the sender.
         """
         now_ms = self._now_ms()
         event = Event(
-            event_id=uuid7(now_ms),
+            event_id=self._new_id(now_ms),
             type=type,
             video_id=video_id,
             occurred_at=Millis(now_ms if occurred_at is None else millis_of(occurred_at)),
             value=value,
             user_id=user_id,
             producer_id=self.producer_id,
+            attributes=dict(attributes) if attributes else {},
         )
         check(event)
         if not self._outbox.put(event):
@@ -210,5 +212,5 @@ class Producer:
             self._live(self._life.in_child(self._options))
 
     def _live(self, life: Life) -> None:
-        self._life, self._outbox = life, life.outbox
+        self._life, self._outbox, self._new_id = life, life.outbox, life.ids.new
         self.producer_id = life.producer_id

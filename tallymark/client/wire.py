@@ -99,6 +99,7 @@ class Code(StrEnum):
     speed_missing: nothing of what lies after `exact_until` is known, and `value` leaves it out.
     speed_stale: the speed view is behind; what the log took in the last `freshness_ms` is not in the answer.
     archive_stale: the archive is behind; until it is not, no further hour is sealed and no late event counted.
+    import_pending: events of the range were imported, and no recount has published them yet.
     future: the range ends after now, so it can still grow.
     """
 
@@ -106,6 +107,7 @@ class Code(StrEnum):
     SPEED_MISSING = "speed_missing"
     SPEED_STALE = "speed_stale"
     ARCHIVE_STALE = "archive_stale"
+    IMPORT_PENDING = "import_pending"
     FUTURE = "future"
 
 

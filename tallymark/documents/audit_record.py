@@ -191,8 +191,8 @@ class AuditRecord(Document, frozen=True, kw_only=True):
     `verdict` is `passed`, `warned`, `failed`, or `nothing` when there was no hour to compare. `hours` were compared,
     `empty` had no events; `not_compared` says in words what could not be looked at. `by_hour` holds the last hours,
     `worst` the cells that differ most, `videos` those that do with how many events, `lateness` how many raw rows of the
-    hours looked into came how late. `clocks`: of the hours that were compared. `completeness`: None while the archive
-    has not told how far it has come.
+    hours looked into came how late. `clocks`: of the hours that were compared; `not_counted`: how many of their events
+    are kept and not counted, by why. `completeness`: None while the archive has not told how far it has come.
     """
 
     ABOUT = About(
@@ -225,3 +225,4 @@ class AuditRecord(Document, frozen=True, kw_only=True):
     report: str = ""
     completeness: Completeness | None = None
     clocks: list[Clock] = msgspec.field(default_factory=list)
+    not_counted: dict[str, int] = msgspec.field(default_factory=dict)

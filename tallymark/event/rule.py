@@ -33,6 +33,7 @@ _MISSING_FIELD: Final = re.compile(r"missing required field `(\w+)`")
 _DIGITS: Final = 20  # of the largest integer that any field takes, and one
 _KINDS: Final = {"NoneType": "null", "dict": "object", "list": "array", "Decimal": "float"}  # in the words of JSON
 _attributes = attrgetter("attributes")
+_not_counted = attrgetter("not_counted")
 
 
 class _Wire(msgspec.Struct, kw_only=True):
@@ -49,6 +50,7 @@ class _Wire(msgspec.Struct, kw_only=True):
     seq: Any = None
     attributes: dict[str, str] | None = None
     clock_ahead_ms: Any = None
+    not_counted: str | None = None
 
 
 def _exactly(number: str) -> Decimal:
@@ -76,6 +78,7 @@ def decode(raw: bytes, *, latest_ms: int = LATEST_MS) -> Event:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _decode_carefully(raw, latest_ms)
     named = is_type(event.type) and (not event.attributes or all(map(is_type, event.attributes)))
+    named = named and (event.not_counted is None or is_type(event.not_counted))
     if named and event.occurred_at <= latest_ms and _texts(event).isprintable():
         return event
     return _decode_carefully(raw, latest_ms)
@@ -109,6 +112,7 @@ def _are_right(events: list[Event], raw: bytes) -> bool:
     """Whether ids, types and attributes, read from `raw`, hold what they may hold."""
     named = {event.type for event in events}
     named.update(chain.from_iterable(filter(None, map(_attributes, events))))
+    named.update(reason for reason in map(_not_counted, events) if reason is not None)
     if not all(map(is_type, named)):
         return False
     # JSON has no control character in a text but DEL, or as an escape: most often a look at the bytes is enough
@@ -144,6 +148,8 @@ def _decode_carefully(raw: bytes, latest_ms: int) -> Event:
     ahead_ms = None if wire.clock_ahead_ms is None else _integer("clock_ahead_ms", wire.clock_ahead_ms)
     if ahead_ms is not None and not 1 <= ahead_ms <= MAX_CLOCK_AHEAD_MS:
         raise MalformedEvent("expected an integer from 1 to 2^42", "clock_ahead_ms")
+    if wire.not_counted is not None:
+        _require("not_counted", trouble_with_type(wire.not_counted, "bot or test"))
     return Event(
         event_id=wire.event_id,
         type=wire.type,
@@ -155,6 +161,7 @@ def _decode_carefully(raw: bytes, latest_ms: int) -> Event:
         seq=seq,
         attributes=attributes,
         clock_ahead_ms=ahead_ms,
+        not_counted=wire.not_counted,
     )
 
 

@@ -53,7 +53,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     `occurred_at` is epoch milliseconds, UTC, by the producer's clock. `value` is an integer (watched milliseconds,
     cents …) so that sums are exact in any order; |value| ≤ 2^40. `attributes` are kept with the event and counted by
     nobody yet. `clock_ahead_ms`: the clock of who sent it was ahead by so much, and `occurred_at` was set back by it
-    (ADR 55); None: it is as the producer said.
+    (ADR 55); None: it is as the producer said. `not_counted`: why it is kept and not counted, in a word like a type's,
+    for example `bot` (ADR 60); None: it counts.
     """
 
     event_id: Annotated[str, Meta(min_length=1, max_length=MAX_EVENT_ID)]
@@ -68,6 +69,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
         dict[str, Annotated[str, Meta(max_length=MAX_ATTRIBUTE)]], Meta(max_length=MAX_ATTRIBUTES)
     ] = {}
     clock_ahead_ms: Annotated[int, Meta(ge=1, le=MAX_CLOCK_AHEAD_MS)] | None = None
+    not_counted: str | None = None
 
 
 _encoder = msgspec.json.Encoder()
@@ -95,9 +97,9 @@ def trouble_with_id(text: str, longest: int = MAX_ID) -> str | None:
     return "control characters are not allowed" if _CONTROL.search(text) else None
 
 
-def trouble_with_type(text: str) -> str | None:
-    """The same of a type."""
-    return None if is_type(text) else f"expected {TYPE_PATTERN}, for example view or watched_time"
+def trouble_with_type(text: str, examples: str = "view or watched_time") -> str | None:
+    """The same of a type, or another word of that form."""
+    return None if is_type(text) else f"expected {TYPE_PATTERN}, for example {examples}"
 
 
 def trouble_with_attributes(attributes: dict[str, str]) -> str | None:

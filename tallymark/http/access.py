@@ -24,7 +24,8 @@ _MOST_NAMES: Final = 100
 _REFUSALS: Final[dict[Refused, tuple[int, str, dict[str, str]]]] = {
     Refused.UNKNOWN: (
         401,
-        "send one of the configured tokens as `Authorization: Bearer …`; `tallymark tokens create` makes one",
+        "send a token as `Authorization: Bearer …`; `tallymark tokens create` makes one, and commands bring the one in "
+        "TALLYMARK_TOKEN",
         {"WWW-Authenticate": "Bearer"},
     ),
     Refused.SCOPE: (

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from tallymark.raw.files import RawFile
     from tallymark.raw.read import scanning
-    from tallymark.raw.schema import RAW, ROW
+    from tallymark.raw.schema import IMPORTED, RAW, ROW
     from tallymark.raw.table import Partition, RawTable, RawVersion
 
-__all__ = ["RAW", "ROW", "Partition", "RawFile", "RawTable", "RawVersion", "scanning"]
+__all__ = ["IMPORTED", "RAW", "ROW", "Partition", "RawFile", "RawTable", "RawVersion", "scanning"]
 
 _HOMES: Final = {
     "files": ("RawFile",),
     "read": ("scanning",),
-    "schema": ("RAW", "ROW"),
+    "schema": ("IMPORTED", "RAW", "ROW"),
     "table": ("Partition", "RawTable", "RawVersion"),
 }
 _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,14 +18,14 @@ from deltalake.transaction import AddAction
 
 from tallymark.raw.damage import damaged_log, refuse_empty_entries, refuse_missing_log
 from tallymark.raw.errors import explaining
-from tallymark.raw.files import PARTITIONS, RawFile, day_name
+from tallymark.raw.files import PARTITIONS, RawFile
 from tallymark.raw.s3 import S3, is_s3
 from tallymark.raw.schema import RAW
 from tallymark.store import ViewStore
 from tallymark.store.lease import Lease
 from tallymark.store.lock import RAW_COMMIT, locking
 
-__all__ = ["RawCommits"]
+__all__ = ["ImportCommits", "RawCommits"]
 
 
 class RawCommits:
@@ -67,19 +67,72 @@ class RawCommits:
                 return
             for lease in filter(None, (self._lease, lock)):
                 lease.confirm()
-            with explaining(self._uri):
-                _add_later_columns(table)
-                table.create_write_transaction(
-                    [_add_action(file) for file in files],
-                    mode="append",
-                    schema=RAW,
-                    partition_by=[*PARTITIONS],
-                    commit_properties=CommitProperties(app_transactions=[Transaction(self._application, micro_batch)]),
-                )
+            _commit(table, self._uri, files, {self._application: micro_batch})
 
     def _is_in(self, table: DeltaTable, micro_batch: int) -> bool:
         done = table.transaction_version(self._application)
         return done is not None and done >= micro_batch
+
+
+class ImportCommits:
+    """Commits to the same table of rows that never were in the log. For each source a mark says how far it is in.
+
+    Marks only grow, and are in the table's log with the rows that they are about.
+    """
+
+    def __init__(self, uri: str, store: ViewStore) -> None:
+        self._uri = uri
+        self._store = store
+
+    def mark(self, source: str) -> int:
+        """0 of a source of which nothing is in."""
+        return self._mark_in(self._open(), source)
+
+    def add(
+        self, files: Sequence[RawFile], marks: Mapping[str, tuple[int, int]], *, note: Callable[[int], None]
+    ) -> bool:
+        """Commit `files`, if the mark of each source is still the first of its two; then it is the second.
+
+        False, and no commit, when somebody else has imported some of it meanwhile. `note` is called before with the
+        version that the table will have, and again after, should it have another one.
+        """
+        with locking(self._store, RAW_COMMIT) as lock:
+            table = self._open()
+            if any(self._mark_in(table, source) != before for source, (before, _) in marks.items()):
+                return False
+            expected = table.version() + 1
+            note(expected)
+            lock.confirm()
+            _commit(table, self._uri, files, {_source(source): after for source, (_, after) in marks.items()})
+            if (made := self._open().version()) != expected:
+                note(made)
+        return True
+
+    def _open(self) -> DeltaTable:
+        with explaining(self._uri, damage=partial(damaged_log, self._uri)):
+            table = _create(self._uri, self._store)
+            refuse_empty_entries(self._uri)
+        return table
+
+    def _mark_in(self, table: DeltaTable, source: str) -> int:
+        return table.transaction_version(_source(source)) or 0
+
+
+def _source(name: str) -> str:
+    return f"import-{name}"
+
+
+def _commit(table: DeltaTable, uri: str, files: Sequence[RawFile], transactions: Mapping[str, int]) -> None:
+    done = [Transaction(name, number) for name, number in transactions.items()]
+    with explaining(uri):
+        _add_later_columns(table)
+        table.create_write_transaction(
+            [_add_action(file) for file in files],
+            mode="append",
+            schema=RAW,
+            partition_by=[*PARTITIONS],
+            commit_properties=CommitProperties(app_transactions=done),
+        )
 
 
 def _create(uri: str, store: ViewStore) -> DeltaTable:
@@ -110,7 +163,7 @@ def _add_action(file: RawFile) -> AddAction:
     return AddAction(
         path=file.path,
         size=file.size,
-        partition_values=dict(zip(PARTITIONS, (day_name(file.day), str(file.shard)), strict=True)),
+        partition_values=dict(zip(PARTITIONS, (file.place, str(file.shard)), strict=True)),
         modification_time=file.written_ms,
         data_change=True,
         stats=json.dumps(stats | {"nullCount": {}}),

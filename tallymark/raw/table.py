@@ -22,14 +22,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from tallymark.errors import Damaged, IncompatibleStore, NothingToRecount
 from tallymark.raw.damage import damaged_files, damaged_log, refuse_empty_entries, refuse_missing_log, strange_place
 from tallymark.raw.errors import explaining
-from tallymark.raw.files import RawFile, day_name, day_start, is_place
+from tallymark.raw.files import RawFile, is_place, place_of
 from tallymark.raw.s3 import S3, is_s3
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
 
-    from tallymark.raw.commits import RawCommits
+    from tallymark.raw.commits import ImportCommits, RawCommits
     from tallymark.store import ViewStore
     from tallymark.store.lease import Lease
 
@@ -61,7 +61,7 @@ class RawVersion(NamedTuple):
 
 
 class Partition(NamedTuple):
-    """A day (yyyy-MM-dd) and shard, with its files and their bytes."""
+    """A day (yyyy-MM-dd), or the days with few rows of a year (yyyy), and shard, with its files and their bytes."""
 
     day: str
     shard: int
@@ -83,7 +83,7 @@ class RawTable:
         self._known_to = known_to
 
     def write(self, rows: pa.Table) -> list[RawFile]:
-        """Files with `rows` (`schema.ROW`), a day and shard each, that no commit names yet."""
+        """Files with `rows` (`schema.ROW`), as `write.write_files` divides them, that no commit names yet."""
         from tallymark.raw.write import write_files
 
         return write_files(self.uri, rows)
@@ -93,6 +93,12 @@ class RawTable:
         from tallymark.raw.commits import RawCommits
 
         return RawCommits(self.uri, store, application=application, lease=lease)
+
+    def importing(self, store: ViewStore) -> ImportCommits:
+        """Commits of rows that were never in the log."""
+        from tallymark.raw.commits import ImportCommits
+
+        return ImportCommits(self.uri, store)
 
     def pin(self) -> RawVersion:
         """The newest version: later commits and compaction do not touch the files that it names.
@@ -115,9 +121,13 @@ class RawTable:
             )
         self._refuse_strange_places(told["path"], told["partition.day"], told["partition.shard"])
         files = (
-            RawFile(f"{self.uri}/{path}", day_start(day), int(shard), rows, first, last, at, appended_ms=appended or 0)
-            for path, day, shard, rows, first, last, at, appended in zip(
-                *(told[name] for name in (*_TOLD, _WRITTEN)), told.get(_APPENDED, [0] * len(told["path"])), strict=True
+            RawFile(f"{self.uri}/{path}", day, int(shard), rows, first, last, at, appended_ms=appended or 0, days=days)
+            for path, (day, days), shard, rows, first, last, at, appended in zip(
+                told["path"],
+                map(place_of, told["partition.day"]),
+                *(told[name] for name in (*_TOLD[2:], _WRITTEN)),
+                told.get(_APPENDED, [0] * len(told["path"])),
+                strict=True,
             )
         )
         return RawVersion(table.version(), tuple(sorted(files)), max(told["max.occurred_at"]))
@@ -199,7 +209,7 @@ class RawTable:
 
     def _files_in(self, partition: Partition) -> list[str]:
         place = (partition.day, partition.shard)
-        return [file.uri for file in self.pin().files if (day_name(file.day), file.shard) == place]
+        return [file.uri for file in self.pin().files if (file.place, file.shard) == place]
 
     def _explaining(self, damage: Callable[[], Damaged | None] = lambda: None) -> AbstractContextManager[None]:
         """`damage`: looks for what may be damaged besides the table's log."""

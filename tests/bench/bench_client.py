@@ -55,7 +55,8 @@ def _load(url: str, per_s: int, spill: Path | None = None) -> Any:
 def _full_mb() -> float:
     """Memory of a process whose client holds as much as it may."""
     code = (
-        "from tests.bench.client_load import Producer, rss_mb; from tallymark.errors import Unavailable; import os, sys\n"
+        "import os, sys; from tallymark.errors import Unavailable\n"
+        "from tests.bench.client_load import Producer, rss_mb\n"
         "client = Producer(sys.argv[1])\n"
         "try:\n"
         "    while True: client.process_event('video-1', 'watched_time', value=30_000, user_id='user-123')\n"

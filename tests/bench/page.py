@@ -116,10 +116,6 @@ _ALONE: Final = (
     Alone("its memory", "audit/memory_mib", "MiB", "2 GiB"),
     Alone("memory of the stream process, files", "speed/stream_memory_mib", "MiB"),
     Alone("speed layer, half of all traffic on one video", "throughput/half_on_one_video_to_even", "of even traffic"),
-    Alone("a call of the client at 50,000 events/s, median", "client/by_the_clock/call_us/p50", "µs", "5 µs"),
-    Alone("the same, 99th percentile", "client/by_the_clock/call_us/p99", "µs", "1000 µs"),
-    Alone("the client at once, delivered", "client/at_once/delivered_per_s", "events/s", "50,000"),
-    Alone("memory of a process with the client, at most", "client/memory_full_mb", "MB", "60 MB"),
     Alone("the canary", "metrics/canary_share_of_capacity", "of the machine"),
 )
 _INTRODUCTION: Final = """# Benchmarks

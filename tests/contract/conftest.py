@@ -6,6 +6,7 @@ A store is shared by the tests of a file, so each takes video ids and document n
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -36,3 +37,13 @@ def store(store_settings: Settings) -> Iterator[ViewStore]:
 def video() -> str:
     """A video id, and the beginning of others, that no other test uses."""
     return f"video-{uuid4()}"
+
+
+@pytest.fixture(params=["folder", "s3"])
+def table(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """Settings of a raw table that does not exist yet."""
+    home = Settings(home=tmp_path / "home")
+    if request.param == "folder":
+        return home
+    cluster = request.getfixturevalue("cluster")
+    return replace(home, raw=cluster.settings(home.home).raw)

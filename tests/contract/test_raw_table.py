@@ -23,7 +23,6 @@ from tallymark.event import Event
 from tallymark.instants import instant
 from tallymark.raw import Partition, RawTable, scanning
 from tallymark.raw.damage import damaged_files
-from tallymark.raw.schema import day_name
 from tallymark.settings import Settings
 from tallymark.store.lease import LENGTH, holding
 from tallymark.store.sqlite import SqliteViewStore
@@ -33,16 +32,6 @@ from tests.support.raw_tables import LATENESS, commits, made_by_an_earlier_versi
 from tests.support.recounts import MIDNIGHT, assert_same, cells_at, many_events
 
 HOUR = MIDNIGHT - 120
-
-
-@pytest.fixture(params=["folder", "s3"])
-def table(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
-    """Settings of a raw table that does not exist yet."""
-    home = Settings(home=tmp_path / "home")
-    if request.param == "folder":
-        return home
-    cluster = request.getfixturevalue("cluster")
-    return replace(home, raw=cluster.settings(home.home).raw)
 
 
 @pytest.fixture
@@ -139,7 +128,7 @@ def test_a_table_of_an_earlier_version_is_read_beside_new_files(table: Settings,
         assert damaged_files(uris) is None
 
     read()
-    (crowded,) = {(day_name(file.day), file.shard) for file in pinned(table).files}
+    (crowded,) = {(file.place, file.shard) for file in pinned(table).files}
     assert RawTable(table.raw_uri).compact(Partition(*crowded, 3, 0)) == 1
     read()
 

@@ -21,16 +21,20 @@ POSTS, SENDERS = 100_000, 4
 ANSWERS = {202, 400, 413, 415, 422}
 
 
+def some_events(chance: random.Random) -> list[Event]:
+    event = Event(event_id="e", type="view", video_id="v", occurred_at=now_ms(), attributes={"a": "b"})
+    return [structs.replace(event, event_id=f"{chance.getrandbits(64):x}") for _ in range(chance.randint(1, 3))]
+
+
 def send(settings: Settings, seed: int, posts: int) -> tuple[Counter[int], int]:
     """Answers by status, and how many events were accepted."""
     chance = random.Random(seed)
     connection = http.client.HTTPConnection(settings.gateway.host, settings.gateway.port, timeout=60)
     statuses: Counter[int] = Counter()
     accepted = 0
-    for n in range(posts):
-        event = Event(event_id=f"{seed}-{n}", type="view", video_id="v", occurred_at=now_ms(), attributes={"a": "b"})
-        events = [structs.replace(event, event_id=f"{seed}-{n}-{m}") for m in range(chance.randint(1, 3))]
-        post = nearly(written(events, FORMATS[n % len(FORMATS)]), chance)
+    right = [written(some_events(chance), form) for form in FORMATS for _ in range(40)]
+    for _ in range(posts):
+        post = nearly(chance.choice(right), chance)
         connection.request("POST", "/v1/events", post.body, post.headers)
         answer = connection.getresponse()
         text = answer.read()

@@ -21,8 +21,8 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
 PACKAGES = ("tallymark", "stream", "batch", "serving", "infra")
 CODE = [path for folder in PACKAGES for path in (ROOT / folder).rglob("*.py")]
-GLOSSARY = """event, type, value, attributes, occurred_at, sent_at, appended_at, log, raw, dead letter, view, shard,
-grain, bucket, tally, sketch, cell, span, version, attempt, epoch, micro-batch, publication, exact_until,
+GLOSSARY = """event, type, value, attributes, occurred_at, sent_at, appended_at, log, raw, dead letter, import, view,
+shard, grain, bucket, tally, sketch, cell, span, version, attempt, epoch, micro-batch, publication, exact_until,
 stitch, seal, dirty, late, lateness, memory, generation, step, counted_until, reading, late cell,
 recompute, rollback, audit, sequence, hole, roster, coverage, evidence, canary, snapshot, row, slice,
 lease, lock, ledger, pending, quality, staleness, token, scope, write key"""

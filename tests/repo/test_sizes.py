@@ -27,6 +27,12 @@ def test_no_folder_has_more_than_12_modules() -> None:
     assert {folder for folder, count in modules.items() if count > MOST_MODULES} == set()
 
 
+def test_no_two_test_modules_have_the_same_name() -> None:
+    """pytest imports them by their names alone, and refuses the second when all run together."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert {name for name, count in names.items() if count > 1} == set()
+
+
 def test_every_module_states_what_others_may_use() -> None:
     """A package by its face: the names that it gives, or the modules that are to be imported from it."""
     without = {str(path) for path in MODULES if path.name != "__main__.py" and not states_all(path)}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from io import BytesIO
 from pathlib import Path
 
+import fastavro
 import pytest
 from deltalake import DeltaTable
 from kafka import KafkaAdminClient
@@ -17,6 +20,7 @@ from stream.archive.query import Archive, begin_archive, start_archive
 from stream.log import EventLog, open_log
 from stream.log.kafka.access import kafka_access
 from stream.log.spark_source import positions_of
+from stream.progress import has_passed
 from stream.speed.query import begin_epoch, start_speed
 from tallymark.cells import SHARDS
 from tallymark.documents.dead_letters import dead_letters
@@ -24,10 +28,22 @@ from tallymark.event import Event, encode
 from tallymark.settings import Settings
 from tallymark.store.sqlite import SqliteViewStore
 from tests.support.clusters import RunningCluster
-from tests.support.kafka_clients import append_at, append_foreign
+from tests.support.kafka_clients import append_at, append_foreign, transaction
 from tests.support.speed_cells import speed_cells
 from tests.support.strategies import FIRST
 from tests.support.systems import eventually
+
+SCHEMA = """{"type": "record", "name": "Play", "fields": [
+    {"name": "event_id", "type": "string"}, {"name": "type", "type": "string"}, {"name": "video_id", "type": "string"},
+    {"name": "occurred_at", "type": "long"}, {"name": "more", "type": ["null", "int"], "default": null}]}"""
+
+
+def avro(schema: int, number: int) -> bytes:
+    """A record as registries' clients write it."""
+    body = BytesIO()
+    play = {"event_id": f"e{number}", "type": "view", "video_id": "v", "occurred_at": FIRST * 60_000}
+    fastavro.schemaless_writer(body, fastavro.parse_schema(json.loads(SCHEMA)), play)
+    return b"\0" + schema.to_bytes(4, "big") + body.getvalue()
 
 
 @pytest.fixture
@@ -95,6 +111,54 @@ def test_records_that_are_not_ours_end_among_the_dead_letters_and_stop_nothing(
     places |= set(zip(rows["log_partition"].to_pylist(), rows["log_offset"].to_pylist(), strict=True))
     assert places == {(each, offset) for each, end in log.end().items() for offset in range(end)}
     assert count(spark, on_kafka, store, log) == 200
+
+
+def test_what_a_transaction_took_back_does_not_count_and_its_gaps_are_no_loss(
+    spark: SparkSession, on_kafka: Settings, log: EventLog, store: SqliteViewStore
+) -> None:
+    append(log, some(0, 50))
+    with transaction(on_kafka, [encode(event) for event in some(1000, 40)]) as aborted:
+        aborted.abort_transaction()
+    with transaction(on_kafka, [*(encode(event) for event in some(50, 30)), b"not json"]) as committed:
+        committed.commit_transaction()
+    with transaction(on_kafka, [encode(event) for event in some(2000, 20)]) as aborted:
+        aborted.abort_transaction()
+    archive(spark, on_kafka, store, log)
+    rows = DeltaTable(on_kafka.raw_uri).to_pyarrow_table()
+    assert sorted(rows["event_id"].to_pylist()) == sorted(event.event_id for event in some(0, 80))
+    assert [letter.record for letter in dead_letters(store)] == [b"not json"]
+    assert sum(log.end().values()) == 50 + 40 + 31 + 20 + 3  # each transaction ends with a marker
+    assert count(spark, on_kafka, store, log) == 80
+    assert [record.value for record in log.read({}, log.end())].count(b"not json") == 1
+
+
+def test_nothing_is_proven_beyond_an_open_transaction_of_another_producer(
+    spark: SparkSession, on_kafka: Settings, log: EventLog, store: SqliteViewStore
+) -> None:
+    append(log, some(0, 10))
+    with transaction(on_kafka, [encode(event) for event in some(10, 10)]) as open_one:
+        archive(spark, on_kafka, store, log)
+        assert not has_passed(log.end(), log.horizon().positions)
+        open_one.commit_transaction()
+    eventually(lambda: has_passed(log.end(), log.horizon().positions), within=30)
+    archive(spark, on_kafka, store, log)
+    assert DeltaTable(on_kafka.raw_uri).to_pyarrow_table().num_rows == 20
+
+
+def test_records_of_a_schema_registry_are_read_and_those_of_unknown_schemas_are_buried(
+    spark: SparkSession, on_kafka: Settings, log: EventLog, store: SqliteViewStore, tmp_path: Path
+) -> None:
+    (tmp_path / "7.avsc").write_text(SCHEMA)
+    settings = replace(on_kafka, schema_registry=str(tmp_path))
+    append(log, some(0, 10))
+    append_foreign(settings, [avro(7, n) for n in range(10, 40)])
+    append_foreign(settings, [avro(8, 99)])
+    archive(spark, settings, store, log)
+    rows = DeltaTable(settings.raw_uri).to_pyarrow_table()
+    assert sorted(rows["event_id"].to_pylist()) == sorted(event.event_id for event in some(0, 40))
+    (letter,) = dead_letters(store)
+    assert (letter.record, "8.avsc" in letter.reason) == (avro(8, 99), True)
+    assert count(spark, settings, store, log) == 40
 
 
 def test_layers_go_on_with_their_checkpoints_when_partitions_are_doubled(

@@ -124,7 +124,7 @@ def truth(events: Iterable[Event], video_id: str, type: str, within: TimeRange) 
     """The tally of the range by a plain loop over distinct events."""
     return Tally.total(
         Tally.of(event)
-        for event in oracle.distinct(events)
+        for event in oracle.counting(events)
         if event.video_id == video_id
         and event.type == type
         and within.start <= event.occurred_at // oracle.MINUTE_MS < within.end

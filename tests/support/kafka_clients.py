@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from uuid import uuid4
 
+from confluent_kafka import Producer
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 
@@ -78,3 +80,16 @@ def append_at(settings: Settings, records: Sequence[tuple[int, int, bytes]]) -> 
     producer.close()
     let_it_be_time_of("LogAppendTime")
     admin.close()
+
+
+@contextmanager
+def transaction(settings: Settings, values: Sequence[bytes], *, partition: int = 0) -> Iterator[Producer]:
+    """Values that were sent in a transaction of another producer, which is open while inside: commit or abort it."""
+    access = kafka_access(settings)
+    producer = Producer(access.librdkafka() | {"transactional.id": f"other-{uuid4()}"})
+    producer.init_transactions()
+    producer.begin_transaction()
+    for value in values:
+        producer.produce(access.topic, value, key=b"other", partition=partition)
+    producer.flush()
+    yield producer

@@ -21,10 +21,15 @@ def distinct(events: Iterable[Event]) -> list[Event]:
     return list(first.values())
 
 
+def counting(events: Iterable[Event]) -> list[Event]:
+    """Those of which the first copy says nothing against it."""
+    return [event for event in distinct(events) if event.not_counted is None]
+
+
 def cells(events: Iterable[Event], grain: Grain) -> dict[CellKey, Tally]:
     """All cells of one grain over `events`, given in the order of the log."""
     groups: dict[CellKey, list[Event]] = defaultdict(list)
-    for event in distinct(events):
+    for event in counting(events):
         bucket = Bucket.containing(event.occurred_at // MINUTE_MS, grain)
         groups[CellKey(event.video_id, event.type, bucket)].append(event)
     return {key: Tally.total(map(Tally.of, group)) for key, group in groups.items()}
@@ -36,5 +41,5 @@ def count(events: Iterable[Event], video_id: str, type: str, within: TimeRange) 
         event.video_id == video_id
         and event.type == type
         and within.start <= event.occurred_at // MINUTE_MS < within.end
-        for event in distinct(events)
+        for event in counting(events)
     )

@@ -24,6 +24,7 @@ SCHEMA = pa.schema(
         *[pa.field(name, pa.int64()) for name in ("seq", "appended_at")],
         pa.field("log_partition", pa.int32()),
         pa.field("log_offset", pa.int64()),
+        pa.field("not_counted", pa.string()),
         pa.field("day", pa.string()),
         pa.field("shard", pa.int32()),
     ]

@@ -61,7 +61,7 @@ class SpeedView:
         key = identity(event), partition
         known = key in self._known and far_ms - self._known[key] < self._memory_ms
         self._known[key] = far_ms
-        if known:
+        if known or event.not_counted:
             return
         minute = event.occurred_at // 60_000
         if taken_ms - event.occurred_at > self._lateness_ms:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from tallymark.buckets import Bucket, Grain, Span, TimeRange
 from tallymark.cells import Cell
@@ -74,17 +75,20 @@ def events(
         occurred_at=start * 60_000 + draw(st.integers(0, length * 60_000 - 1)),
         value=draw(st.just(1) | st.integers(-5, 1000) | values),
         user_id=draw(users),
+        not_counted=draw(st.sampled_from([None, None, None, None, "bot", "test"])),
     )
 
 
 @st.composite
 def logs(draw: st.DrawFn, start: int = FIRST, length: int = 180, most: int = 60) -> list[Event]:
-    """What a log may hold, in its order: events as they arrive, some of them sent again later, unchanged."""
+    """What a log may hold, in its order: events as they arrive, some of them sent again later, with or without a mark
+    and else unchanged."""
     fresh = draw(st.lists(events(start, length), max_size=most))
     resent = draw(st.lists(st.sampled_from(fresh), max_size=most // 4)) if fresh else []
     log = list(fresh)
     for event in resent:
-        log.insert(draw(st.integers(log.index(event), len(log))), event)
+        copy = structs.replace(event, not_counted=draw(st.sampled_from([event.not_counted, None, "bot"])))
+        log.insert(draw(st.integers(log.index(event), len(log))), copy)
     return log
 
 

@@ -97,6 +97,19 @@ def test_copies_within_the_memory_make_no_difference_however_late(world: World) 
     assert not compared(world, [*took(*taken), *SEALS]).differences
 
 
+def test_events_that_are_marked_are_in_neither_view_and_the_audit_says_how_many(world: World) -> None:
+    bots = [event(name, MIDNIGHT, not_counted="bot") for name in "abc"]
+    first = [event("d", MIDNIGHT, video_id="b"), event("e", MIDNIGHT, not_counted="test")]
+    copies = [structs.replace(one, not_counted=None) for one in (bots[0], first[1])]
+    copies.append(structs.replace(first[0], not_counted="bot"))
+    found = compared(world, [*took(*((MIDNIGHT, one) for one in [*bots, *first, *copies])), *SEALS])
+    assert not found.differences
+    assert found.total.batch == 1
+    assert found.marked.events == {"bot": 3, "test": 1}
+    # the hour of video a holds rows, and not one event: that is no loss
+    assert [one["unconserved"] for one in found.tables()["conservation"].to_dict("records")] == [0]
+
+
 def test_late_events_are_compared_once_a_version_has_counted_them(world: World) -> None:
     late = took((MIDNIGHT + 30, event("late", MIDNIGHT)))
     assert not compared(world, [*late, *SEALS]).differences
@@ -121,12 +134,18 @@ def test_whatever_the_speed_layer_meets_is_explained(
 ) -> None:
     minutes = st.floats(MIDNIGHT - 30, MIDNIGHT + 59, allow_nan=False)
     drawn = data.draw(
-        st.lists(st.tuples(st.integers(0, 12), minutes, st.sampled_from("abc"), st.floats(0, 15)), max_size=25)
+        st.lists(
+            st.tuples(
+                st.integers(0, 12), minutes, st.sampled_from("abc"), st.floats(0, 15), st.sampled_from([None, "bot"])
+            ),
+            max_size=25,
+        )
     )
     clock, log = MIDNIGHT - 31.0, []
-    for offset, (name, minute, video, pause) in enumerate(drawn):
+    for offset, (name, minute, video, pause, mark) in enumerate(drawn):
         clock += pause
-        log.append(RawRow(event(str(name), minute, video_id=video), round(clock * 60_000), name % 2, offset))
+        one = event(str(name), minute, video_id=video, not_counted=mark)
+        log.append(RawRow(one, round(clock * 60_000), name % 2, offset))
     world = World(tmp_path_factory.mktemp("world"))
     publish_epoch(world.store, 1)
     end = RawRow(event("seals", MIDNIGHT + 63), round((clock + 200) * 60_000), 0, 99)

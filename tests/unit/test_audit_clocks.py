@@ -68,3 +68,9 @@ def test_the_page_shows_them_in_lengths_that_people_read() -> None:
     for text in ("&lt;tv&gt;", "1,234", "1.5 s", "8,766.0 h", "none named", "7 ms", "1.5 min"):
         assert text in shown
     assert "Clocks that are ahead" not in page(an_audit(1), [])
+
+
+def test_the_page_says_how_many_events_are_kept_and_not_counted() -> None:
+    shown = page(structs.replace(an_audit(1), not_counted={"test": 7, "bot": 1_234}), [])
+    assert "<td>bot</td><td>1,234</td></tr><tr><td>test</td><td>7</td>" in shown
+    assert "Kept and not counted" not in page(an_audit(1), [])

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tallymark.client import Producer
-from tallymark.client.sending.ids import uuid7
+from tallymark.client.sending.ids import Ids, uuid7
 from tallymark.client.sending.rule import check
 from tallymark.errors import MalformedEvent, Unavailable
 from tallymark.event import EARLIEST_MS, MAX_ID, Event, decode, encode
@@ -88,6 +88,8 @@ def test_a_full_buffer_is_said() -> None:
         ({"value": 2**70}, "value"),
         ({"value": True}, "value"),
         ({"value": 1.5}, "value"),
+        ({"attributes": {"country": 7}}, "attributes"),
+        ({"attributes": {"Country": "is"}}, "attributes"),
         ({"occurred_at": datetime(1999, 1, 1, tzinfo=UTC)}, "occurred_at"),
     ],
 )
@@ -186,11 +188,26 @@ def test_an_event_occurred_when_it_is_said_to_have_or_now() -> None:
     assert [event.occurred_at for event in told] == [now_ms, 1_769_817_600_000]
 
 
+def test_attributes_are_those_of_the_moment_of_the_call() -> None:
+    told: list[Event] = []
+    rejected = [{"index": n, "field": None, "reason": "x"} for n in range(2)]
+    with (
+        scripted_gateway(Reply(422, {"accepted": 0, "rejected": rejected})) as gateway,
+        Producer(gateway.url, linger=60, on_rejected=lambda event, _: told.append(event)) as client,
+    ):
+        attributes = {"player": "tv"}
+        client.process_event("v", "view", attributes=attributes)
+        attributes["player"] = "web"
+        client.process_event("v", "view", attributes=attributes)
+    assert [event.attributes for event in told] == [{"player": "tv"}, {"player": "web"}]
+
+
 def test_ids_are_uuids_that_sort_by_time() -> None:
-    ids = [uuid7(1_769_860_800_000 + n) for n in range(1000)]
+    new = Ids().new
+    ids = [new(1_769_860_800_000 + n) for n in range(1000)]
     assert all(a < b for a, b in pairwise(ids))
     assert {(UUID(each).version, UUID(each).variant) for each in ids} == {(7, "specified in RFC 4122")}
-    assert len({uuid7(1) for _ in range(1000)}) == 1000
+    assert len({new(1) for _ in range(1000)}) == 1000
 
 
 def test_an_id_holds_the_time_and_the_entropy() -> None:

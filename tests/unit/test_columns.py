@@ -79,7 +79,7 @@ def assert_same(one: Tallies, other: Tallies) -> None:
 @quick
 @given(logs(start=NOON, length=4000), st.data())
 def test_all_grains_equal_the_oracles_however_the_events_are_divided(log: list[Event], data: st.DataObject) -> None:
-    events = oracle.distinct(log)
+    events = oracle.counting(log)
     cut = sorted(data.draw(st.lists(st.integers(0, len(events)), max_size=2)))
     shuffled = data.draw(st.permutations(events))
     parts = [shuffled[a:b] for a, b in zip([0, *cut], [*cut, len(events)], strict=True)]
@@ -94,7 +94,7 @@ def test_all_grains_equal_the_oracles_however_the_events_are_divided(log: list[E
 @quick
 @given(logs(start=NOON, length=4000))
 def test_rows_are_those_that_are_packed_one_by_one_and_come_back(log: list[Event]) -> None:
-    whole = minutes(oracle.distinct(log))
+    whole = minutes(oracle.counting(log))
     for grain in Grain:
         rolled = whole.rolled_up(grain)
         rows = to_rows(rolled)

@@ -8,8 +8,10 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from batch.counting.count import Counted, Part, count, rows_by_hour, settle
 from tallymark.buckets import Bucket, Grain
@@ -75,7 +77,9 @@ def in_parts(files: list[str], hours: tuple[int, ...], *, rows: int) -> Counted:
     of_hour: Counter[int] = Counter()
     for part in parts:
         of_hour.update(part.rows)
-    return Counted(dict(of_hour), Tallies.added([*(part.minutes for part in parts), settled]), settled_rows(parts))
+    minutes = Tallies.added([*(part.minutes for part in parts), settled.minutes])
+    marked = settled.marked + sum(part.marked for part in parts)
+    return Counted(dict(of_hour), minutes, settled_rows(parts), marked=marked)
 
 
 def settled_rows(parts: list[Counted]) -> pl.DataFrame:
@@ -94,7 +98,8 @@ def test_every_cell_equals_the_oracles(log: list[Event], data: st.DataObject) ->
             expected = oracle.cells(log, grain)
             assert cells(found, grain).keys() == expected.keys()
             assert all(same_tally(tally, expected[key]) for key, tally in cells(found, grain).items())
-        assert found.minutes.events == len(oracle.distinct(log))
+        assert found.minutes.events == len(oracle.counting(log))
+        assert found.marked == len(oracle.distinct(log)) - found.minutes.events
         assert sum(found.rows.values()) == len(log)
         if log:
             files = [file.uri for file in raw_files(folder, *commits)]
@@ -182,3 +187,28 @@ def test_rows_outside_their_files_day_are_nobodys(tmp_path: Path) -> None:
     (file,) = raw_files(tmp_path, in_log_order(event("a"), event("b", NOON + 61)))
     assert not rows_by_hour([file._replace(day=file.day - 1440)], EVER)[0]
     assert not rows_by_hour([file._replace(day=file.day - 1440, last_ms=file.first_ms)], EVER)[0]
+
+
+def marked(*reasons: str | None) -> list[Event]:
+    """Copies of one event, each with its mark."""
+    return [structs.replace(event("e"), not_counted=reason) for reason in reasons]
+
+
+@pytest.mark.parametrize(("reasons", "events"), [(("bot", None), 0), ((None, "bot"), 1), (("bot", "test"), 0)])
+def test_the_first_copy_says_whether_the_event_counts(
+    tmp_path: Path, reasons: tuple[str | None, ...], events: int
+) -> None:
+    rows = in_log_order(*marked(*reasons), event("other"))
+    for number, commits in enumerate(([rows], [rows[1:], rows[:1]])):
+        (tmp_path / str(number)).mkdir()
+        found = counted(tmp_path / str(number), *commits)
+        assert (found.minutes.events, found.marked, found.rows) == (events + 1, 1 - events, {NOON: 3})
+
+
+def test_files_of_before_there_were_marks_are_counted_beside_new_ones(tmp_path: Path) -> None:
+    rows = in_log_order(*marked("bot"), event("a"), event("b"))
+    (old,) = raw_files(tmp_path, rows[1:2])
+    pq.write_table(pq.read_table(old.uri).drop_columns("not_counted"), f"{tmp_path}/old.parquet")
+    (new,) = raw_files(tmp_path, [rows[0], rows[2]])
+    found = count([f"{tmp_path}/old.parquet", new.uri], (NOON,), taken_before=EVER)
+    assert (found.minutes.events, found.marked) == (2, 1)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from batch.start import Step
+from tallymark.access import tokens
 from tallymark.documents import attempts, audits, canary, checkpoints, coverage, dead_letters, evidence, publication
 from tallymark.documents.progress import ARCHIVE, Progress, commit_asked_at, read_progress
 from tallymark.documents.publication import roll_back
@@ -51,6 +52,7 @@ DOCUMENTS: dict[str, Callable[[World], object]] = {
     "evidence/current": lambda world: evidence.renew_evidence(
         world.store, evidence.Evidence(made_at=utc_now(), hours=0, needed=24, confidence=0.95, types={})
     ),
+    "tokens": lambda world: tokens.read(world.store),
     "dead-letters/00000-00000000000000000007": lambda world: list(dead_letters.dead_letters(world.store)),
 }
 

@@ -30,6 +30,7 @@ any_event = st.builds(
     seq=st.none() | st.integers(0, 2**63 - 1),
     attributes=attributes,
     clock_ahead_ms=st.none() | st.integers(1, 2**42),
+    not_counted=st.none() | types,
 )
 
 
@@ -117,6 +118,10 @@ def wire(**changes: Any) -> bytes:
         ({"attributes": {f"a{n}": "" for n in range(17)}}, "attributes"),
         ({"attributes": ["colour"]}, "attributes"),
         ({"clock_ahead_ms": 0}, "clock_ahead_ms"),
+        ({"not_counted": ""}, "not_counted"),
+        ({"not_counted": "a bot"}, "not_counted"),
+        ({"not_counted": "bot\n"}, "not_counted"),
+        ({"not_counted": True}, "not_counted"),
         ({"clock_ahead_ms": 2**42 + 1}, "clock_ahead_ms"),
     ],
 )  # fmt: skip
@@ -179,7 +184,7 @@ def test_integers_that_a_float_would_round_are_exact() -> None:
 
 
 def test_null_is_as_if_it_were_left_out() -> None:
-    optional = ("value", "user_id", "producer_id", "seq", "attributes", "clock_ahead_ms")
+    optional = ("value", "user_id", "producer_id", "seq", "attributes", "clock_ahead_ms", "not_counted")
     assert decode(wire(**dict.fromkeys(optional))) == decode(wire())
 
 

@@ -31,6 +31,7 @@ def some_event(chance: random.Random) -> Event:
         seq=chance.getrandbits(62) if chance.random() < 0.5 else None,
         attributes={chance.choice("abc"): text for _ in range(chance.randint(1, 3))} if chance.random() < 0.3 else {},
         clock_ahead_ms=chance.randint(1, 10**9) if chance.random() < 0.1 else None,
+        not_counted=chance.choice(["bot", "test"]) if chance.random() < 0.1 else None,
     )
 
 

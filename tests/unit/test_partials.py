@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
+from msgspec import structs
 
 from stream.decoding import decode_events
 from stream.log.spark_source import Portion
@@ -54,6 +55,8 @@ def expected(records: list[Record | tuple[int, Event]]) -> dict[Key, Tally]:
         clock = max(clock, at)
         if isinstance(event, Event) and identity(event) not in known:
             known.add(identity(event))
+            if event.not_counted:
+                continue
             late = clock - event.occurred_at > LATENESS_MS
             key = event.video_id, event.type, event.occurred_at // 60_000, clock // STEP_MS if late else None
             found[key].append(Tally.of(event))
@@ -81,12 +84,14 @@ def test_any_records_are_tallied_as_a_loop_does(tmp_path: Path) -> None:
         for number in range(300):
             clock += chance.choice([0, 1, 50, 3000, -2000])
             if sent and chance.random() < 0.2:
-                sent.append((clock, chance.choice(sent)[1]))
+                copy = structs.replace(chance.choice(sent)[1], not_counted=chance.choice([None, "bot"]))
+                sent.append((clock, copy))
                 continue
             late = chance.choice([0, 0, LATENESS_MS, LATENESS_MS + 1, 10**7, -200_000])
             user = None if chance.random() < 0.2 else f"u{chance.randrange(50)}"
-            video, kind = chance.choice("abc"), chance.choice(["view", "like"])
-            sent.append((clock, event(number, clock - late, video_id=video, type=kind, value=number - 9, user_id=user)))
+            fields = {"video_id": chance.choice("abc"), "type": chance.choice(["view", "like"]), "value": number - 9}
+            mark = "bot" if chance.random() < 0.1 else None
+            sent.append((clock, event(number, clock - late, user_id=user, not_counted=mark, **fields)))
         records = [(taken, encode(one)) for taken, one in sent]
         cuts = sorted(chance.sample(range(1, 300), 4))
         batches = [records[first:last] for first, last in zip([0, *cuts], [*cuts, 300], strict=True)]

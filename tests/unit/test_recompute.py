@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from batch.start import Step
 from tallymark.buckets import Grain
@@ -41,6 +42,18 @@ def test_a_recount_counts_every_grain_and_says_what_it_did(world: World) -> None
     # the hour of x before midnight: its five events, and three rows that are one more
     assert (done.pairs, done.days, done.rows, done.events, done.duplicates) == (1, 1, 8, 6, 2)
     assert set(done.seconds) == set(Step)
+
+
+def test_marked_events_are_kept_and_not_counted(world: World) -> None:
+    """A copy of a counted one that is marked changes nothing; one of a marked one that is not does neither."""
+    counted = structs.replace(event("x0", MIDNIGHT - 50), not_counted="bot")
+    bot = structs.replace(event("bot", MIDNIGHT - 50), not_counted="bot")
+    world.append(counted, bot, structs.replace(bot, not_counted=None))
+    done = world.recompute()
+    world.assert_exact()
+    assert (done.rows, done.events, done.not_counted, done.duplicates) == (8, 5, 1, 2)
+    (conserved,) = [one for one in attempt(world.store, done.publication.version).checks if "marked" in one.name]
+    assert (conserved.holds, conserved.says.partition(";")[0]) == (True, "8 rows = 5 events + 1 marked + 2 duplicates")
 
 
 @pytest.mark.parametrize("step", Step)

@@ -151,6 +151,7 @@ any_settings = st.builds(
     store=st.sampled_from(["sqlite:", "sqlite:/x/views.sqlite", "hbase://a:9090,b:9090?prefix=t_"]),
     raw=st.sampled_from(["", "s3://bucket/raw", "/data/raw"]),
     kafka_properties=st.sampled_from([None, Path("/etc/kafka.properties")]),
+    schema_registry=st.sampled_from(["", "http://a:8081", "/data/schemas"]),
     lateness=durations,
     trigger=durations,
     recount_every=st.none() | st.integers(1, 10**6).map(lambda seconds: timedelta(seconds=seconds)),

@@ -119,9 +119,9 @@ def test_whatever_is_missing_the_truth_lies_within_the_bounds_and_exact_is_true(
     """Events at random are recounted, come late, are in the speed view or not yet in any; each view may be absent."""
     video, log = of_its_own(log)
     boundary = data.draw(st.integers(0, HOURS)) * 60 + START
-    past = [e for e in oracle.distinct(log) if e.occurred_at // 60_000 < boundary]
+    past = [e for e in oracle.counting(log) if e.occurred_at // 60_000 < boundary]
     late = [e for e in past if data.draw(st.booleans())]
-    unseen = [e for e in oracle.distinct(log) if e not in past and data.draw(st.booleans())]
+    unseen = [e for e in oracle.counting(log) if e not in past and data.draw(st.booleans())]
     published = Publication(
         version=1,
         exact_until=instant(boundary),
@@ -135,14 +135,14 @@ def test_whatever_is_missing_the_truth_lies_within_the_bounds_and_exact_is_true(
         speed_until=data.draw(st.sampled_from([NOW, None])),
         archive_until=NOW,
     )
-    counted = [e for e in oracle.distinct(log) if e not in late]
+    counted = [e for e in oracle.counting(log) if e not in late]
     copies = [e for e in past if e not in late and data.draw(st.booleans())]  # that are counted, and came again
     views.fill_batch(shared, counted)
     views.fill_speed(shared, [e for e in counted if e not in unseen])
     if at.publication.version:
         views.set_late(shared, *late, *copies)
     else:
-        views.fill_speed(shared, [e for e in oracle.distinct(log) if e not in unseen])
+        views.fill_speed(shared, [e for e in oracle.counting(log) if e not in unseen])
 
     within = TimeRange(min(one, other), max(one, other) + 1)
     true = views.truth(log, video, "view", within)

@@ -40,7 +40,7 @@ def test_a_tally_of_many_events_is_what_a_plain_loop_says(log: list[Event]) -> N
     for key, tally in oracle.cells(log, Grain.HOUR).items():
         events = [
             event
-            for event in oracle.distinct(log)
+            for event in oracle.counting(log)
             if (event.video_id, event.type) == (key.video_id, key.type)
             and key.bucket.start <= event.occurred_at // 60_000 < key.bucket.end
         ]

@@ -29,7 +29,7 @@ from batch.audit.comparison.raw_rows import judged
 from tallymark.buckets import Grain
 from tallymark.documents.evidence import AGES, Evidence, Growth
 from tallymark.instants import DAY, MINUTE_MS, Minute, minute_of
-from tallymark.raw import RawFile
+from tallymark.raw import IMPORTED, RawFile
 
 __all__ = ["CONFIDENCE", "HOURS_NEEDED", "Shown", "conformal", "gather"]
 
@@ -82,9 +82,12 @@ def conformal(scores: Sequence[float], level: float) -> float:
 
 
 def _rows(files: Sequence[RawFile], start: int, end: int, memory: timedelta) -> pl.DataFrame:
-    """The first copies of the events in the minutes from `start` to `end`, of as many shards as are few enough rows."""
+    """The events that count in the minutes from `start` to `end`, of as many shards as are few enough rows.
+
+    Imported ones are left out: no reader waited for them.
+    """
     first_day, last_day = Grain.DAY.floor(Minute(start)), Grain.DAY.floor(Minute(end))
-    inside = [file for file in files if first_day <= file.day <= last_day + DAY]
+    inside = [file for file in files if any(first_day <= day <= last_day + DAY for day in file.on_days)]
     taken: set[int] = set()
     rows = 0
     for shard in sorted({file.shard for file in inside}):
@@ -95,7 +98,7 @@ def _rows(files: Sequence[RawFile], start: int, end: int, memory: timedelta) -> 
     days = [judged(inside, day, shards=taken, memory=memory) for day in range(first_day, last_day + 1, DAY)]
     return (
         pl.concat(days)
-        .filter(pl.col("first") & pl.col("minute").is_between(start, end))
+        .filter(pl.col("counts") & pl.col("minute").is_between(start, end) & (pl.col("log_partition") != IMPORTED))
         .select("video_id", "type", "hour", "minute", "appended_at")
         .sort("video_id", "minute")
     )

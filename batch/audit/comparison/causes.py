@@ -70,7 +70,7 @@ def explain(
         copies = _forgotten(rows)
         for one in some:
             found.causes[one.cell] = attribute(one, copies.get(one.cell, 0), lost=one.cell.hour in changed)
-        for hour, shard, count, events in rows.group_by("hour", "shard").agg(pl.len(), pl.col("first").sum()).rows():
+        for hour, shard, count, events in rows.group_by("hour", "shard").agg(pl.len(), pl.col("counts").sum()).rows():
             found.rows[hour, shard] = count
             found.events[hour, shard] = events
         found.lateness.update(_lateness(rows))

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from tallymark.buckets import Grain, TimeRange
 from tallymark.documents import attempts, publication
 from tallymark.documents.audits import Last
+from tallymark.documents.imports import known_imports
 from tallymark.documents.publication import Publication
 from tallymark.instants import Minute, instant, minute_of
 from tallymark.store import ViewStore
@@ -77,6 +78,10 @@ def scope(store: ViewStore, last: Last | None, *, start: datetime | None, until:
             f"version {at.version} was rolled back to: hours from {instant(at.boundary):%Y-%m-%d %H:%M} UTC on were "
             f"audited as of a later version and are not sealed now"
         )
+    imports = known_imports(store)
+    if imported := {hour for hour in hours if imports.holds(hour)}:
+        hours, counted = hours - imported, counted - imported
+        not_compared.append(f"{len(imported)} hours hold imported events, which the speed view never met")
     seals = sealings(publication.history(store))
     by_epoch: dict[int, set[int]] = {}
     changed = set()

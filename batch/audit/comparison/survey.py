@@ -13,6 +13,7 @@ import pandas as pd
 
 from batch.audit.comparison.causes import Explained, Pair, explain
 from batch.audit.comparison.compare import compare
+from batch.audit.comparison.marked import Marked, marked_in
 from batch.audit.comparison.scope import Scope
 from batch.ledger import rows_counted
 from tallymark.buckets import Bucket, Grain
@@ -32,7 +33,7 @@ _EVER: Final = 2**62
 class Survey:
     """`figures` and `causes` by (hour, type); `ledger` rows and batch `events` by (hour, shard).
 
-    `hours` were compared; in `empty` others neither view has anything.
+    `hours` were compared; in `empty` others neither view has anything. `marked` are the events that neither counts.
     """
 
     hours: set[int]
@@ -43,6 +44,7 @@ class Survey:
     explained: Explained
     events: dict[Pair, int]
     ledger: dict[Pair, int]
+    marked: Marked
     not_compared: list[str]
 
     @property
@@ -98,7 +100,7 @@ class Survey:
             events, counted = self.events.get(pair, 0), self.ledger.get(pair, 0)
             beyond += max(0, events - counted)
             if counted and not events:
-                unconserved += counted
+                unconserved += max(0, counted - self.marked.rows[pair])
             elif self.explained.rows.get(pair) == counted:  # otherwise more came since that version was counted
                 unconserved += abs(self.explained.events[pair] - events)
         return {"hour": f"{instant(Minute(hour)):%Y-%m-%d %H:%M}", "beyond_ledger": beyond, "unconserved": unconserved}
@@ -141,6 +143,7 @@ def survey(store: ViewStore, within: Scope, files: Sequence[RawFile], *, memory:
         explained=explained,
         events=events,
         ledger=_ledger(store, compared, within.at.version),
+        marked=marked_in(files, compared, taken_before=taken_before),
         not_compared=[f"{len(gone)} older hours have no speed cells any more: nothing to compare with"] if gone else [],
     )
 

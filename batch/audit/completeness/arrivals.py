@@ -2,7 +2,8 @@
 
 A look counts the rows that the log took since the one before, each exactly once. So it may be cut short anywhere, and
 of two at the same time one begins again: the state moves by compare-and-set. Rows that the log took before, and that
-came into raw only now (compaction, or somebody who brings back what was lost), fill holes and do nothing else.
+came into raw only now (compaction, or somebody who brings back what was lost), fill holes and do nothing else; and so
+do imported rows, which nobody sent just now.
 
 What it costs does not grow with the history: a sequence without holes is one run. Producers that were not heard for
 eight days are forgotten, and of very many holes the oldest are settled: what still comes for them is not seen any more.
@@ -23,6 +24,7 @@ from batch.audit.completeness.sequences import NO_RUNS, holes, runs_of, union
 from tallymark.buckets import Grain
 from tallymark.documents.coverage import reading_state
 from tallymark.instants import DAY, DAY_MS, Minute
+from tallymark.raw import IMPORTED
 
 __all__ = ["Arrivals"]
 
@@ -71,7 +73,7 @@ class Arrivals(msgspec.Struct):
         known = runs.select(producer_id=pl.col("producer").unique())
         for rows in portions:
             if rows.height:
-                new = pl.col("appended_at") >= self.until_ms
+                new = (pl.col("appended_at") >= self.until_ms) & (pl.col("log_partition") != IMPORTED)
                 filling = rows.filter(~new, pl.col("seq").is_not_null()).join(known, on="producer_id", how="semi")
                 found = runs_of(pl.concat([self._noted(rows.filter(new)), filling]))
                 runs = self._without_chaos(union(pl.concat([runs, found])), most=_HOPELESS)

@@ -21,14 +21,14 @@ __all__ = ["new_rows"]
 
 _ROWS: Final = 1_500_000  # sorted at once, which takes about 300 MB
 _CLOCKS: Final = 600_000  # ms by which the clocks of the log and of who writes files may differ
-_COLUMNS: Final = ("producer_id", "seq", "occurred_at", "appended_at")
+_COLUMNS: Final = ("producer_id", "seq", "occurred_at", "appended_at", "log_partition")
 
 
 def new_rows(
     files: Sequence[RawFile], *, written_ms: int, since_ms: int, until_ms: int, most_rows: int = _ROWS
 ) -> Iterator[pl.DataFrame]:
-    """Columns producer_id, seq, occurred_at and appended_at of the rows that the log took in [`since_ms`, `until_ms`),
-    in files that were written from `written_ms` on.
+    """Columns producer_id, seq, occurred_at, appended_at and log_partition of the rows that the log took in
+    [`since_ms`, `until_ms`), in files that were written from `written_ms` on.
 
     Raises RawRefused or RawUnavailable.
     """

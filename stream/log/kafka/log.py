@@ -69,9 +69,13 @@ class KafkaLog:
     def horizon(self) -> Horizon:
         """First the brokers tell the time, then where the topic ends. A record that was stamped `_SETTLED` before that
         time is visible by then, and so lies before the end, if a broker takes no longer than that to finish an append
-        and to copy it to its followers, and if the brokers' clocks agree as closely and do not step back."""
+        and to copy it to its followers, and if the brokers' clocks agree as closely and do not step back.
+
+        A record of a transaction is stamped when it is appended, and read when that is committed, perhaps much later:
+        until then it lies before the end, and beyond what anybody has read (ADR 59)."""
         at = self._clock.now_ms()
-        return Horizon(self.end(), instant_of(Millis(at)) - _SETTLED)
+        end = self._offsets(OffsetSpec.latest(), isolation=IsolationLevel.READ_UNCOMMITTED)
+        return Horizon(end, instant_of(Millis(at)) - _SETTLED)
 
     def end(self) -> dict[int, int]:
         return self._offsets(OffsetSpec.latest())
@@ -102,7 +106,9 @@ class KafkaLog:
         while self._readers:
             self._readers.pop().close()
 
-    def _offsets(self, spec: OffsetSpec) -> dict[int, int]:
+    def _offsets(
+        self, spec: OffsetSpec, *, isolation: IsolationLevel = IsolationLevel.READ_COMMITTED
+    ) -> dict[int, int]:
         """By partition, those that are new among them; -1 where no record is as late as `spec` asks for.
 
         A partition that is new, or whose leader moves, has none to ask for a moment: then it is asked again.
@@ -110,13 +116,13 @@ class KafkaLog:
         until = time.monotonic() + ANSWER_WITHIN_S
         while True:
             try:
-                return self._ask_offsets(spec, within_s=max(1.0, until - time.monotonic()))
+                return self._ask_offsets(spec, isolation, within_s=max(1.0, until - time.monotonic()))
             except LogUnavailable:
                 if time.monotonic() >= until:
                     raise
                 time.sleep(_AGAIN_S)
 
-    def _ask_offsets(self, spec: OffsetSpec, *, within_s: float) -> dict[int, int]:
+    def _ask_offsets(self, spec: OffsetSpec, isolation: IsolationLevel, *, within_s: float) -> dict[int, int]:
         topic = self._access.topic
         with answering(self._access):
             described = self._admin.list_topics(topic, within_s).topics[topic]
@@ -124,7 +130,7 @@ class KafkaLog:
                 raise unavailable(self._access, described.error.str())
             answers = self._admin.list_offsets(
                 {TopicPartition(topic, partition): spec for partition in described.partitions},
-                isolation_level=IsolationLevel.READ_COMMITTED,
+                isolation_level=isolation,
                 request_timeout=within_s,
             )
             return {place.partition: answer.result().offset for place, answer in answers.items()}

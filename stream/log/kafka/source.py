@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 
-from stream.decoding import decode_columns, decode_events
+from stream.decoding import AsJson, decode_columns, decode_events
 from stream.log import Positions, open_log
 from stream.log.kafka.access import kafka_access
 from stream.log.spark_source import Portion
@@ -26,7 +26,11 @@ __all__ = ["columns_decoded", "columns_from_kafka", "portions_of_columns"]
 
 _EARLIEST: Final = -2  # as the connector writes it
 _TASK_ROWS: Final = 200_000  # bounds a worker's memory: about 100 MB of columns
-_FETCHES: Final = {"max.poll.records": "10000", "max.partition.fetch.bytes": str(8 << 20)}  # a fifth more than by 500
+_READING: Final = {
+    "isolation.level": "read_committed",  # what a transaction of another producer has taken back does not count
+    "max.poll.records": "10000",  # a fifth more than by 500
+    "max.partition.fetch.bytes": str(8 << 20),
+}
 
 
 def columns_from_kafka(
@@ -41,7 +45,7 @@ def columns_from_kafka(
     access = kafka_access(settings)
     reader = (
         spark.readStream.format("kafka")
-        .options(**{f"kafka.{name}": value for name, value in (_FETCHES | access.java()).items()})
+        .options(**{f"kafka.{name}": value for name, value in (_READING | access.java()).items()})
         .option("subscribe", access.topic)
         .option("startingOffsets", json.dumps({access.topic: _starting(settings, start)}))
         .option("maxOffsetsPerTrigger", str(max_rows))
@@ -80,12 +84,13 @@ def _starting(settings: Settings, start: Positions) -> dict[str, int]:
 def columns_decoded(settings: Settings) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """A function for mapInArrow over these columns: decodes them, as `stream.decoding.DECODED`."""
     max_ahead_ms = length_ms(settings.max_ahead)
+    place = settings.schema_registry
 
     def decoded(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         set_modules_aside()
         for batch in batches:
             values, *places = batch.columns
-            yield decode_columns(values, *places, max_ahead_ms=max_ahead_ms)
+            yield decode_columns(values, *places, max_ahead_ms=max_ahead_ms, as_json=_as_json_by(place))
 
     return decoded
 
@@ -93,16 +98,30 @@ def columns_decoded(settings: Settings) -> Callable[[Iterable[pa.RecordBatch]], 
 def portions_of_columns(settings: Settings) -> Callable[[Iterable[pa.RecordBatch]], Iterator[Portion]]:
     """As `spark_source.portions_in`."""
     max_ahead_ms = length_ms(settings.max_ahead)
+    place = settings.schema_registry
 
     def portions(batches: Iterable[pa.RecordBatch]) -> Iterator[Portion]:
         set_modules_aside()
         for batch in _split_by_partition(batches):
             values, appended_at, partitions, _ = batch.columns
             taken = pc.min_max(appended_at).as_py()
-            events = decode_events(values, appended_at, max_ahead_ms=max_ahead_ms)
+            events = decode_events(values, appended_at, max_ahead_ms=max_ahead_ms, as_json=_as_json_by(place))
             yield Portion(partitions[0].as_py(), taken["min"], taken["max"], events)
 
     return portions
+
+
+def _as_json_by(place: str) -> AsJson:
+    """What others write in Avro. It loads when there is something to read: a worker begins many tasks."""
+
+    def as_json(record: bytes) -> bytes:
+        if not record.startswith(b"\0"):
+            return record
+        from stream.formats.registry import as_json_by
+
+        return as_json_by(place)(record)
+
+    return as_json
 
 
 def _split_by_partition(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tallymark.client.courier import Courier, Retry, Token
+from tallymark.client.sending.ids import Ids
 from tallymark.client.sending.outbox import Limits, Outbox, WhenFull
 from tallymark.client.sending.outcomes import OnAccepted, OnDropped, OnRejected, Outcomes
 from tallymark.client.sending.sender import Sender
@@ -48,6 +49,7 @@ class Options:
 class Life:
     def __init__(self, options: Options, *, spills: bool = True) -> None:
         self.producer_id = f"{options.name}/{os.getpid()}-{secrets.token_hex(4)}"
+        self.ids = Ids()
         self.spill = _spill(options) if spills else None
         self.outbox = Outbox(options.limits, when_full=options.when_full, spill=self.spill)
         self.outcomes = Outcomes(

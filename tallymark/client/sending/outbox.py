@@ -77,19 +77,20 @@ class Outbox:
     def put(self, event: Event) -> bool:
         """Number the event and let it wait; False if it was dropped. Raises Unavailable when the box is full, and what
         ended it."""
+        limits = self._limits
         with self._lock:
             if self._end is not None or self._is_full():
                 self._make_room()
                 if self._end is not None or self._is_full():
                     return self._refuse()
-            size = len(self._waiting)
             record = encode(msgspec.structs.replace(event, seq=self._number()))
             self._waiting.append(record)
-            before = self._bytes
+            waiting, before = len(self._waiting), self._bytes
             self._bytes = before + len(record)
-            if not size:
+            if waiting == 1:
                 self.wake()
-            if size in {0, self._limits.batch - 1} or before < self._limits.batch_bytes <= self._bytes:
+                self._changed.notify_all()
+            elif waiting == limits.batch or before < limits.batch_bytes <= self._bytes:
                 self._changed.notify_all()
             return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from tallymark.errors import MalformedEvent
@@ -22,12 +23,18 @@ def check(event: Event) -> None:
         and video.isprintable()
         and (user is None or (type(user) is _TEXT and 0 < len(user) <= MAX_ID and user.isprintable()))
         and type(event.type) is _TEXT
-        and trouble_with_type(event.type) is None
+        and _is_type(event.type)
         and type(event.value) is int
         and -MAX_VALUE <= event.value <= MAX_VALUE
         and EARLIEST_MS <= event.occurred_at <= LATEST_MS
+        and not event.attributes
     ):
         _by_the_rule(event)
+
+
+@lru_cache(maxsize=1024)
+def _is_type(text: str) -> bool:
+    return trouble_with_type(text) is None
 
 
 def _by_the_rule(event: Event) -> None:

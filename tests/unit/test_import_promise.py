@@ -1,0 +1,98 @@
+"""Until a version has imported events, answers say so; audits and coverage know what never was in the log."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from batch.audit.comparison.scope import scope
+from batch.audit.completeness.check import check_arrivals
+from batch.importing.mapping import Mapping, read_mapping
+from serving.answers.snapshot import Snapshots
+from serving.answers.stitch import answer
+from tallymark.buckets import TimeRange
+from tallymark.client.questions import Function, Question
+from tallymark.documents.imports import known_imports, merged
+from tallymark.documents.publication import publish_epoch, roll_back
+from tallymark.raw import RawTable
+from tests.support.both_views import STALENESS
+from tests.support.imports import MAP, NOW, as_file, ask, history, hourly, imported
+from tests.support.recounts import LATENESS, MIDNIGHT, World
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """It seals by the log's clock alone."""
+    made = World(tmp_path, rows_at_once=500)
+    made.quiet = timedelta(0)
+    return made
+
+
+@pytest.fixture
+def mapping(tmp_path: Path) -> Mapping:
+    path = tmp_path / "map.toml"
+    path.write_text(MAP)
+    return read_mapping(path)
+
+
+def test_answers_are_not_exact_while_imported_events_are_in_no_version(
+    world: World, mapping: Mapping, tmp_path: Path
+) -> None:
+    world.append(*history(30))
+    world.recompute()
+    version = world.published.version
+    assert ask(world).exact
+    assert imported(world, mapping, as_file(tmp_path / "h.csv", history(30, name="more"))).events == 30
+    waiting = ask(world)
+    assert (waiting.exact, waiting.upper, waiting.lower) == (False, None, waiting.value)
+    assert [lack.code for lack in waiting.degraded] == ["import_pending"]
+    elsewhere = Question("v1", "view", Function.COUNT, TimeRange(MIDNIGHT - 900 * 1440, MIDNIGHT - 800 * 1440))
+    at = Snapshots(world.store).take()
+    assert answer(elsewhere, at=at, store=world.store, now=NOW, staleness=STALENESS).exact
+    world.recompute()
+    counted = ask(world)
+    assert counted.value is not None
+    assert (counted.exact, counted.value > int(waiting.value or 0)) == (True, True)
+    assert not ask(world, as_of=version).exact
+    roll_back(world.store, version, now=lambda: NOW)
+    assert not ask(world).exact
+
+
+def test_what_lies_in_hours_that_are_not_sealed_stays_pending(world: World, mapping: Mapping, tmp_path: Path) -> None:
+    world.quiet = timedelta.max
+    world.append(*history(5))
+    imported(world, mapping, as_file(tmp_path / "h.csv", history(1, start=MIDNIGHT)))
+    world.recompute()
+    assert world.published.boundary <= MIDNIGHT
+    (pending,) = known_imports(world.store).pending(TimeRange(MIDNIGHT, MIDNIGHT + 60), world.published)
+    assert pending.spans == [(MIDNIGHT, MIDNIGHT + 60)]
+
+
+def test_audits_leave_out_hours_with_imported_events(world: World, mapping: Mapping, tmp_path: Path) -> None:
+    world.quiet = timedelta.max
+    publish_epoch(world.store, 1)
+    world.append(*hourly(4))
+    imported(world, mapping, as_file(tmp_path / "h.csv", history(1, start=MIDNIGHT + 60)))
+    world.recompute()
+    found = scope(world.store, None, start=None, until=None)
+    assert found.hours == {MIDNIGHT}
+    assert found.not_compared == ["1 hours hold imported events, which the speed view never met"]
+
+
+def test_coverage_is_of_what_came_through_the_log(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "m.toml"
+    path.write_text(MAP + 'producer_id = { constant = "old" }\nseq = "s"\n')
+    imported(world, read_mapping(path), as_file(tmp_path / "h.csv", history(40)))
+    found = check_arrivals(world.store, world.table, lateness=LATENESS)
+    assert found is not None
+    assert (found.known.share, found.known.holes, found.arrivals.roster.members) == ([], [], {})
+
+
+def test_spans_are_few_and_hold_all(tmp_path: Path) -> None:
+    hours = [(n * 600, n * 600 + 60) for n in range(500)]
+    found = merged([*hours, (60, 600)])
+    assert len(found) == 100
+    assert all(any(start <= hour[0] and hour[1] <= end for start, end in found) for hour in hours)
+    assert RawTable(str(tmp_path)).uri == str(tmp_path)
