@@ -25,7 +25,7 @@ from tests.support.systems import ROOT, environment, running, settings_in
 
 __all__ = ["Much", "load", "soak", "stress"]
 
-MOST_P99_MS: Final = 250.0  # of a post, up to the knee
+MOST_REFUSED: Final = 0.01  # of all posts, up to the knee
 GROWTH: Final = 1.5  # from one step of the stress run to the next
 MOST_EVENTS_PER_S: Final = 500_000
 BEYOND: Final = (2.0, 3.0)
@@ -90,11 +90,11 @@ def stress(much: Much) -> dict[str, Any]:
         knee = max((each["asked_events_per_s"] for each in steps if _bears(each)), default=0)
         half, *beyond = [step(share * knee) for share in (0.5, *BEYOND)] if knee else [None]
         with closing(open_log(settings)) as log:
-            logged = sum(log.end().values())
+            logged = sum(end - 1 for end in log.end().values())  # the first offset is 1
     return {
         **much._asdict(),
         "knee_events_per_s": knee,
-        "most_p99_ms": MOST_P99_MS,
+        "most_refused": MOST_REFUSED,
         "steps": steps,
         "half": half,
         "beyond": [{"knees": share, **each} for share, each in zip(BEYOND, beyond, strict=False)],
@@ -162,8 +162,9 @@ def _drive(settings: Settings, much: Much) -> tuple[Told, float]:
 
 
 def _bears(step: dict[str, Any]) -> bool:
-    """All was accepted, and soon."""
-    return step["refused"] == step["unanswered"] == 0 and step["post_ms"].get("p99", 0.0) <= MOST_P99_MS
+    """Nearly all was accepted: a machine that others use too stands still at times."""
+    refused: float = step["refused"] + step["unanswered"]
+    return refused <= MOST_REFUSED
 
 
 def _minute(told: Told, looks: list[Look], *, since: float, until: float) -> dict[str, Any]:

@@ -46,9 +46,8 @@ def _load_failures(figures: Figures) -> Iterator[str]:
 
 
 def _stress(figures: Figures) -> Iterator[str]:
-    knee = figures["knee_events_per_s"]
-    most = figures["most_p99_ms"]
-    yield f"The knee: {knee:,} events/s, the most that was accepted whole, p99 of a post ≤ {most:.0f} ms."
+    knee, refused = figures["knee_events_per_s"], figures["most_refused"]
+    yield f"The knee: {knee:,} events/s, the most of which no more than {refused:.0%} was refused."
     yield ""
     rows = [(f"{each['asked_events_per_s']:,}", each) for each in figures["steps"]]
     if figures["half"]:
