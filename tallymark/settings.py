@@ -102,7 +102,7 @@ class Settings:
         "128000000", notation.positive, "The same in bytes; also for the bodies that are being read."
     )
     max_wait: timedelta = _setting(
-        "250ms", parse_duration, "How long a post may wait for its turn, or for the log, before posts are answered 429."
+        "500ms", parse_duration, "How long a post may wait for its turn, or for the log, before posts are answered 429."
     )
     max_connections: int = _setting(
         "10000", notation.positive, "Connections of a server; beyond, the one that has rested longest is closed."

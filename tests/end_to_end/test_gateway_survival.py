@@ -123,7 +123,7 @@ def test_an_acknowledged_event_survives_kill_9_and_retries_bring_the_rest(settin
     found = logged(settings)
     for each in sent:
         ids = {event.event_id for event in each}
-        first = list(dict.fromkeys(event for event in found if event.event_id in ids))
+        first = list({event.event_id: event for event in found if event.event_id in ids}.values())
         assert first == each  # nothing lost, in order, and copies only where a post was sent again
 
 
