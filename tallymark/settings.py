@@ -140,6 +140,9 @@ class Settings:
     recount_rows: int = _setting(
         "1000000", notation.positive, "Most raw rows that a task of the recount holds at once, at some 500 bytes each."
     )
+    sql_memory: int = _setting(
+        "500000000", notation.positive, "Most memory, in bytes, that a query in SQL takes before it goes on on disk."
+    )
     spark_master: str = _setting("local[*]", str, "Spark master.")
     spark_memory: str = _setting("768m", str, "Heap of the Spark driver (with a local master: of all of Spark).")
     spark_jars: str = _setting("", str, "Jars for Spark: a folder, or files separated by commas; empty: none.")

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Final, Required, Self, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Final, Required, Self, TypedDict, TypeVar, Unpack
 
 import httpx
 import msgspec
@@ -21,6 +21,9 @@ from tallymark.client.wire import Answer, Answers, Problem, Series, Stats, Versi
 from tallymark.documents.publication import Publication
 from tallymark.errors import InvalidQuestion, TallymarkError, Unavailable
 from tallymark.settings import Settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["Ask", "Counts", "When", "Within"]
 
@@ -73,12 +76,15 @@ class Counts:
         self._url = url
         self._pauses = pauses
         headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._settings: Settings | None = None
         self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout)
 
     @classmethod
     def of(cls, settings: Settings, *, pauses: Sequence[float] = _PAUSES) -> Self:
         """The API of the system that has these settings, with one of its tokens."""
-        return cls(settings.api.url, token=settings.own_token, pauses=pauses)
+        counts = cls(settings.api.url, token=settings.own_token, pauses=pauses)
+        counts._settings = settings
+        return counts
 
     def count(self, video_id: str, type: str = "view", **when: Unpack[When]) -> Answer:
         """How many events of the video and type there were."""
@@ -117,6 +123,23 @@ class Counts:
     def audits(self, limit: int = 30) -> Audits:
         """What the last audits found, oldest first; their `hours()` are the newest word on each hour."""
         return self._get("/v1/audits", Audits, limit=limit)
+
+    def sql(self, query: str, *, as_of: int | None = None, timeout: float = 300.0, **parameters: object) -> pa.Table:
+        """What one SELECT finds in `events`, `raw`, `counts_hour`, `counts_day` and `versions` (docs/sql.md).
+
+        `parameters` are what `$name` in it stands for. It does not go over HTTP: it reads the stores of the system, so
+        it is for `Counts.of(settings)` where those settings reach them. Raises InvalidQuestion for what is refused.
+        """
+        if self._settings is None:
+            raise InvalidQuestion(
+                "SQL is not asked over HTTP: make these counts by `Counts.of(settings)`, where the settings reach the "
+                "stores of raw events and views",
+                "sql",
+            )
+        from tallymark.sql.session import answering, table_of
+
+        with answering(self._settings, query, parameters=parameters, as_of=as_of, timeout=timeout) as result:
+            return table_of(result, most_bytes=self._settings.sql_memory)
 
     def get_view_count(self, video_id: str, start: Time, end: Time) -> Answer:
         """`getViewCount` of the first design."""

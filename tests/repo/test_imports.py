@@ -12,13 +12,16 @@ ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 HEAVY = (
     "pyspark", "fastapi", "uvicorn", "deltalake", "pyarrow", "polars", "pandas", "numpy", "happybase", "httpx", "kafka",
-    "confluent_kafka", "boto3",
+    "confluent_kafka", "boto3", "duckdb",
 )  # fmt: skip
 
 KERNEL = [path.relative_to(ROOT) for path in sorted((ROOT / "tallymark").rglob("*.py")) if path.name != "__main__.py"]
-# where the kernel touches Spark, the web framework, the raw table, NumPy's columns and HTTP, for the layers to share;
-# the packages load none of it before it is used
-TOUCHES = ("tallymark.client.counts", "tallymark.columns.", "tallymark.http.", "tallymark.raw.", "tallymark.spark.")
+# where the kernel touches Spark, the web framework, the raw table, NumPy's columns, DuckDB and HTTP, for the layers to
+# share; the packages load none of it before it is used
+TOUCHES = (
+    *("tallymark.client.counts", "tallymark.columns.", "tallymark.http.", "tallymark.raw.", "tallymark.spark."),
+    *("tallymark.sql.counts", "tallymark.sql.output", "tallymark.sql.session"),
+)
 MODULES = [".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in KERNEL]
 LIGHT = [module for module in MODULES if not module.startswith(TOUCHES)]
 

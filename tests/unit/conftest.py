@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tallymark.store.sqlite import SqliteViewStore
+from tests.support.asked import Asked
 
 
 @pytest.fixture
@@ -16,3 +17,11 @@ def store(tmp_path: Path) -> Iterator[SqliteViewStore]:
     made = SqliteViewStore(tmp_path / "views.sqlite")
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
+    """A system to be asked in SQL, which tests leave as it is."""
+    made = Asked(tmp_path_factory.mktemp("sql"))
+    yield made
+    made.world.store.close()
