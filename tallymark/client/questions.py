@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from calendar import monthrange
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -50,7 +51,8 @@ class Function(StrEnum):
     USERS = "users"
 
 
-class Length(NamedTuple):
+@dataclass(frozen=True)
+class Length:
     """How far a range reaches back: so much time, or so many months of the calendar."""
 
     time: timedelta = timedelta(0)
@@ -61,7 +63,10 @@ class Length(NamedTuple):
         """`90s`, `24h`, `7d`, `1w` are time, a day of it 24 hours; `3mo`, `1y` are months. Raises ValueError."""
         if match := _MONTHS.fullmatch(text):
             return cls(months=int(match[1]) * (12 if match[2] == "y" else 1))
-        time = parse_duration(text)
+        try:
+            time = parse_duration(text)
+        except ValueError:
+            time = timedelta(0)
         if not time or text != text.strip():
             raise ValueError("expected a length of time such as 90s, 15m, 24h, 7d, 1w, 3mo or 1y")
         return cls(time)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from tallymark.buckets import TimeRange
 from tallymark.client.wire import GrainName
 
-_FARTHEST_BACK = 200  # minutes by which any clock was set back since 1990: three hours, in Casey
+_FARTHEST_BACK = 480  # minutes by which any clock was set back since 1990: seven hours, in Vostok in 1994
 
 
 def wrong(parts: Sequence[TimeRange], name: GrainName, within: TimeRange, zone: ZoneInfo) -> str | None:
@@ -33,6 +35,18 @@ def wrong(parts: Sequence[TimeRange], name: GrainName, within: TimeRange, zone: 
         ):
             return f"{part} is not one {name}: {[_label(at, name, zone) for at in part]}"
     return None
+
+
+@cache
+def moves(zone: ZoneInfo, since: int, until: int) -> list[int]:
+    """The minutes at which the clocks are moved, but for those that are moved back within five days."""
+    days = range(since, until, 5 * 1440)
+    offsets = [_local(minute, zone).utcoffset() for minute in days]
+    return [
+        before + bisect_left(range(before, after), True, key=lambda minute: _local(minute, zone).utcoffset() == new)
+        for (before, after), (old, new) in zip(pairwise(days), pairwise(offsets), strict=True)
+        if old != new
+    ]
 
 
 def _label(minute: int, name: GrainName, zone: ZoneInfo) -> tuple[int, ...]:

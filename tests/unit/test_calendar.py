@@ -41,6 +41,7 @@ def shown(name: GrainName, tz: str, start: str, end: str) -> list[tuple[str, flo
         ("Australia/Lord_Howe", "2026-04-05", "2026-04-04T13:00Z", 24.5),
         ("Asia/Pyongyang", "2018-05-04", "2018-05-03T15:30Z", 23.5),  # ends at 23:30
         ("America/Caracas", "2007-12-09", "2007-12-09T04:00Z", 24.5),
+        ("America/Toronto", "1919-03-31", "1919-03-31T04:30Z", 23.5),  # begins at 00:30: from 23:30 on was skipped
         ("America/Nuuk", "2024-03-30", "2024-03-30T02:00Z", 23),  # ends at 23:00
     ],
 )

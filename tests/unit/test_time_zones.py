@@ -73,17 +73,30 @@ def counted_until(minute: int) -> Snapshot:
     tz=st.sampled_from(ZONES),
     grain=st.sampled_from(GrainName),
     near=st.integers(0, 3999),
+    moved=st.booleans(),
     back=st.floats(0, 1),
     many=st.integers(1, 40),
     odd=st.integers(0, 59),
     sealed=st.floats(-0.2, 1.2),
 )
 def test_every_bucket_is_the_zones_and_has_the_count_of_the_oracle_wherever_exact_until_lies(
-    filled: Filled, tz: str, grain: GrainName, near: int, back: float, many: int, odd: int, sealed: float
+    filled: Filled,
+    tz: str,
+    grain: GrainName,
+    near: int,
+    moved: bool,
+    back: float,
+    many: int,
+    odd: int,
+    sealed: float,
 ) -> None:
+    """Half of the ranges are about an event, half about an instant at which the zone's clocks are moved."""
+    zone = time_zone(tz)
+    moves = local_time.moves(zone, FIRST, LAST) if moved else []
+    middle = moves[near % len(moves)] if moves else filled.minutes[near]
     length = LENGTHS[grain] * min(many, 5 if grain is GrainName.YEAR else 40) + odd
-    start = max(FIRST, filled.minutes[near] - round(back * length))
-    within, zone = TimeRange(start, min(start + length, LAST)), time_zone(tz)
+    start = max(FIRST, middle - round(back * length))
+    within = TimeRange(start, min(start + length, LAST))
     question = Question(views.VIDEO, "view", Function.COUNT, within)
     at = counted_until(start + round(sealed * length))
     found = series(question, grain, zone=zone, at=at, store=filled.store, now=NOW, staleness=views.STALENESS)
