@@ -121,7 +121,8 @@ class _Subject(BaseModel):
         examples=["24h"],
     )
     tz: _Zone = Field(
-        time_zone("UTC"), description="The IANA time zone that dates, months and the buckets of a series go by."
+        default_factory=lambda: time_zone("UTC"),
+        description="The IANA time zone that dates, months and the buckets of a series go by.",
     )
 
     def question(self, function: Function, *, now: datetime, where: str = "") -> Question:

@@ -91,6 +91,8 @@ def _tiles(parts: Sequence[TimeRange], counted: TimeRange) -> list[Span]:
     tiles: list[Span] = []
     longest = max(part.end - part.start for part in parts)
     grains = [grain for grain, shortest in _SHORTEST.items() if shortest <= longest]
+    if all(grains[-1].floor(part.start) == part.start for part in parts[1:]):
+        parts = [TimeRange(parts[0].start, parts[-1].end)]  # whatever tiles them all lies in one of them anyway
     for part in parts:
         for span in part.cut(counted.end)[0].split(grains):
             if tiles and tiles[-1].end == span.start and tiles[-1].grain is span.grain:
