@@ -146,6 +146,6 @@ def test_no_point_of_users_is_exact(store: SqliteViewStore) -> None:
 def test_more_points_than_anybody_can_look_at_are_refused_with_what_to_ask_instead(store: SqliteViewStore) -> None:
     both_complete(store, [], END)
     assert len(ask_series(store, GrainName.MINUTE, TimeRange(START, START + MAX_POINTS)).points) == MAX_POINTS
-    with pytest.raises(InvalidQuestion, match="more than 10000 points of a minute; ask for a shorter range") as refused:
+    with pytest.raises(InvalidQuestion, match="more than 10000 points of one minute each; ask for a shorter range") as refused:
         ask_series(store, GrainName.MINUTE, TimeRange(START, START + MAX_POINTS + 1))
     assert refused.value.field == "grain"
