@@ -79,7 +79,7 @@ def _parts(within: TimeRange, grain: GrainName, zone: ZoneInfo) -> list[TimeRang
     parts = list(islice(buckets(grain, within, zone), MAX_POINTS + 1))
     if len(parts) > MAX_POINTS:
         raise InvalidQuestion(
-            f"the range holds more than {MAX_POINTS} points of one {grain} each; ask for a shorter range or a coarser grain",
+            f"the range holds more than {MAX_POINTS} points; ask for a shorter range or a coarser grain",
             "grain",
         )
     return parts

@@ -9,14 +9,15 @@ import pytest
 
 from serving.answers.series import MAX_POINTS
 from tallymark.buckets import TimeRange
-from tallymark.client.questions import Function
+from tallymark.cells import CellSpan
+from tallymark.client.questions import Function, range_asked
 from tallymark.client.wire import GrainName
 from tallymark.errors import InvalidQuestion
 from tallymark.instants import instant, minute_of
 from tallymark.store import View
 from tallymark.store.sqlite import SqliteViewStore
 from tests.support import both_views as views
-from tests.support.both_views import END, START, ask_series, both_complete, codes, event
+from tests.support.both_views import END, NOW, START, ask, ask_series, both_complete, codes, event
 
 
 def test_points_follow_each_other_over_whole_buckets_without_a_gap(store: SqliteViewStore) -> None:
@@ -87,6 +88,17 @@ def test_a_year_of_local_days_is_one_read_of_each_view(store: SqliteViewStore) -
         assert sorted(counting.reads) == ["batch", "speed"]
 
 
+def test_a_total_is_one_read_of_each_view_and_as_many_rows_as_there_are_years(store: SqliteViewStore) -> None:
+    both_complete(store, [event(START, "a"), event(END - 1, "b")], END - 60)
+    counting = Counting(store)
+    since_2000 = range_asked(None, None, now=NOW)
+    answer = ask(counting, since_2000)  # type: ignore[arg-type]
+    assert (answer.value, answer.start.year) == (2, 2000)
+    assert sorted(counting.reads) == ["batch", "speed"]
+    (batch, _) = counting.rows
+    assert batch <= 27 + 2, "a row for the months of each year, the days of this month, the hours of this day"
+
+
 def test_more_counts_than_anybody_should_wait_for_are_refused_with_what_to_ask_instead(store: SqliteViewStore) -> None:
     """A day of Kolkata is 23 hours and 60 minutes of UTC: three years are nearly 100,000 of them."""
     both_complete(store, [], END)
@@ -104,13 +116,15 @@ class Counting:
     def __init__(self, store: SqliteViewStore) -> None:
         self._store = store
         self.reads: list[str] = []
+        self.rows: list[int] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    def get(self, view: View, *args: Any, **options: Any) -> Any:
+    def get(self, view: View, spans: list[CellSpan], **options: Any) -> Any:
         self.reads.append(view)
-        return self._store.get(view, *args, **options)
+        self.rows.append(sum(1 for span in spans for _ in span.rows()))
+        return self._store.get(view, spans, **options)
 
 
 def test_points_without_a_speed_view_are_null(store: SqliteViewStore) -> None:
@@ -146,6 +160,6 @@ def test_no_point_of_users_is_exact(store: SqliteViewStore) -> None:
 def test_more_points_than_anybody_can_look_at_are_refused_with_what_to_ask_instead(store: SqliteViewStore) -> None:
     both_complete(store, [], END)
     assert len(ask_series(store, GrainName.MINUTE, TimeRange(START, START + MAX_POINTS)).points) == MAX_POINTS
-    with pytest.raises(InvalidQuestion, match="more than 10000 points of one minute each; ask for a shorter range") as refused:
+    with pytest.raises(InvalidQuestion, match="more than 10000 points; ask for a shorter range") as refused:
         ask_series(store, GrainName.MINUTE, TimeRange(START, START + MAX_POINTS + 1))
     assert refused.value.field == "grain"
