@@ -46,8 +46,9 @@ saw as it happened. `exact` says that all of it was recounted and that nothing l
 `upper` are one number. Otherwise `lower` and `upper` are what can be vouched for, `null` where nothing can. What an
 answer lacks is listed in `degraded`, and a number that is not known is `null`, never zero.
 
-Times in: RFC 3339 or epoch milliseconds. Times out: RFC 3339, UTC. Ranges are aligned outward to whole minutes; `start`
-and `end` of the answer say what it covers. Errors are problem details that say what to send instead.
+Times in: RFC 3339, epoch milliseconds, or dates of the time zone `tz`. Times out: RFC 3339, UTC. Ranges are aligned
+outward to whole minutes; `start` and `end` of the answer say what it covers. Errors are problem details that say what
+to send instead.
 """
 _PAGE_POLICY: Final = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:"

@@ -52,8 +52,12 @@ _STATS = Stats(
     upper=1251,
     confidence=0.95,
 )
-_POINTS = (Point(_EXACT_UNTIL - timedelta(hours=1), 58, True), Point(_EXACT_UNTIL, 49, False))
-_SERIES = Series(**_ENVELOPE, function=Function.COUNT, grain=GrainName.HOUR, points=_POINTS)
+_HOUR = timedelta(hours=1)
+_POINTS = (
+    Point(_EXACT_UNTIL - _HOUR, _EXACT_UNTIL, 58, True),
+    Point(_EXACT_UNTIL, _EXACT_UNTIL + _HOUR, 49, False),
+)
+_SERIES = Series(**_ENVELOPE, function=Function.COUNT, grain=GrainName.HOUR, tz="Europe/Berlin", points=_POINTS)
 _AUDITED = {"batch": 1204, "speed": 1188, "missed": 16, "surplus": 0, "unexplained": 0}
 _AUDIT = Audit(
     number=5,
@@ -82,7 +86,7 @@ _ALL = (_ANSWER, Answers((_ANSWER,)), _STATS, _SERIES, _PUBLICATION, Versions((_
 EXAMPLES: Final[dict[str, Any]] = {type(example).__name__: msgspec.to_builtins(example) for example in _ALL}
 QUESTIONS: Final[dict[str, Any]] = {
     "questions": [
-        {"video_id": "ATL", "type": "view", "function": "count", "last": "24h"},
+        {"video_id": "ATL", "type": "view", "function": "count", "last": "3mo", "tz": "Europe/Berlin"},
         {
             "video_id": "ATL",
             "type": "view",

@@ -35,7 +35,7 @@ def query_routes(
 
     @router.get("/count", summary="How many events?", responses=_says("Answer", 404, 422, 503))
     def count(asked: Annotated[Asked, Query()]) -> Response:
-        """The number of events of one video and type in a range of time."""
+        """The number of events of one video and type in a range of time, or since counting began."""
         with metrics.store_watched():
             instant = now()
             answer = answers.count(asked.question(Function.COUNT, now=instant), as_of=asked.as_of, now=instant)
@@ -51,11 +51,11 @@ def query_routes(
 
     @router.get("/series", summary="Bucket by bucket", responses=_says("Series", 404, 422, 503))
     def series_(asked: Annotated[AskedSeries, Query()]) -> Response:
-        """One function per minute, hour, day or month; at most 10,000 points."""
+        """One function per minute, hour, day, week, month, quarter or year of a time zone; at most 10,000 points."""
         with metrics.store_watched():
             instant = now()
             question = asked.question(asked.function, now=instant)
-            answer = answers.series(question, asked.grain, as_of=asked.as_of, now=instant)
+            answer = answers.series(question, asked.grain, zone=asked.tz, as_of=asked.as_of, now=instant)
         return _json(metrics.noted(answer))
 
     @router.post("/query", summary="Many questions at once", responses=_says("Answers", 400, 404, 413, 422, 503))

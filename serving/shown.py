@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from tallymark.client.wire import Answer, Envelope, Number, Stats
+from serving.answers.calendar import time_zone
+from tallymark.client.wire import Answer, Envelope, GrainName, Number, Series, Stats
 
-__all__ = ["answer_lines", "stats_lines"]
+__all__ = ["answer_lines", "series_lines", "stats_lines"]
 
 _NOT_KNOWN = "not known"
 
@@ -30,6 +31,18 @@ def stats_lines(stats: Stats) -> Iterator[str]:
     yield f"  users   about {_number(users.value)}   {_bounds(users.lower, users.upper)}"
     yield from _standing(stats)
     yield from _lacks(stats)
+
+
+def series_lines(series: Series) -> Iterator[str]:
+    yield f"{series.function} of {series.type} events of {series.video_id}, by {series.grain} in {series.tz}"
+    zone = time_zone(series.tz)
+    written = "%Y-%m-%d %H:%M %z" if series.grain in {GrainName.MINUTE, GrainName.HOUR} else "%Y-%m-%d"
+    values = [_number(point.value) for point in series.points]
+    width = max(map(len, values))
+    for point, value in zip(series.points, values, strict=True):
+        yield f"  {point.start.astimezone(zone):{written}}  {value:>{width}}{'' if point.exact else '   not exact'}"
+    yield from _standing(series)
+    yield from _lacks(series)
 
 
 def _standing(answer: Envelope) -> Iterator[str]:

@@ -86,6 +86,14 @@ class Span(NamedTuple):
     def last(self) -> Bucket:
         return Bucket(self.grain, self.grain.floor(Minute(self.end - 1)))
 
+    @property
+    def size(self) -> int:
+        """How many buckets it is."""
+        if self.grain is Grain.MONTH:
+            first, after = instant(self.start), instant(self.end)
+            return (after.year - first.year) * 12 + after.month - first.month
+        return (self.end - self.start) // (1, HOUR, DAY)[self.grain]
+
     def buckets(self) -> Iterator[Bucket]:
         at = self.start
         while at < self.end:

@@ -34,14 +34,14 @@ __all__ = [
 
 KNOWN_BOTS: Final = "known"
 """In the place of a file: the list of the package crawler-user-agents."""
-_UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
+_UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _HOSTS: Final = r"[^/,?]+:\d+(,[^/,?]+:\d+)*"
 _KAFKA: Final = re.compile(rf"kafka://{_HOSTS}/[A-Za-z0-9._-]+")
 _HBASE: Final = re.compile(rf"hbase://{_HOSTS}(\?prefix=[A-Za-z0-9_]*)?")
 _FASTEST: Final = timedelta(seconds=1)
 _MULTIPLES: Final = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}
 _RATE: Final = re.compile(r"(\d+(?:\.\d+)?) ?([kMG]?)B?/(s|min|m|h|d)")
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s|min|m|h|d)")
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s|min|m|h|d|w)")
 
 
 class Address(NamedTuple):
@@ -56,7 +56,7 @@ class Address(NamedTuple):
 
 
 def parse_duration(text: str) -> timedelta:
-    """`90s`, `2m` = `2 min`, `1.5h`, `7d`, `250ms`. Raises ValueError."""
+    """`90s`, `2m` = `2 min`, `1.5h`, `7d`, `1w`, `250ms`. Raises ValueError."""
     match = _DURATION.fullmatch(text.strip())
     if not match:
         raise ValueError(f"{text!r} is not a duration; write for example 90s, 2m, 24h or 7d")

@@ -6,12 +6,14 @@ quality    how true an answer over that cut is
 stitch     the cells of both views, added up
 estimate   the value, and the bounds that the truth lies within
 series     the same, bucket by bucket
+calendar   where the buckets of a time zone begin
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from serving.answers import stitch
 from serving.answers.series import series
@@ -49,11 +51,17 @@ class Answers:
         return stitch.stats(question, at=at, store=self._store, now=now, staleness=self._staleness)
 
     def series(
-        self, question: Question, grain: GrainName, *, as_of: int | None = None, now: datetime | None = None
+        self,
+        question: Question,
+        grain: GrainName,
+        *,
+        zone: ZoneInfo,
+        as_of: int | None = None,
+        now: datetime | None = None,
     ) -> Series:
-        """The question's function of each bucket. Raises InvalidQuestion for more than 10,000 of them."""
+        """The question's function of each bucket of `zone`. Raises InvalidQuestion for more than 10,000 of them."""
         now, at = now or self._now(), self._snapshots.take(as_of)
-        return series(question, grain, at=at, store=self._store, now=now, staleness=self._staleness)
+        return series(question, grain, zone=zone, at=at, store=self._store, now=now, staleness=self._staleness)
 
     def query(
         self, questions: Sequence[Question], *, as_of: int | None = None, now: datetime | None = None

@@ -11,19 +11,23 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from itertools import chain
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from serving.answers.quality import Quality, quality_of
 from serving.answers.snapshot import Cut, Snapshot
-from tallymark.buckets import Bucket, Grain, TimeRange
+from tallymark.buckets import Bucket, Grain, Span, TimeRange
 from tallymark.cells import HOUR_STEPS, STEP_MS, CellKey, CellSpan, LateCell
 from tallymark.client.questions import Question
 from tallymark.documents.progress import Staleness
-from tallymark.instants import MINUTE_MS, millis_of
+from tallymark.errors import InvalidQuestion
+from tallymark.instants import DAY, HOUR, MINUTE_MS, millis_of
 from tallymark.store import View, ViewStore
 from tallymark.tally import ZERO, Tally
 
-__all__ = ["Cells", "Reading"]
+__all__ = ["MAX_CELLS", "Cells", "Reading"]
+
+MAX_CELLS: Final = 100_000
+_SHORTEST: Final = {Grain.MINUTE: 1, Grain.HOUR: HOUR, Grain.DAY: DAY, Grain.MONTH: 28 * DAY}  # in minutes
 
 
 class Cells(NamedTuple):
@@ -38,7 +42,7 @@ class Cells(NamedTuple):
 
 
 class Reading:
-    """Of one question over `covered`, its range or the whole buckets around it."""
+    """Of one question over its range, or over the whole buckets around it."""
 
     def __init__(self, cut: Cut, cells: Cells, quality: Quality) -> None:
         self.cut = cut
@@ -49,18 +53,21 @@ class Reading:
     def of(
         cls,
         question: Question,
-        covered: TimeRange,
+        parts: Sequence[TimeRange],
         *,
         at: Snapshot,
         store: ViewStore,
         now: datetime,
         staleness: Staleness,
-        grains: Sequence[Grain] = tuple(Grain),
         users: bool,
     ) -> Reading:
-        """`grains`: those that buckets of the batch view may have. `users`: whether their sketches matter."""
-        cut = at.cut(covered)
-        cells = _read(question, cut, at=at, store=store, grains=grains, users=users)
+        """`parts`: adjacent ranges; each cell that is read lies in one of them. `users`: whether sketches matter.
+
+        Raises InvalidQuestion when it takes more cells of the batch view than anybody should wait for.
+        """
+        cut = at.cut(TimeRange(parts[0].start, parts[-1].end))
+        tiles = _tiles(parts, cut.counted)
+        cells = _read(question, cut, tiles, at=at, store=store, users=users)
         late = sum(cell.tally.count for cell in cells.pending)
         return cls(cut, cells, quality_of(question, cut, late=late, at=at, now=now, staleness=staleness))
 
@@ -79,11 +86,31 @@ class Reading:
         return Tally.total(cell.tally for cell in self.cells.pending)
 
 
-def _read(
-    question: Question, cut: Cut, *, at: Snapshot, store: ViewStore, grains: Sequence[Grain], users: bool
-) -> Cells:
+def _tiles(parts: Sequence[TimeRange], counted: TimeRange) -> list[Span]:
+    """The fewest buckets that tile what was counted of each part, in as few runs as they make."""
+    tiles: list[Span] = []
+    longest = max(part.end - part.start for part in parts)
+    grains = [grain for grain, shortest in _SHORTEST.items() if shortest <= longest]
+    if all(grains[-1].floor(part.start) == part.start for part in parts[1:]):
+        parts = [TimeRange(parts[0].start, parts[-1].end)]  # whatever tiles them all lies in one of them anyway
+    for part in parts:
+        for span in part.cut(counted.end)[0].split(grains):
+            if tiles and tiles[-1].end == span.start and tiles[-1].grain is span.grain:
+                tiles[-1] = Span(span.grain, tiles[-1].start, span.end)
+            else:
+                tiles.append(span)
+    if sum(span.size for span in tiles) > MAX_CELLS:
+        raise InvalidQuestion(
+            f"it takes more than {MAX_CELLS} counts to answer in this time zone; ask for a shorter range or a coarser "
+            f"grain, or in UTC",
+            "grain",
+        )
+    return tiles
+
+
+def _read(question: Question, cut: Cut, tiles: Sequence[Span], *, at: Snapshot, store: ViewStore, users: bool) -> Cells:
     video_id, type_, epoch = question.video_id, question.type, at.publication.epoch
-    spans = CellSpan.all(video_id, type_, cut.counted.split(grains))
+    spans = CellSpan.all(video_id, type_, tiles)
     batch = store.get(View.BATCH, spans, version=at.publication.version, users=users) if spans else {}
     if at.speed_until is None:
         return Cells(batch, None)

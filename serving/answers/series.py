@@ -1,17 +1,21 @@
-"""A question, bucket by bucket. Cells of a grain no coarser than the points' lie in exactly one point each."""
+"""A question, bucket by bucket, in a time zone. What is read is tiled bucket by bucket, so no cell lies in two."""
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime
 from itertools import chain, islice
 from typing import Final
+from zoneinfo import ZoneInfo
 
+from serving.answers.calendar import buckets
 from serving.answers.estimate import value_of
-from serving.answers.reading import Cells, Reading
+from serving.answers.reading import Reading
 from serving.answers.snapshot import Snapshot
 from serving.answers.stitch import envelope
-from tallymark.buckets import Bucket, Grain, Span, TimeRange
+from tallymark.buckets import TimeRange
 from tallymark.client.questions import Function, Question
 from tallymark.client.wire import GrainName, Point, Series
 from tallymark.documents.progress import Staleness
@@ -26,50 +30,61 @@ MAX_POINTS: Final = 10_000
 
 
 def series(
-    question: Question, name: GrainName, *, at: Snapshot, store: ViewStore, now: datetime, staleness: Staleness
+    question: Question,
+    grain: GrainName,
+    *,
+    zone: ZoneInfo,
+    at: Snapshot,
+    store: ViewStore,
+    now: datetime,
+    staleness: Staleness,
 ) -> Series:
     """One point per bucket of the range, which is aligned outward to whole buckets. Raises InvalidQuestion."""
-    grain = name.grain
-    covered = TimeRange(grain.floor(question.range.start), grain.ceil(question.range.end))
-    buckets = _buckets(covered, name)
+    parts = _parts(question.range, grain, zone)
     users = question.function is Function.USERS
-    grains = [each for each in Grain if each <= grain]
-    reading = Reading.of(
-        question, covered, at=at, store=store, now=now, staleness=staleness, grains=grains, users=users
-    )
-    quality = reading.quality
-    tallies = _by_bucket(reading.cells, grain)
-    late = {grain.floor(cell.minute) for cell in reading.cells.pending}
-    exact_until = covered.start if users else reading.cut.counted.end
+    reading = Reading.of(question, parts, at=at, store=store, now=now, staleness=staleness, users=users)
+    quality, cells = reading.quality, reading.cells
+    starts = [part.start for part in parts]
+    tallies: dict[int, list[Tally]] = defaultdict(list)
+    for key, tally in chain(cells.batch.items(), (cells.speed or {}).items()):
+        tallies[_index(starts, key.bucket.start)].append(tally)
+    late = {_index(starts, cell.minute) for cell in cells.pending}
+    exact_until = starts[0] if users else reading.cut.counted.end
 
-    def point(bucket: Bucket) -> Point:
-        tally = Tally.total(tallies.get(bucket.start, ()))
+    def point(index: int, part: TimeRange) -> Point:
+        tally = Tally.total(tallies.get(index, ()))
         return Point(
-            start=instant(bucket.start),
-            value=value_of(question.function, tally) if bucket.start < quality.known_until else None,
-            exact=bucket.end <= exact_until and bucket.start not in late,
+            start=instant(part.start),
+            end=instant(part.end),
+            value=value_of(question.function, tally) if part.start < quality.known_until else None,
+            exact=part.end <= exact_until and index not in late,
         )
 
     return Series(
-        **envelope(question, covered, at=at, quality=quality, exact=quality.exact and not users),
+        **envelope(
+            question,
+            TimeRange(parts[0].start, parts[-1].end),
+            at=at,
+            quality=quality,
+            exact=quality.exact and not users,
+        ),
         function=question.function,
-        grain=name,
-        points=tuple(map(point, buckets)),
+        grain=grain,
+        tz=zone.key,
+        points=tuple(point(index, part) for index, part in enumerate(parts)),
     )
 
 
-def _buckets(covered: TimeRange, name: GrainName) -> list[Bucket]:
-    buckets = list(islice(Span(name.grain, *covered).buckets(), MAX_POINTS + 1))
-    if len(buckets) > MAX_POINTS:
+def _parts(within: TimeRange, grain: GrainName, zone: ZoneInfo) -> list[TimeRange]:
+    parts = list(islice(buckets(grain, within, zone), MAX_POINTS + 1))
+    if len(parts) > MAX_POINTS:
         raise InvalidQuestion(
-            f"the range holds more than {MAX_POINTS} points of a {name}; ask for a shorter range or a coarser grain",
+            f"the range holds more than {MAX_POINTS} points; ask for a shorter range or a coarser grain",
             "grain",
         )
-    return buckets
+    return parts
 
 
-def _by_bucket(cells: Cells, grain: Grain) -> dict[int, list[Tally]]:
-    groups: dict[int, list[Tally]] = defaultdict(list)
-    for key, tally in chain(cells.batch.items(), (cells.speed or {}).items()):
-        groups[grain.floor(key.bucket.start)].append(tally)
-    return groups
+def _index(starts: Sequence[int], minute: int) -> int:
+    """Of which part a minute is."""
+    return bisect_right(starts, minute) - 1

@@ -1,7 +1,7 @@
 """The answer to a question: what was recounted before exact_until, what the speed view saw from there on, added up.
 
     at      = snapshots.take()                     # the publication, once: two versions never mix
-    reading = Reading.of(question, range, at=at)   # the cut at the boundary, the cells of both views, how true it is
+    reading = Reading.of(question, [range], at=at) # the cut at the boundary, the cells of both views, how true it is
     value   = Tally.total(batch cells + speed cells)
 
 The boundary is invisible: with both views complete, the answer is the same wherever exact_until lies.
@@ -29,7 +29,7 @@ __all__ = ["answer", "envelope", "stats"]
 
 def answer(question: Question, *, at: Snapshot, store: ViewStore, now: datetime, staleness: Staleness) -> Answer:
     users = question.function is Function.USERS
-    reading = Reading.of(question, question.range, at=at, store=store, now=now, staleness=staleness, users=users)
+    reading = Reading.of(question, [question.range], at=at, store=store, now=now, staleness=staleness, users=users)
     to_come = forecast(question.type, reading, evidence=at.evidence, now=now)
     known = estimate(question.function, reading, to_come)
     exact = reading.quality.exact and not users
@@ -45,7 +45,7 @@ def answer(question: Question, *, at: Snapshot, store: ViewStore, now: datetime,
 
 def stats(question: Question, *, at: Snapshot, store: ViewStore, now: datetime, staleness: Staleness) -> Stats:
     """All functions at once, whatever the question's is."""
-    reading = Reading.of(question, question.range, at=at, store=store, now=now, staleness=staleness, users=True)
+    reading = Reading.of(question, [question.range], at=at, store=store, now=now, staleness=staleness, users=True)
     to_come = forecast(question.type, reading, evidence=at.evidence, now=now)
     count = estimate(Function.COUNT, reading, to_come)
     known: dict[str, Any] = dict.fromkeys(("count", "sum", "min", "max", "mean"))

@@ -110,6 +110,7 @@ COMMANDS: Final = (
     ),
     Entry("count", "How often something happened to a video.", _ANSWERS, "serving.commands", "count"),
     Entry("stats", "Count, sum, min, max, mean and unique users.", _ANSWERS, "serving.commands", "stats"),
+    Entry("series", "The same bucket by bucket, in a time zone.", _ANSWERS, "serving.commands", "series"),
     Entry("sql", "Ask in SQL of events and counts.", _ANSWERS, "tallymark.sql.command", "sql"),
     Entry("gateway", "Take events over HTTP into the log.", _PROCESSES, "stream.commands", "gateway"),
     Entry("stream", "Keep raw events and the speed view up to date.", _PROCESSES, "stream.commands", "stream"),

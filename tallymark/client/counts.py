@@ -1,15 +1,15 @@
 """The client for those who ask: services, notebooks, and the `tallymark` command.
 
 with Counts("http://127.0.0.1:8400") as counts:
-    counts.count("ATL", last="24h").value
-    counts.series("ATL", grain="hour", last="7d").to_pandas()
+    counts.count("ATL").value
+    counts.series("ATL", grain="day", last="1w", tz="Europe/Berlin").to_pandas()
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Required, Self, TypedDict, TypeVar, Unpack
 
@@ -31,15 +31,17 @@ _PAUSES: Final = (0.1, 0.4, 1.6)
 _UNPROCESSABLE: Final = 422
 _UNAVAILABLE: Final = 503
 Shape = TypeVar("Shape")
-Time = datetime | int | str
+Time = datetime | date | int | str
 
 
 class Within(TypedDict, total=False):
-    """The range of a question: `start` with or without `end`, or `last` (before `end`), which is like `24h`."""
+    """The range of a question: from `start`, or for `last` before `end`, which is like `24h`, `1w`, `3mo`; without
+    either, since counting began. Ends at `end`, or now. `tz`: the zone of dates and buckets, like `Europe/Berlin`."""
 
     start: Time | None
     end: Time | None
     last: str | None
+    tz: str | None
 
 
 class When(Within, total=False):
@@ -57,7 +59,8 @@ class Ask(Within, total=False):
 
 
 class Counts:
-    """Asks the API at `url`. Times are aware datetimes, epoch milliseconds or RFC 3339 text.
+    """Asks the API at `url`. Times are aware datetimes, epoch milliseconds or RFC 3339 text; a date is where that day
+    begins in the zone `tz`.
 
     Answers are values, and tables by `to_pandas()` and `to_arrow()`.
     Calls raise InvalidQuestion for what cannot be asked, Unavailable when the API does not answer, TallymarkError for
@@ -103,7 +106,7 @@ class Counts:
         function: str = "count",
         **when: Unpack[When],
     ) -> Series:
-        """One function per minute, hour, day or month."""
+        """One function per minute, hour, day, week, month, quarter or year of the zone `tz`, which is else UTC."""
         asked = {"video_id": video_id, "type": type, "grain": grain, "function": function}
         return self._get("/v1/series", Series, **asked, **when)
 
@@ -195,9 +198,9 @@ def _given(**values: Any) -> dict[str, Any]:
 
 
 def _as_wire(value: Any) -> Any:
-    if not isinstance(value, datetime):
+    if not isinstance(value, date):
         return value
-    if value.tzinfo is None:
+    if isinstance(value, datetime) and value.tzinfo is None:
         raise InvalidQuestion(f"{value.isoformat()} has no time zone; write datetime(…, tzinfo=UTC)", "start or end")
     return value.isoformat()
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 from msgspec import Meta
 
-from tallymark.buckets import Grain
 from tallymark.client.questions import Function
 from tallymark.client.tables import Listed, Rows, Tabular
 from tallymark.documents.publication import Publication
@@ -85,11 +84,10 @@ class GrainName(StrEnum):
     MINUTE = "minute"
     HOUR = "hour"
     DAY = "day"
+    WEEK = "week"
     MONTH = "month"
-
-    @property
-    def grain(self) -> Grain:
-        return Grain[self.name]
+    QUARTER = "quarter"
+    YEAR = "year"
 
 
 class Code(StrEnum):
@@ -228,23 +226,27 @@ class Stats(Envelope, frozen=True, kw_only=True):
 
 
 class Point(msgspec.Struct, frozen=True):
-    """One bucket."""
+    """One bucket: [start, end). `value` is null where it is not known, or is the min, max or mean of no events."""
 
     start: Annotated[datetime, Meta(tz=True)]
+    end: Annotated[datetime, Meta(tz=True)]
     value: Number
     exact: bool
 
 
 class Series(Envelope, frozen=True, kw_only=True):
-    """One function, bucket by bucket; the range is aligned outward to whole buckets."""
+    """One function, bucket by bucket; the range is aligned outward to whole buckets of the zone `tz`."""
 
     function: Function
     grain: GrainName
+    tz: Annotated[str, Meta(description="The time zone that buckets begin by; times are written in UTC all the same.")]
     points: tuple[Point, ...]
 
     def to_pandas(self) -> pd.DataFrame:
-        """Columns value and exact, by start."""
-        return super().to_pandas().set_index("start")
+        """Columns end, value and exact, by start; times in the zone `tz`."""
+        frame = super().to_pandas()
+        times = {name: frame[name].dt.tz_convert(self.tz) for name in ("start", "end")}
+        return frame.assign(**times).set_index("start")
 
     def _rows(self) -> Rows:
         return Rows(Point, self.points)

@@ -81,14 +81,16 @@ def test_the_publication_and_the_versions_are_shown(api: Api) -> None:
         ("video_id=v&type=View&last=1h", "type", "for example view"),
         ("video_id=v&last=1h&typ=like", "typ", "unknown"),
         ("video_id=v&video_id=w&last=1h", "video_id", "more than once"),
-        ("video_id=v", "start", "send one of start"),
-        ("video_id=v&start=2026-01-02T00:00:00Z&last=1h", "start", "send one of start"),
+        ("video_id=v&end=2000-01-01", "end", "empty"),
+        ("video_id=v&tz=europe/berlin", "tz", "write for example Europe/Berlin"),
+        ("video_id=v&start=2026-02-29", "start", "there is no 2026-02-29"),
+        ("video_id=v&start=2026-01-02T00:00:00Z&last=1h", "start", "send start or last, not both"),
         ("video_id=v&start=2026-01-02T00:00:00Z&end=2026-01-01T00:00:00Z", "end", "swap them"),
         ("video_id=v&start=2026-01-02T00:00:00Z&end=2026-01-02T00:00:00Z", "end", "empty"),
         ("video_id=v&start=2026-01-02T00:00:00+02:00", "start", "%2B"),
         ("video_id=v&start=1999-01-02T00:00:00Z", "start", "not between 2000"),
         ("video_id=v&start=2026-01-02T00:00:00Z&end=2101-01-02T00:00:00Z", "end", "not between 2000"),
-        ("video_id=v&last=1week", "last", "for example 90s"),
+        ("video_id=v&last=1week", "last", "7d, 1w, 3mo or 1y"),
         ("video_id=v&last=99999999d", "last", "before 2000"),
         ("video_id=v&last=1h&as_of=0", "as_of", "published version"),
     ],
@@ -99,6 +101,25 @@ def test_what_cannot_be_answered_says_what_to_send(api: Api, query: str, field: 
     assert refused.headers["content-type"] == "application/problem+json"
     assert field in [error["field"] for error in refused.json()["errors"]]
     assert says in refused.json()["detail"]
+
+
+def test_without_a_start_the_total_since_counting_began_is_given_and_an_end_to_come_is_now(api: Api) -> None:
+    total = get(api, "/v1/count", video_id="ab", end="2099-01-01").json()
+    assert (total["value"], total["start"], total["degraded"]) == (300, "2000-01-01T00:00:00Z", [])
+    assert abs(datetime.fromisoformat(total["end"]) - datetime.now(UTC)) < timedelta(minutes=2)
+    body = {"questions": [{"video_id": "ab"}, {"video_id": "ab", "last": "1w", "tz": "Asia/Kathmandu"}]}
+    answers = httpx.post(f"{api.url}/v1/query", json=body).json()["answers"]
+    assert [answer["value"] for answer in answers] == [300, 300]
+
+
+def test_a_series_says_from_when_to_when_each_bucket_of_the_zone_is(api: Api) -> None:
+    found = get(api, "/v1/series", video_id="ab", grain="week", last="1mo", tz="Asia/Kathmandu").json()
+    assert (found["tz"], found["grain"]) == ("Asia/Kathmandu", "week")
+    points = found["points"]
+    assert [point["start"] for point in points[1:]] == [point["end"] for point in points[:-1]]
+    assert (points[0]["start"], points[-1]["end"]) == (found["start"], found["end"])
+    assert {point["start"][-9:] for point in points} == {"18:15:00Z"}
+    assert sum(point["value"] for point in points) == 300
 
 
 def test_a_series_of_too_many_points_is_refused(api: Api) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from serving.answers import stitch
+from serving.answers.calendar import time_zone
 from serving.answers.series import series
 from serving.answers.snapshot import Snapshots
 from tallymark.buckets import Grain, TimeRange
@@ -68,10 +69,12 @@ def ask_series(
     within: TimeRange = EVERYTHING,
     *,
     function: Function = Function.COUNT,
+    tz: str = "UTC",
     now: datetime = NOW,
 ) -> Series:
     question = Question(VIDEO, "view", function, within)
-    return series(question, grain, at=Snapshots(store).take(), store=store, now=now, staleness=STALENESS)
+    at = Snapshots(store).take()
+    return series(question, grain, zone=time_zone(tz), at=at, store=store, now=now, staleness=STALENESS)
 
 
 def ask_stats(store: ViewStore, within: TimeRange = EVERYTHING) -> Stats:

@@ -212,6 +212,7 @@ def test_the_buckets_of_a_span_follow_each_other(span: Span) -> None:
     buckets = list(span.buckets())
     assert (buckets[0], buckets[-1]) == (span.first, span.last)
     assert (buckets[0].start, buckets[-1].end) == (span.start, span.end)
+    assert len(buckets) == span.size
     assert all(a.end == b.start for a, b in pairwise(buckets))
 
 

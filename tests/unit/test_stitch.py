@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from serving.answers import stitch
+from serving.answers.calendar import time_zone
 from serving.answers.series import series
 from serving.answers.snapshot import Snapshot
 from tallymark.buckets import TimeRange
@@ -37,6 +38,7 @@ from tests.support.both_views import (
 logs = strategies.logs(START, HOURS * 60)
 moments = st.integers(START - 90, END + 60)
 examples = count()
+ZONES = ["UTC", "Europe/Berlin", "Asia/Kathmandu", "America/St_Johns"]  # whole hours, three quarters, a half
 
 
 @pytest.fixture(scope="module")
@@ -88,27 +90,25 @@ def test_with_both_views_complete_every_function_is_the_oracles_wherever_exact_u
 
 
 @strategies.quick
-@given(logs, moments, moments, st.sampled_from(GrainName))
+@given(logs, moments, moments, st.sampled_from(GrainName), st.sampled_from(ZONES))
 def test_with_both_views_complete_every_point_is_the_oracles_wherever_exact_until_lies(
-    shared: SqliteViewStore, log: list[Event], one: int, other: int, name: GrainName
+    shared: SqliteViewStore, log: list[Event], one: int, other: int, name: GrainName, tz: str
 ) -> None:
     video, log = of_its_own(log)
     question = Question(video, "view", Function.SUM, TimeRange(min(one, other), max(one, other) + 1))
     views.fill_batch(shared, log)
     views.fill_speed(shared, log)
-    sums = {
-        key.bucket.start: tally.sum
-        for key, tally in oracle.cells(log, name.grain).items()
-        if key[:2] == (video, "view")
-    }
     for at in wherever_exact_until_lies():
-        found = series(question, name, at=at, store=shared, now=NOW, staleness=STALENESS)
-        assert minute_of(found.start) == name.grain.floor(question.range.start)
-        assert minute_of(found.end) == name.grain.ceil(question.range.end)
-        for start, point in ((minute_of(point.start), point) for point in found.points):
+        found = series(question, name, zone=time_zone(tz), at=at, store=shared, now=NOW, staleness=STALENESS)
+        assert (found.start, found.end) == (found.points[0].start, found.points[-1].end)
+        assert found.start <= instant(question.range.start)
+        assert found.end >= instant(question.range.end)
+        for point in found.points:
+            true = views.truth(log, video, "view", TimeRange(minute_of(point.start), minute_of(point.end)))
             # the month and the day go on after the log ends: what has not begun is not known
-            assert point.value == (sums.get(start, 0) if point.start < NOW or start < at.publication.boundary else None)
-            assert point.exact == (name.grain.next(start) <= at.publication.boundary)
+            begun = point.start < max(NOW, at.publication.exact_until)
+            assert point.value == (true.sum if begun else None)
+            assert point.exact == (point.end <= at.publication.exact_until)
 
 
 @strategies.quick
