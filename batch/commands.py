@@ -119,7 +119,7 @@ def rollback(
     *,
     json: _Json = False,
 ) -> None:
-    """Let readers see an older version again. The next recompute counts on from there.
+    """Let readers see an older version again. `tallymark up` then recounts nothing until `tallymark recompute` is run.
 
     Example: tallymark rollback 41
     """
@@ -131,4 +131,6 @@ def rollback(
     store = open_store(Settings.load(os.environ))
     now = publication.roll_back(store, version, now=utc_now)
     (show_publication_json if json else show_publication)(now)
+    if publication.held_back(store) is not None:
+        typer.echo("`tallymark up` leaves it so: nothing is recounted until you run `tallymark recompute`.", err=True)
     store.close()

@@ -92,8 +92,8 @@ class Looks:
 
     def _was_rolled_back(self, store: ViewStore, at: Publication) -> bool:
         """Somebody wants readers to see an older version: a recount that comes by itself must not undo that."""
-        newest = max((each.version for each in publication.history(store)), default=0)
-        if at.version == newest:
+        newest = publication.held_back(store)
+        if newest is None:
             self._held_at = None
             return False
         if self._held_at != at.version:

@@ -80,6 +80,7 @@ class StoreReport(msgspec.Struct, frozen=True, kw_only=True):
     last_attempt: int | None = None
     canaries: list[CanaryRound] = []
     coverage: Known | None = None
+    held_back: int | None = None
     problem: str | None = None
 
 
@@ -94,6 +95,7 @@ def report(settings: Settings) -> SystemReport:
     problems += [kept.problem] if kept.problem else []
     servers = servers_of_the_store(settings, api=state.api if state else settings.api.url)
     problems += [server.problem for server in servers if server.problem]
+    problems += _held_back(kept)
     if supervisor is not None:
         problems += _lags(kept, settings)
         problems += _canaries(kept, supervised=any(process.name == "canary" for process in processes))
@@ -163,6 +165,7 @@ def stored(settings: Settings) -> StoreReport:
             last_attempt=attempts.newest(store),
             canaries=read_rounds(store),
             coverage=known(store),
+            held_back=publication.held_back(store),
         )
     except TallymarkError as error:
         return StoreReport(problem=str(error))
@@ -185,6 +188,15 @@ def _lags(kept: StoreReport, settings: Settings) -> list[str]:
         f"the {name} is {ago(layer.lag_s)} behind; see the stream's log"
         for name, layer, longest in layers
         if layer is not None and layer.lag_s > longest.total_seconds()
+    ]
+
+
+def _held_back(kept: StoreReport) -> list[str]:
+    if kept.held_back is None or kept.publication is None:
+        return []
+    return [
+        f"version {kept.publication.version} was published again in the place of {kept.held_back}, so nothing is "
+        f"recounted by itself: `tallymark recompute` goes on from there"
     ]
 
 

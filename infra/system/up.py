@@ -52,7 +52,11 @@ def up(
     home.prepare()
     ran_already = holder(home.lock) is not None
     supervisor = None if ran_already else _launch(settings, home, canary=canary)
-    state = _wait_until_ready(home, supervisor, quiet=json)
+    try:
+        state = _wait_until_ready(home, supervisor, quiet=json)
+    except KeyboardInterrupt:
+        typer.echo("It goes on in the background: see `tallymark status`, or end it with `tallymark down`.", err=True)
+        raise
     if json:
         typer.echo(msgspec.json.encode(state))
         return

@@ -109,7 +109,7 @@ def _lacks_of_speed(cut: Cut, until: datetime | None, *, now: datetime, longest:
         yield Degraded(
             Code.SPEED_MISSING,
             f"there is no speed view, so nothing from {_shown(instant(cut.fresh.start))} on is in value; "
-            f"start it with `tallymark up`",
+            f"`tallymark status` tells whether the stream runs, and `tallymark up` starts it",
         )
     elif until is not None and now - until > longest:
         yield Degraded(

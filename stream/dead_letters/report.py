@@ -11,6 +11,7 @@ from rich.table import Table
 
 from stream.dead_letters.fix import exported
 from stream.dead_letters.replay import Outcome
+from tallymark.cli.terminal import printable
 from tallymark.documents.dead_letters import DeadLetter, Place
 
 __all__ = ["show", "show_json", "show_letter", "show_outcome", "show_outcome_json"]
@@ -32,8 +33,8 @@ def show(letters: Sequence[DeadLetter], total: int, sent: Collection[Place]) -> 
             _place(letter.place),
             appended,
             letter.field,
-            letter.reason,
-            start + more,
+            printable(letter.reason),
+            printable(start) + more,
             "yes" if letter.place in sent else "",
         )
     console.print(table, markup=False)
@@ -52,13 +53,13 @@ def show_letter(letter: DeadLetter, *, sent: bool) -> None:
     for line in (
         f"place     {_place(letter.place)}",
         f"appended  {at} UTC",
-        f"reason    {letter.field + ': ' if letter.field else ''}{letter.reason}",
+        f"reason    {letter.field + ': ' if letter.field else ''}{printable(letter.reason)}",
         f"replayed  {'yes' if sent else 'no'}",
         f"record    {len(letter.record)} bytes",
     ):
         console.print(line, markup=False)
     told = exported(letter)
-    console.print(told.record if told.record is not None else letter.record.hex(" "), markup=False)
+    console.print(printable(told.record) if told.record is not None else letter.record.hex(" "), markup=False)
 
 
 def show_outcome(done: Outcome, *, dry_run: bool) -> None:
@@ -71,7 +72,7 @@ def show_outcome(done: Outcome, *, dry_run: bool) -> None:
         console.print(f"{done.passed:,} are none of this fix's business")
     for reason, count in done.refused.most_common():
         places = ", ".join(map(_place, done.places[reason]))
-        console.print(f"  {count:,} are no events still: {reason} ({places})", markup=False)
+        console.print(f"  {count:,} are no events still: {printable(reason)} ({places})", markup=False)
 
 
 def show_outcome_json(done: Outcome, *, dry_run: bool) -> None:

@@ -69,12 +69,20 @@ def create(
         events_per_s=rate, bytes_per_s=size, burst_s=burst.total_seconds() if burst is not None else Rates().burst_s
     )
     with _store() as store:
+        doors_were_open = tokens.read(store) is None
         made = tokens.create(store, name, scopes=scopes, now=utc_now(), browser=browser, rates=rates)
     if json:
         _print({"token": made.text, **tokens.shown(made.token)})
         return
     say(made.text)
     typer.echo(f"That is the token of {name}. It is shown this once, so keep it where {name} finds it.", err=True)
+    if doors_were_open:
+        typer.echo(
+            "It is the first: from now on, whoever brings no token is kept out, your own commands too. Make one for "
+            "them, `tallymark tokens create me --scope send --scope ask --scope operate`, and put it into "
+            "TALLYMARK_TOKEN.",
+            err=True,
+        )
 
 
 def list_(json: _Json = False) -> None:

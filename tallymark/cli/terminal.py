@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from rich.console import Console
 
-__all__ = ["ago", "megabytes", "say"]
+__all__ = ["ago", "megabytes", "printable", "say"]
 
 
 def say(text: str = "") -> None:
     """One line, never wrapped: it may be meant for copying."""
     Console().print(text, soft_wrap=True, highlight=False, markup=False)
+
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def printable(text: str) -> str:
+    """`text` of others, without what would steer the terminal: an escape is shown as \\x1b."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def ago(seconds: float) -> str:

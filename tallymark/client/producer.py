@@ -147,7 +147,7 @@ class Producer:
             event_id=self._new_id(now_ms),
             type=type,
             video_id=video_id,
-            occurred_at=Millis(now_ms if occurred_at is None else millis_of(occurred_at)),
+            occurred_at=Millis(now_ms if occurred_at is None else _millis(occurred_at)),
             value=value,
             user_id=user_id,
             producer_id=self.producer_id,
@@ -214,3 +214,10 @@ class Producer:
     def _live(self, life: Life) -> None:
         self._life, self._outbox, self._new_id = life, life.outbox, life.ids.new
         self.producer_id = life.producer_id
+
+
+def _millis(occurred_at: datetime) -> int:
+    try:
+        return millis_of(occurred_at)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise MalformedEvent(f"expected a datetime with a zone, got {occurred_at!r}", "occurred_at") from error

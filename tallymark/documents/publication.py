@@ -171,6 +171,13 @@ def roll_back(store: ViewStore, number: int, *, now: Callable[[], datetime]) -> 
             return new
 
 
+def held_back(store: ViewStore) -> int | None:
+    """The version in whose place readers see an older one again; None where they see the newest. Recounts that come by
+    themselves leave it so."""
+    newest = max((each.version for each in history(store)), default=0)
+    return newest if current(store).version != newest else None
+
+
 def oldest_in_reach(store: ViewStore, *, current: int) -> int:
     """The oldest version of which the store surely holds all rows: each attempt since, a crashed one too, may have
     pushed out one of a row. `current`: the version that readers see."""

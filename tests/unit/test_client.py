@@ -91,6 +91,8 @@ def test_a_full_buffer_is_said() -> None:
         ({"attributes": {"country": 7}}, "attributes"),
         ({"attributes": {"Country": "is"}}, "attributes"),
         ({"occurred_at": datetime(1999, 1, 1, tzinfo=UTC)}, "occurred_at"),
+        ({"occurred_at": datetime(2026, 1, 1)}, "occurred_at"),  # noqa: DTZ001
+        ({"occurred_at": "2026-01-01T00:00:00Z"}, "occurred_at"),
     ],
 )
 def test_what_breaks_the_rule_for_events_is_found_where_it_is_made(event: dict[str, Any], field: str | None) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from stream.dead_letters.report import show, show_letter
 from stream.decoding import DECODED, EVENTS, decode_events, decode_records
 from stream.log import Record
 from tallymark.documents.dead_letters import DeadLetter, bury, dead_letters
@@ -29,6 +30,16 @@ def test_what_was_buried_is_read_back_with_its_bytes(store: SqliteViewStore) -> 
     letters = [letter(1), letter(7, b""), letter(9, bytes(range(256)))]
     bury(store, letters)
     assert list(dead_letters(store)) == letters
+
+
+def test_a_record_that_is_shown_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = letter(1, "\x1b[31mred\x1b]0;title\x07\r\x9bé".encode())
+    show([hostile], 1, set())
+    show_letter(hostile, sent=False)
+    shown = capsys.readouterr().out
+    assert shown.replace("\n", "").isprintable()
+    assert "\\x1b[31mred" in shown
+    assert "é" in shown
 
 
 def test_burying_again_in_other_chunks_shows_each_place_once(store: SqliteViewStore) -> None:

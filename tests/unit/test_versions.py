@@ -54,9 +54,12 @@ def at(step: Step, do: Callable[[], object]) -> Watch:
 
 def test_rollback_shows_the_older_version_and_the_next_recompute_counts_on_from_it(world: World) -> None:
     assert world.recompute().publication.version == 2
+    assert publication.held_back(world.store) is None
     assert roll_back(world.store, 1, now=lambda: datetime.now(UTC)).version == 1
+    assert publication.held_back(world.store) == 2
     world.assert_exact()
     assert world.recompute().publication.version == 3
+    assert publication.held_back(world.store) is None
     world.assert_exact()
     assert [seen.version for seen in publication.history(world.store)] == [1, 2, 1, 3]
 
