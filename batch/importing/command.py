@@ -43,6 +43,7 @@ def import_files(
     from batch.importing.mapping import read_mapping
     from batch.importing.show import progress, show, show_json
     from batch.importing.sources import find_sources
+    from batch.keep.commits import commit_what_was_sent
     from tallymark.instants import utc_now
     from tallymark.raw import RawTable
     from tallymark.store.open import open_store
@@ -50,14 +51,23 @@ def import_files(
     settings = Settings.load(os.environ)
     told = read_mapping(mapping)
     sources = find_sources(files, format=told.format)
-    now = utc_now()
-    with closing(open_store(settings)) as store, progress(sources, quiet=json) as watch:
+    with closing(open_store(settings)) as store:
+        if not dry_run:
+            commit_what_was_sent(store)  # of copies, the one that was taken first counts
+        now = utc_now()
         moment = moment_of(store, lateness=settings.lateness, now=now)
-        if dry_run:
-            done = examine(sources, told, moment=moment, shown=_SHOWN, watch=watch)
-        else:
-            table = RawTable(settings.raw_uri)
-            done = load(
-                sources, told, table=table, store=store, moment=moment, now=now, skip_refused=skip_refused, watch=watch
-            )
+        with progress(sources, quiet=json) as watch:
+            if dry_run:
+                done = examine(sources, told, moment=moment, shown=_SHOWN, watch=watch)
+            else:
+                done = load(
+                    sources,
+                    told,
+                    table=RawTable(settings.raw_uri),
+                    store=store,
+                    moment=moment,
+                    now=now,
+                    skip_refused=skip_refused,
+                    watch=watch,
+                )
     (show_json if json else show)(done, dry_run=dry_run)

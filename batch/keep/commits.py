@@ -11,13 +11,14 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
+from tallymark.cells import STEP_MS
 from tallymark.documents.progress import ARCHIVE, SPEED, ask_for_commit, read_progress
 from tallymark.errors import NothingToRecount, Unavailable
 from tallymark.instants import utc_now
 from tallymark.store import ViewStore
 from tallymark.store.lease import held_since
 
-__all__ = ["commit_what_came", "once_committed"]
+__all__ = ["commit_what_came", "commit_what_was_sent", "once_committed"]
 
 _WITHIN: Final = timedelta(seconds=60)
 _SOON: Final = timedelta(seconds=20)
@@ -69,6 +70,20 @@ def commit_what_came(
     own log: a recount counts what there is.
     """
     if _is_behind(store) and _is_archiving(store):
+        _commit(store, now(), now=now, sleep=sleep, within=within)
+
+
+def commit_what_was_sent(
+    store: ViewStore,
+    *,
+    now: Callable[[], datetime] = utc_now,
+    sleep: Callable[[float], object] = time.sleep,
+    within: timedelta = _SOON,
+) -> None:
+    """The same of all that was acknowledged before the call, up to the end of its step of the log's time. Nobody is asked
+    where no stream runs."""
+    if _is_archiving(store):
+        sleep(STEP_MS / 1000)
         _commit(store, now(), now=now, sleep=sleep, within=within)
 
 

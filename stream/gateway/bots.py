@@ -30,27 +30,31 @@ class Bots:
         patterns = [pattern for name in sorted(lists) for pattern in _patterns_of(name, problems)]
         if problems:
             raise SettingsError(problems)
-        self._any: Final = re.compile("|".join(patterns)) if patterns else None
+        self._patterns: Final = patterns
         self._matches: Final = lru_cache(_REMEMBERED)(self._looked_up)
 
     def mark(self, user_agent: str | None, token: Token | None) -> str | None:
         """Why the events of a request are not to be counted. A token that is no write key is one of our own programs,
         which passes on what others did: its User-Agent says nothing of them."""
         is_ours = token is not None and not token.browser
-        if self._any is None or user_agent is None or is_ours or not self._matches(user_agent[:_LONGEST]):
+        if not self._patterns or user_agent is None or is_ours or not self._matches(user_agent[:_LONGEST]):
             return None
         return BOT
 
     def _looked_up(self, user_agent: str) -> bool:
-        return self._any is not None and self._any.search(user_agent) is not None
+        return any(pattern.search(user_agent) for pattern in self._patterns)
 
 
-def _patterns_of(name: str, problems: list[str]) -> list[str]:
-    """Those that cannot be used are added to the problems."""
+def _patterns_of(name: str, problems: list[str]) -> list[re.Pattern[str]]:
+    """Those that cannot be used are added to the problems.
+
+    Joined into one expression they would mean something else: groups are numbered, and flags are for all of it.
+    """
     if name == KNOWN_BOTS:
         from crawleruseragents import CRAWLER_USER_AGENTS_DATA
 
-        return [f"(?:{crawler['pattern']})" for crawler in CRAWLER_USER_AGENTS_DATA]
+        # none of that list has groups to refer to, or flags
+        return [re.compile("|".join(f"(?:{crawler['pattern']})" for crawler in CRAWLER_USER_AGENTS_DATA))]
     try:
         lines = Path(name).read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -61,8 +65,7 @@ def _patterns_of(name: str, problems: list[str]) -> list[str]:
         if not line or line.startswith("#"):
             continue
         try:
-            re.compile(line)
-            found.append(f"(?:{line})")
+            found.append(re.compile(line))
         except re.error as error:
             problems.append(f"bots: line {number} of {name} is no regular expression: {error}")
     return found

@@ -96,7 +96,7 @@ def decode_array(raw: bytes, *, latest_ms: int = LATEST_MS) -> list[Event] | Non
 
 
 def decode_lines(lines: bytes) -> list[Event] | None:
-    """The same of lines, an event each; blank ones are passed over. How late they may have occurred is not looked at.
+    """The same of lines, an event each, none of them blank. How late they may have occurred is not looked at.
 
     So it is by lines that many records are decoded at once: in an array, two that are wrong each by itself could make
     two that are right.
@@ -105,7 +105,14 @@ def decode_lines(lines: bytes) -> list[Event] | None:
         events = _event.decode_lines(lines)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return events if _are_right(events, lines) else None
+    return events if _is_one_a_line(events, lines) and _are_right(events, lines) else None
+
+
+def _is_one_a_line(events: list[Event], lines: bytes) -> bool:
+    """The decoder takes several of one line and none of a blank one: {}{} and nothing would be two lines of one each."""
+    breaks = len(events) - 1
+    begun = lines.startswith(b"{") and lines.count(b"\n{") == breaks  # so none is blank
+    return begun and lines.count(b"\n") - lines.endswith(b"\n") == breaks
 
 
 def _are_right(events: list[Event], raw: bytes) -> bool:

@@ -45,6 +45,7 @@ MAX_CLOCK_AHEAD_MS: Final = 2**42  # a century and more
 
 _TYPE: Final = re.compile(TYPE_PATTERN)
 _CONTROL: Final = re.compile(rf"[{_CONTROLS}]")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -94,6 +95,8 @@ def trouble_with_id(text: str, longest: int = MAX_ID) -> str | None:
     """What is wrong with an id, for its maker to read; None of one that is right."""
     if not 0 < len(text) <= longest:
         return f"expected 1 to {longest} characters, got {len(text)}"
+    if _SURROGATE.search(text):
+        return "half of a surrogate pair is no character"
     return "control characters are not allowed" if _CONTROL.search(text) else None
 
 

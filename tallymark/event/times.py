@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -14,7 +14,6 @@ __all__ = ["A_TIME", "parse_rfc3339"]
 
 A_TIME: Final = "epoch milliseconds or RFC 3339 with a zone, 2026-01-31T12:00:00Z"
 _LEAP: Final = re.compile(r"(.{10}[Tt ][0-9]{2}:[0-9]{2}):60(?:\.[0-9]+)?([Zz]|[+-].{5})", re.ASCII)
-_LAST_MS: Final = timedelta(milliseconds=1)
 
 
 def parse_rfc3339(text: str) -> datetime | None:
@@ -34,4 +33,4 @@ def parse_rfc3339(text: str) -> datetime | None:
 def _last_of_its_day(text: str) -> datetime | None:
     """Leap seconds end days of UTC, whatever the zone in which they are told: 2016-12-31T18:59:60-05:00."""
     at = parse_rfc3339(text)
-    return at if at is not None and millis_of(at + _LAST_MS) % DAY_MS == 0 else None
+    return at if at is not None and (millis_of(at) + 1) % DAY_MS == 0 else None

@@ -50,6 +50,15 @@ def test_a_file_holds_an_expression_a_line_and_lists_add_up(tmp_path: Path) -> N
     assert [bots.mark(agent, None) for agent in ("A Monitor/7", PHONE)] == [None, None]
 
 
+def test_each_expression_means_what_it_means_by_itself(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.write_text("(foo)bar\n(a)\\1bot\n(?i)CRAWLER\n(?P<name>x)yz\n(?P<name>p)q\n")
+    bots = Bots({str(own)})
+    agents = ("foobar", "aabot", "a crawler", "xyz", "pq")
+    assert [bots.mark(agent, None) for agent in agents] == ["bot"] * 5
+    assert [bots.mark(agent, None) for agent in ("afoobot", "FOOBAR")] == [None, None]
+
+
 def test_all_that_is_wrong_with_the_lists_is_said_at_once(tmp_path: Path) -> None:
     own = tmp_path / "own"
     own.write_text("fine\n(\n[\n")

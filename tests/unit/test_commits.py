@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from batch.keep.commits import commit_what_came, once_committed
+from batch.keep.commits import commit_what_came, commit_what_was_sent, once_committed
+from tallymark.cells import STEP_MS
 from tallymark.documents.progress import ARCHIVE, SPEED, Progress, commit_asked_at, read_progress
 from tallymark.errors import NothingToRecount, Unavailable
 from tallymark.instants import instant
@@ -131,3 +132,15 @@ def test_a_recount_by_itself_goes_on_without_an_archive_that_does_not_commit(sto
     with holding(store, "archive"):
         commit_what_came(store, now=archive.clock, sleep=archive.sleep)
     assert timedelta(seconds=20) < archive.now - NOON < timedelta(seconds=21)
+
+
+def test_what_was_acknowledged_before_an_import_is_in_raw_before_it(store: SqliteViewStore) -> None:
+    archive = Archive(store, after=ON_TIME, holds=1)
+    commit_what_was_sent(store, now=archive.clock, sleep=archive.sleep)
+    assert (archive.now, commit_asked_at(store)) == (NOON, None)  # no stream runs, so nobody is waited for
+    with holding(store, "archive"):
+        commit_what_was_sent(store, now=archive.clock, sleep=archive.sleep)
+    done = read_progress(store, ARCHIVE)
+    assert done is not None
+    step = timedelta(milliseconds=STEP_MS)
+    assert NOON + step < done.included_until < NOON + timedelta(seconds=10)

@@ -101,3 +101,7 @@ def test_two_records_that_are_wrong_each_by_itself_are_not_taken_for_two_that_ar
     first, second = event + b',{"event_id":"', event[len(b'{"event_id":"') :]
     assert_as_the_rule_says([first, second], [NOW, NOW])
     assert_as_the_rule_says([event + b"\n" + event, b""], [NOW, NOW])
+    for blank in (b"", b" ", b"\t", b"\r"):
+        assert_as_the_rule_says([event + event, blank], [NOW, NOW])
+        assert_as_the_rule_says([blank, event + event], [NOW, NOW])
+        assert_as_the_rule_says([event, event + event, blank], [NOW, NOW, NOW])
