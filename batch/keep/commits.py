@@ -80,8 +80,10 @@ def commit_what_was_sent(
     sleep: Callable[[float], object] = time.sleep,
     within: timedelta = _SOON,
 ) -> None:
-    """The same of all that was acknowledged before the call, up to the end of its step of the log's time. Nobody is asked
-    where no stream runs."""
+    """The same of all that was acknowledged before the call, up to the end of its step of the log's time.
+
+    Nobody is asked where no stream runs.
+    """
     if _is_archiving(store):
         sleep(STEP_MS / 1000)
         _commit(store, now(), now=now, sleep=sleep, within=within)

@@ -109,7 +109,7 @@ def decode_lines(lines: bytes) -> list[Event] | None:
 
 
 def _is_one_a_line(events: list[Event], lines: bytes) -> bool:
-    """The decoder takes several of one line and none of a blank one: {}{} and nothing would be two lines of one each."""
+    """The decoder takes several of one line and none of a blank one: {}{} and nothing would be two lines."""
     breaks = len(events) - 1
     begun = lines.startswith(b"{") and lines.count(b"\n{") == breaks  # so none is blank
     return begun and lines.count(b"\n") - lines.endswith(b"\n") == breaks
