@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from serving.answers.calendar import time_zone
-from tallymark.client.wire import Answer, Envelope, GrainName, Number, Series, Stats
+from tallymark.client.questions import Function
+from tallymark.client.wire import Answer, Code, Envelope, GrainName, Number, Series, Stats
 
 __all__ = ["answer_lines", "series_lines", "stats_lines"]
 
@@ -52,13 +53,23 @@ def _standing(answer: Envelope) -> Iterator[str]:
         yield "  exact   nothing yet, nothing was recounted"
     elif answer.start >= answer.exact_until:
         yield f"  exact   nothing of it yet: recounted until {_time(answer.exact_until)}, version {answer.version}"
-    elif answer.late_pending:
-        yield f"  exact   until {until}, version {answer.version}, but for {answer.late_pending:,} late events"
+    elif isinstance(answer, Answer | Series) and answer.function is Function.USERS:
+        yield f"  exact   never, users are an estimate: recounted until {until}, version {answer.version}"
+    elif lacking := list(_not_counted(answer)):
+        yield f"  exact   until {until}, version {answer.version}, but for {' and '.join(lacking)}"
     else:
-        yield f"  exact   {'all of it' if until == _time(answer.end) else f'until {until}'}, version {answer.version}"
+        yield f"  exact   {'all of it' if answer.exact else f'until {until}'}, version {answer.version}"
     if answer.freshness_ms is not None and answer.end > answer.exact_until:
         behind = f"{answer.freshness_ms / 1000:,.1f} s behind"
         yield f"  fresh   from {_time(max(answer.exact_until, answer.start))} on, {behind}, epoch {answer.epoch}"
+
+
+def _not_counted(answer: Envelope) -> Iterator[str]:
+    """What keeps even the part that was recounted from being exact."""
+    if answer.late_pending:
+        yield f"{answer.late_pending:,} late event{'' if answer.late_pending == 1 else 's'}"
+    if any(lack.code is Code.IMPORT_PENDING for lack in answer.degraded):
+        yield "imported events"
 
 
 def _lacks(answer: Envelope) -> Iterator[str]:

@@ -7,7 +7,6 @@ same as at the gateway (ADR 4).
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -20,7 +19,7 @@ from batch.importing.times import instant_in, why_not_read
 from tallymark.errors import MalformedEvent
 from tallymark.event import EARLIEST_MS, LATEST_MS, MAX_ATTRIBUTE, MAX_EVENT_ID, MAX_ID, MAX_VALUE, TYPE_PATTERN, decode
 
-__all__ = ["EVENT_COLUMNS", "Events", "IdSalt", "attribute_columns", "events_in"]
+__all__ = ["EVENT_COLUMNS", "Events", "attribute_columns", "events_in"]
 
 EVENT_COLUMNS: Final = {
     "event_id": pl.String,
@@ -39,19 +38,8 @@ _CONTROL: Final = r"[\x00-\x1f\x7f-\x{9f}]"
 _UNIT: Final = "\x1f"  # between hashed columns, so that ("a", "bc") is not ("ab", "c")
 _NUMBERS: Final = ("value", "seq")
 _ID_LETTERS: Final = 32
+_FILE_LETTERS: Final = 24
 _NOT_YET: Final = "occurred_at: its hour is not over for long enough to be history; send it to the gateway"
-
-
-class IdSalt(NamedTuple):
-    """What ids begin with that are made of a row's place, or the rest of what they are made of."""
-
-    text: str
-
-    @classmethod
-    def of(cls, content: str, mapping: Mapping) -> IdSalt:
-        """Of a file's `content`, and of what kind of event its rows are: so a file may be read for two of them."""
-        kind = msgspec.json.encode(mapping.event.type, order="deterministic")
-        return cls(sha256(content.encode() + kind).hexdigest()[:24])
 
 
 class Events(NamedTuple):
@@ -62,9 +50,11 @@ class Events(NamedTuple):
     refused: list[Broken]
 
 
-def events_in(rows: pl.DataFrame, mapping: Mapping, salt: IdSalt, *, before_ms: int) -> Events:
-    """Events that occurred before `before_ms`, epoch ms, are history; others are refused."""
-    made = _made(rows, mapping, salt)
+def events_in(rows: pl.DataFrame, mapping: Mapping, content: str, *, before_ms: int) -> Events:
+    """`content`: what the file of the rows is known by. Events that occurred before `before_ms`, epoch ms, are history;
+    others are refused.
+    """
+    made = _made(rows, mapping, content)
     right = made.filter("right")
     mended, refused = [], []
     for row in made.filter(~pl.col("right")).iter_rows(named=True):
@@ -84,7 +74,7 @@ def events_in(rows: pl.DataFrame, mapping: Mapping, salt: IdSalt, *, before_ms: 
     return Events(frame, refused)
 
 
-def _made(rows: pl.DataFrame, mapping: Mapping, salt: IdSalt) -> pl.DataFrame:
+def _made(rows: pl.DataFrame, mapping: Mapping, content: str) -> pl.DataFrame:
     """EVENT_COLUMNS, what the row gave for those that are not plainly text, and whether the row is obviously right."""
     fields = mapping.event.fields
     given = [_text(fields[name], rows).alias(_given(name)) for name in _NUMBERS if name in fields]
@@ -92,15 +82,15 @@ def _made(rows: pl.DataFrame, mapping: Mapping, salt: IdSalt) -> pl.DataFrame:
         _text(fields[name], rows).alias(name) if name in fields else pl.lit(None, pl.String).alias(name)
         for name in ("type", "video_id", "user_id", "producer_id")
     ]
-    time = mapping.event.occurred_at
+    time = mapping.time
     made = rows.select(
         ROW_NUMBER,
         *texts,
         *(_text(field, rows).alias(f"{_ATTRIBUTE}{name}") for name, field in mapping.event.attributes.items()),
         *given,
-        _id(mapping, salt),
+        _id(mapping, content, _text(mapping.event.type, rows)),
         pl.col(time.column).cast(pl.String).alias(_given("occurred_at")),
-        instant_in(time, rows.schema[time.column], mapping.zone).alias("occurred_at"),
+        instant_in(time, rows.schema[time.column]).alias("occurred_at"),
     ).with_columns(
         _number(name, default).alias(name) if name in fields else pl.lit(default, pl.Int64).alias(name)
         for name, default in (("value", 1), ("seq", None))
@@ -158,16 +148,23 @@ def _number(name: str, default: int | None) -> pl.Expr:
     return pl.when(pl.col(_given(name)).is_null()).then(pl.lit(default, pl.Int64)).otherwise(read)
 
 
-def _id(mapping: Mapping, salt: IdSalt) -> pl.Expr:
+def _id(mapping: Mapping, content: str, kind: pl.Expr) -> pl.Expr:
+    """`kind`: the event's type, which belongs to ids that are made: events of two types are never one."""
     ids = mapping.event.event_id
     if ids.column is not None:
         return pl.col(ids.column).cast(pl.String).alias("event_id")
     if not ids.hash:
-        return pl.concat_str(pl.lit(f"{salt.text}-"), pl.col(ROW_NUMBER)).alias("event_id")
+        place = _hashed([pl.lit(content), kind.fill_null("")]).str.slice(0, _FILE_LETTERS)
+        return pl.concat_str(place, pl.lit("-"), pl.col(ROW_NUMBER)).alias("event_id")
     # "~" before what is there: nothing and an empty text are two things
-    parts = [pl.concat_str(pl.lit("~"), pl.col(name).cast(pl.String)).fill_null("") for name in ids.hash]
+    told = [kind, *(pl.col(name).cast(pl.String) for name in ids.hash)]
+    parts = [pl.concat_str(pl.lit("~"), each).fill_null("") for each in told]
+    return _hashed(parts).str.slice(0, _ID_LETTERS).alias("event_id")
+
+
+def _hashed(parts: list[pl.Expr]) -> pl.Expr:
     hashed: pl.Expr = pl.concat_str(parts, separator=_UNIT).chash.sha2_256()  # type: ignore[attr-defined]
-    return hashed.str.slice(0, _ID_LETTERS).alias("event_id")
+    return hashed
 
 
 def _judged(row: dict[str, Any], mapping: Mapping) -> tuple[Any, ...] | Broken:
@@ -176,10 +173,9 @@ def _judged(row: dict[str, Any], mapping: Mapping) -> tuple[Any, ...] | Broken:
     told |= {name: _as_number(row[_given(name)]) for name in _NUMBERS if row.get(_given(name)) is not None}
     attributes = {name: row[column] for column, name in attribute_columns(mapping).items()}
     told["attributes"] = {name: text for name, text in attributes.items() if text is not None}
-    time, zone = mapping.event.occurred_at, mapping.zone
     given = row[_given("occurred_at")]
     told["occurred_at"] = given if row["occurred_at"] is None else row["occurred_at"]
-    if row["occurred_at"] is None and given is not None and (why := why_not_read(given, time, zone)):
+    if row["occurred_at"] is None and given is not None and (why := why_not_read(given, mapping.time)):
         return Broken(row[ROW_NUMBER], f"occurred_at: {why}")
     try:
         event = decode(msgspec.json.encode({name: value for name, value in told.items() if value is not None}))

@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
-from batch.importing.columns import EVENT_COLUMNS
+import polars as pl
+
+from batch.importing.columns import EVENT_COLUMNS, attribute_columns
 from batch.importing.mapping import Mapping
 from batch.importing.portion import Piece, Portions, Writer, pieces_of
 from batch.importing.readers import line_of
@@ -95,11 +97,21 @@ def examine(
         for piece in pieces_of(source, content_of(source), mapping, until=moment.history_until):
             done.note(piece, mapping)
             done.events += piece.events.height
-            done.first += piece.events.select(*EVENT_COLUMNS).head(shown - len(done.first)).to_dicts()
+            done.first += _told(piece.events.head(shown - len(done.first)), mapping)
             if watch:
                 watch(source.name, piece.read, done.rows)
     done.seconds = time.perf_counter() - began
     return done
+
+
+def _told(events: pl.DataFrame, mapping: Mapping) -> list[dict[str, object]]:
+    """Each as it is sent, with the attributes that it has."""
+    names = attribute_columns(mapping)
+    return [
+        {name: row[name] for name in EVENT_COLUMNS}
+        | {"attributes": {name: row[column] for column, name in names.items() if row[column] is not None}}
+        for row in events.iter_rows(named=True)
+    ]
 
 
 def load(

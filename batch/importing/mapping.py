@@ -1,13 +1,14 @@
 """Which column of a file is which field of an event: what `--map` reads, a TOML file.
 
 zone = "Europe/Berlin"                                     # of times that name none
+clock_change = "earliest"                                  # of an hour that there was twice
 
 [event]
 type = { constant = "view" }
 video_id = "page"                                          # short for { column = "page" }
 occurred_at = { column = "at", format = "%d.%m.%Y %H:%M" }
 value = { column = "seconds", default = 1 }
-event_id = { hash = ["visitor", "page", "at"] }            # left out: by the row's place in the file
+event_id = { hash = ["visitor", "page", "at"] }            # and its type; left out: by its place in the file
     attributes = { country = "geo" }
 """
 
@@ -28,6 +29,9 @@ from tallymark.event import trouble_with_attributes
 __all__ = ["Csv", "EventMap", "Field", "Id", "Mapping", "Time", "read_mapping"]
 
 
+ClockChange = Literal["earliest", "latest"]
+
+
 class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Of a `column`, or a `constant`. `values`: what stands for what; `default`: for a row that has nothing there."""
 
@@ -40,19 +44,19 @@ class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
 class Time(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """RFC 3339 or epoch milliseconds, unless there is a `format` (of strptime) or a `unit`, of numbers since 1970.
 
-    `zone`: of times that name none. `clock_change`: which of two hours of the same name is meant; a time in them, or in
-    an hour that was left out, is refused otherwise.
+    `zone`: of times that name none. `clock_change`: which of two hours of the same name is meant; a time in them is
+    refused otherwise, and one in an hour that was left out always.
     """
 
     column: str
     format: str | None = None
     unit: Literal["s", "ms", "us", "ns"] | None = None
     zone: str | None = None
-    clock_change: Literal["earliest", "latest"] | None = None
+    clock_change: ClockChange | None = None
 
 
 class Id(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Of a `column`; or made of those in `hash`: rows that are the same there are one event."""
+    """Of a `column`; or made of those in `hash` and of the event's type: rows that are the same there are one event."""
 
     column: str | None = None
     hash: list[str] = []
@@ -87,10 +91,21 @@ class Csv(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
 
 
 class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """`zone` and `clock_change`: of times that have none of their own."""
+
     event: EventMap
     zone: str | None = None
+    clock_change: ClockChange | None = None
     format: Literal["parquet", "csv", "ndjson"] | None = None
     csv: Csv = Csv()
+
+    @property
+    def time(self) -> Time:
+        """`occurred_at` with all that is said of it."""
+        time = self.event.occurred_at
+        return msgspec.structs.replace(
+            time, zone=time.zone or self.zone, clock_change=time.clock_change or self.clock_change
+        )
 
     @property
     def columns(self) -> list[str]:

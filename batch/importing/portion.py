@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from batch.importing.columns import EVENT_COLUMNS, IdSalt, attribute_columns, events_in
+from batch.importing.columns import EVENT_COLUMNS, attribute_columns, events_in
 from batch.importing.mapping import Mapping
 from batch.importing.readers import ROW_NUMBER, Broken, rows_of
 from batch.importing.sources import Source, content_of
@@ -108,9 +108,8 @@ class Portions:
 
 def pieces_of(source: Source, content: str, mapping: Mapping, *, until: datetime, start: int = 0) -> Iterator[Piece]:
     """Of events that occurred before `until`; others are refused."""
-    salt = IdSalt.of(content, mapping)
     for rows in rows_of(source, mapping, start=start):
-        made = events_in(rows.frame, mapping, salt, before_ms=millis_of(until))
+        made = events_in(rows.frame, mapping, content, before_ms=millis_of(until))
         count = rows.frame.height + len(rows.broken)
         yield Piece(source, made.frame, sorted([*rows.broken, *made.refused]), count, rows.end, rows.read)
 

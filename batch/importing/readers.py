@@ -6,13 +6,14 @@ as text where the format has no types (CSV) or mixes them (NDJSON).
 
 from __future__ import annotations
 
+import codecs
+import io
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
@@ -26,6 +27,10 @@ ROW_NUMBER: Final = "\x00row"  # no column of a file is called so
 _BLOCK: Final = 8_000_000
 _ROWS: Final = 131_072
 _NOT_UTF8: Final = "not valid UTF-8"
+_WRONG: Final = "\ufdd0"  # in place of bytes that are not UTF-8; Unicode keeps it for such uses, so no text has it
+_MARKING: Final = "tallymark.marking"
+_MOST_SHOWN: Final = 300
+codecs.register_error(_MARKING, lambda error: (_WRONG, error.end))  # type: ignore[attr-defined]
 
 
 class Broken(NamedTuple):
@@ -83,8 +88,9 @@ def _csv(source: Source, mapping: Mapping) -> Iterator[Rows]:
 
     stored, stream = source.open_stream()
     with stored, stream:
+        text = _Marked(stream)
         reader = pacsv.open_csv(
-            stream,
+            text,
             read_options=pacsv.ReadOptions(
                 column_names=mapping.csv.columns or None, block_size=_BLOCK, use_threads=False
             ),
@@ -94,11 +100,15 @@ def _csv(source: Source, mapping: Mapping) -> Iterator[Rows]:
                 ignore_empty_lines=False,
                 invalid_row_handler=skip,
             ),
-            # as bytes, so that text which is not UTF-8 is one row's trouble
             convert_options=pacsv.ConvertOptions(
-                column_types=dict.fromkeys(mapping.columns, pa.binary()), null_values=[""], strings_can_be_null=True
+                column_types=dict.fromkeys(mapping.columns, pa.large_string()),
+                null_values=[""],
+                strings_can_be_null=True,
+                check_utf8=False,
             ),
         )
+        if any(_WRONG in name for name in reader.schema.names):
+            raise TallymarkError(f"{source.name} is no CSV in UTF-8: its first line, of the columns' names, is no text")
         _require(source, mapping, reader.schema.names)
         row = 0
         for batch in reader:
@@ -112,7 +122,8 @@ def _csv(source: Source, mapping: Mapping) -> Iterator[Rows]:
                     later.append(bad)
             broken[:] = later
             numbers = sorted(set(range(row, end)) - {bad.row for bad in mine}) if mine else range(row, end)
-            frame, wrong = _texts(batch.select(mapping.columns), numbers)
+            frame = _framed(pl.DataFrame(pl.from_arrow(batch.select(mapping.columns))), numbers)
+            frame, wrong = _without_wrong(frame, mapping.columns) if text.marked else (frame, [])
             row = end
             yield Rows(frame, [*mine, *wrong], row, stored.tell())
         if broken:
@@ -120,24 +131,40 @@ def _csv(source: Source, mapping: Mapping) -> Iterator[Rows]:
             yield Rows(_framed(nothing, []), broken, broken[-1].row + 1, source.size)
 
 
-def _texts(batch: pa.RecordBatch, numbers: Sequence[int]) -> tuple[pl.DataFrame, list[Broken]]:
-    try:
-        columns = [pc.cast(column, pa.large_string()) for column in batch.columns]
-    except pa.ArrowInvalid:
-        right = pa.array([all(map(_is_utf8, row.values())) for row in batch.to_pylist()])
-        wrong = [Broken(number, _NOT_UTF8) for number, fits in zip(numbers, right.to_pylist(), strict=True) if not fits]
-        fitting = [number for number, fits in zip(numbers, right.to_pylist(), strict=True) if fits]
-        return _texts(batch.filter(right), fitting)[0], wrong
-    frame = pl.DataFrame(pl.from_arrow(pa.table(dict(zip(batch.schema.names, columns, strict=True)))))
-    return _framed(frame, numbers), []
+class _Marked(io.RawIOBase):
+    """A file in which _WRONG stands for what is not UTF-8, so that this is one row's trouble: pyarrow ends at a line
+    of a wrong number of columns that it cannot decode. `marked`: whether there was any."""
+
+    def __init__(self, stream: pa.NativeFile) -> None:
+        self.marked = False
+        self._stream, self._rest = stream, b""
+        self._decoder = codecs.getincrementaldecoder("utf-8")(_MARKING)
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Never less than `size` before the end: pyarrow finds no line that begins in one read and ends in a third."""
+        size = _BLOCK if size < 0 else size
+        while len(self._rest) < size:
+            block = self._stream.read(size)
+            self._rest += self._right(block)
+            if not block:
+                break
+        found, self._rest = self._rest[:size], self._rest[size:]
+        return found
+
+    def _right(self, block: bytes) -> bytes:
+        if block.isascii() and not self._decoder.getstate()[0]:
+            return block
+        text = self._decoder.decode(block, final=not block)
+        self.marked = self.marked or _WRONG in text
+        return text.encode()
 
 
-def _is_utf8(value: bytes | None) -> bool:
-    try:
-        (value or b"").decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+def _without_wrong(frame: pl.DataFrame, columns: Sequence[str]) -> tuple[pl.DataFrame, list[Broken]]:
+    wrong = pl.any_horizontal(pl.col(columns).str.contains(_WRONG, literal=True).fill_null(value=False))
+    return frame.filter(~wrong), [Broken(row, _NOT_UTF8) for row in frame.filter(wrong)[ROW_NUMBER]]
 
 
 def _ndjson(source: Source, mapping: Mapping) -> Iterator[Rows]:
@@ -223,4 +250,19 @@ def _framed(frame: pl.DataFrame, numbers: Sequence[int]) -> pl.DataFrame:
 
 def _require(source: Source, mapping: Mapping, there: Sequence[str]) -> None:
     if lacking := [name for name in mapping.columns if name not in there]:
-        raise TallymarkError(f"{source.name} has no column {', '.join(lacking)}; it has {', '.join(there)}")
+        names = ", ".join(name if name.isprintable() else ascii(name) for name in there)
+        shown = names if len(names) <= _MOST_SHOWN else f"{names[:_MOST_SHOWN]}…"
+        hint = _other_delimiter(source, mapping, there, lacking)
+        raise TallymarkError(f"{source.name} has no column {', '.join(lacking)}; it has {shown}{hint}")
+
+
+def _other_delimiter(source: Source, mapping: Mapping, there: Sequence[str], lacking: Sequence[str]) -> str:
+    """What to say where columns would be found if another sign stood between them."""
+    if source.format != "csv" or mapping.csv.columns:
+        return ""
+    first_line = mapping.csv.delimiter.join(there)
+    for sign, written in ((";", ";"), (",", ","), ("|", "|"), ("\t", "\\t")):
+        if not {name.strip('"') for name in first_line.split(sign)}.isdisjoint(lacking):
+            told = f'[csv] delimiter = "{written}"'
+            return f'. Its columns seem to be set apart by "{written}": say so in the mapping, {told}'
+    return ""

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Final
 
 import msgspec
 import typer
+from rich.box import MINIMAL
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -16,6 +19,8 @@ from batch.importing.load import Loaded, Watch
 from batch.importing.sources import Source
 
 __all__ = ["progress", "show", "show_json"]
+
+_WHOLE: Final = frozenset({"occurred_at", "type", "value"})
 
 
 @contextmanager
@@ -44,7 +49,7 @@ def progress(sources: Sequence[Source], *, quiet: bool) -> Iterator[Watch | None
 def show(done: Loaded, *, dry_run: bool) -> None:
     console = Console(soft_wrap=True, highlight=False)
     if done.first:
-        console.print(_events(done))
+        console.print(_events(done), soft_wrap=False)
     if done.refused:
         console.print(_refusals(done), markup=False)
     rate = f"{done.rows / done.seconds:,.0f} rows/s" if done.seconds else "at once"
@@ -54,11 +59,11 @@ def show(done: Loaded, *, dry_run: bool) -> None:
         return
     for name in done.before:
         console.print(f"{name} was imported before, and is not imported again", markup=False)
+    events, rows = _number(done.events, "event"), _number(done.rows, "row")
+    are = "is" if done.events == 1 else "are"
     left_out = f", {done.refused.total():,} left out" if done.refused else ""
-    console.print(
-        f"{done.events:,} events of {done.rows:,} rows are in the raw events{left_out}: {done.files:,} files, "
-        f"{done.commits:,} commits, {done.seconds:,.1f} s, {rate}"
-    )
+    written = f"{_number(done.files, 'file')}, {_number(done.commits, 'commit')}, {done.seconds:,.1f} s, {rate}"
+    console.print(f"{events} of {rows} {are} in the raw events{left_out}: {written}")
     if done.events:
         console.print(
             "They are in no count yet, and answers about their time say so (import_pending): `tallymark recompute` "
@@ -85,12 +90,26 @@ def show_json(done: Loaded, *, dry_run: bool) -> None:
 
 
 def _events(done: Loaded) -> Table:
-    names = list(done.first[0])
-    table = Table(*names, title=f"the first {len(done.first)} events")
-    for event in done.first:
-        shown = event | {"occurred_at": _time(event["occurred_at"])}
-        table.add_row(*("" if shown[name] is None else str(shown[name]) for name in names))
+    """Columns in which there is anything; times are whole, however narrow it is."""
+    rows = [_texts(event) for event in done.first]
+    names = [name for name in rows[0] if any(row[name] for row in rows)]
+    title = "the first event" if len(rows) == 1 else f"the first {len(rows)} events"
+    table = Table(title=title, box=MINIMAL, show_edge=False, pad_edge=False)
+    for name in names:
+        table.add_column(name, overflow="fold", no_wrap=name in _WHOLE)
+    for row in rows:
+        table.add_row(*(escape(row[name]) for name in names))
     return table
+
+
+def _texts(event: dict[str, object]) -> dict[str, str]:
+    attributes = event["attributes"]
+    assert isinstance(attributes, dict)
+    shown = event | {
+        "occurred_at": _time(event["occurred_at"]),
+        "attributes": ", ".join(f"{name}={text}" for name, text in attributes.items()),
+    }
+    return {name: "" if value is None else str(value) for name, value in shown.items()}
 
 
 def _refusals(done: Loaded) -> Table:
@@ -98,6 +117,10 @@ def _refusals(done: Loaded) -> Table:
     for reason, rows in done.refused.most_common():
         table.add_row(f"{rows:,}", reason, ", ".join(done.places[reason]))
     return table
+
+
+def _number(count: int, of: str) -> str:
+    return f"{count:,} {of}" if count == 1 else f"{count:,} {of}s"
 
 
 def _time(at_ms: object) -> str:

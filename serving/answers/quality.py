@@ -21,7 +21,7 @@ class Quality(NamedTuple):
     """Of an answer to the range that `cut` tiles.
 
     Nothing is known from epoch minute `known_until` on: a value for what begins there would be a guess. `complete` says
-    whether there is a view for every part of the range, `imports_pending` whether imported events are in none.
+    whether there is a view for every part of the range, `imports_pending` what of it was imported and is in none.
     """
 
     cut: Cut
@@ -30,7 +30,7 @@ class Quality(NamedTuple):
     exact: bool
     freshness_ms: int | None
     late_pending: int
-    imports_pending: bool
+    imports_pending: Sequence[Import]
     degraded: tuple[Degraded, ...]
 
     @property
@@ -51,7 +51,7 @@ def quality_of(
     until = _included_until(cut, at)
     imports = at.imports.pending(TimeRange(counted.start, fresh.end), at.publication)
     lacks = [
-        *_lacks_of_imports(imports),
+        *_lacks_of_imports(imports, at=at),
         *_lacks_of_counted(counted, at=at, now=now, longest=staleness.archive),
         *_lacks_of_speed(cut, until, now=now, longest=staleness.speed),
     ]
@@ -64,7 +64,7 @@ def quality_of(
         exact=cut.all_counted and not late and not imports,
         freshness_ms=_behind(until, now),
         late_pending=late,
-        imports_pending=bool(imports),
+        imports_pending=imports,
         degraded=tuple(lacks),
     )
 
@@ -85,13 +85,21 @@ def _lacks_of_counted(counted: TimeRange, *, at: Snapshot, now: datetime, longes
         )
 
 
-def _lacks_of_imports(pending: Sequence[Import]) -> Iterator[Degraded]:
-    if pending:
-        yield Degraded(
-            Code.IMPORT_PENDING,
-            f"events of an import of {sum(one.rows for one in pending):,} are in no view yet; they are counted by the "
-            f"next recount, which `tallymark recompute` does now, as far as their hours are sealed",
+def _lacks_of_imports(pending: Sequence[Import], *, at: Snapshot) -> Iterator[Degraded]:
+    if not pending:
+        return
+    rows = sum(one.rows for one in pending)
+    if at.pinned:
+        told = (
+            f"version {at.publication.version} was counted before an import of {rows:,}, or before the hours of that "
+            f"were sealed; without as_of, the newest version answers"
         )
+    else:
+        told = (
+            f"{'1 imported event is' if rows == 1 else f'{rows:,} imported events are'} in no view yet; the next "
+            f"recount counts what lies in sealed hours, and `tallymark recompute` does it now"
+        )
+    yield Degraded(Code.IMPORT_PENDING, told)
 
 
 def _included_until(cut: Cut, at: Snapshot) -> datetime | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
@@ -18,6 +18,7 @@ from serving.answers.stitch import envelope
 from tallymark.buckets import TimeRange
 from tallymark.client.questions import Function, Question
 from tallymark.client.wire import GrainName, Point, Series
+from tallymark.documents.imports import Span
 from tallymark.documents.progress import Staleness
 from tallymark.errors import InvalidQuestion
 from tallymark.instants import instant
@@ -49,6 +50,7 @@ def series(
     for key, tally in chain(cells.batch.items(), (cells.speed or {}).items()):
         tallies[_index(starts, key.bucket.start)].append(tally)
     late = {_index(starts, cell.minute) for cell in cells.pending}
+    waiting = _touched(parts, [span for one in quality.imports_pending for span in one.spans])
     exact_until = starts[0] if users else reading.cut.counted.end
 
     def point(index: int, part: TimeRange) -> Point:
@@ -57,7 +59,7 @@ def series(
             start=instant(part.start),
             end=instant(part.end),
             value=value_of(question.function, tally) if part.start < quality.known_until else None,
-            exact=part.end <= exact_until and index not in late,
+            exact=part.end <= exact_until and index not in late and index not in waiting,
         )
 
     return Series(
@@ -83,6 +85,12 @@ def _parts(within: TimeRange, grain: GrainName, zone: ZoneInfo) -> list[TimeRang
             "grain",
         )
     return parts
+
+
+def _touched(parts: Sequence[TimeRange], spans: Sequence[Span]) -> set[int]:
+    """Which parts hold some of a span."""
+    starts, ends = [part.start for part in parts], [part.end for part in parts]
+    return {index for start, end in spans for index in range(bisect_right(ends, start), bisect_left(starts, end))}
 
 
 def _index(starts: Sequence[int], minute: int) -> int:

@@ -36,7 +36,7 @@ class Snapshot(NamedTuple):
     `speed_until`: every event that the log took before it is in the speed view; None when readers have no speed view.
     `archive_until`: the same of the raw events. `evidence`: how far counts grow, where the audit knows it; None of an
     older version. `coverage`: what is known of events that never arrived; None before anybody has looked. `imports`:
-    all of them, whether or not the publication has them.
+    all of them, whether or not the publication has them. `pinned`: the question named the version, by `as_of`.
     """
 
     publication: Publication
@@ -45,6 +45,7 @@ class Snapshot(NamedTuple):
     evidence: Evidence | None = None
     coverage: Coverage | None = None
     imports: Imports = Imports()
+    pinned: bool = False
 
     def cut(self, within: TimeRange) -> Cut:
         return Cut(*within.cut(self.publication.boundary))
@@ -84,6 +85,7 @@ class Snapshots:
             evidence=_evidence(stored[EVIDENCE]) if as_of is None else None,
             coverage=_coverage(stored[COVERAGE]),
             imports=Imports.of(stored[IMPORTS]),
+            pinned=as_of is not None,
         )
 
     def _read(self) -> _Bodies:

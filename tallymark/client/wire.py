@@ -97,7 +97,7 @@ class Code(StrEnum):
     speed_missing: nothing of what lies after `exact_until` is known, and `value` leaves it out.
     speed_stale: the speed view is behind; what the log took in the last `freshness_ms` is not in the answer.
     archive_stale: the archive is behind; until it is not, no further hour is sealed and no late event counted.
-    import_pending: events of the range were imported, and no recount has published them yet.
+    import_pending: events of the range were imported, and the version that answers has not counted them.
     future: the range ends after now, so it can still grow.
     """
 
@@ -140,7 +140,10 @@ class Coverage(msgspec.Struct, frozen=True):
 
 _Exact = Annotated[
     bool,
-    Meta(description="The whole range was recounted, and no event of it that came late waits for the next recount."),
+    Meta(
+        description="The whole range was recounted, and no event of it that came late, or was imported, waits for the "
+        "next recount."
+    ),
 ]
 _Start = Annotated[datetime, Meta(tz=True, description="What the answer covers, aligned outward: its first minute …")]
 _End = Annotated[datetime, Meta(tz=True, description="… and the first minute that no longer counts.")]

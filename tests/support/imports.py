@@ -8,9 +8,12 @@ from typing import Any
 
 import polars as pl
 
+from batch.importing.columns import EVENT_COLUMNS
 from batch.importing.load import Loaded, load, moment_of
-from batch.importing.mapping import Mapping
-from batch.importing.sources import find_sources
+from batch.importing.mapping import Mapping, read_mapping
+from batch.importing.portion import pieces_of
+from batch.importing.readers import line_of
+from batch.importing.sources import content_of, find_sources
 from serving.answers.snapshot import Snapshots
 from serving.answers.stitch import answer
 from tallymark.buckets import Grain, TimeRange
@@ -30,7 +33,32 @@ video_id = "v"
 occurred_at = { column = "at", unit = "ms" }
 value = "s"
 """
+UNTIL = datetime(2026, 2, 1, tzinfo=UTC)
+NOON_MS = 1_769_774_400_000  # 2026-01-30T12:00:00Z
 NOW = instant(MIDNIGHT + 100_000)
+
+
+def mapped(folder: Path, text: str) -> Mapping:
+    path = folder / "map.toml"
+    path.write_text(text)
+    return read_mapping(path)
+
+
+def judged(file: Path, mapping: Mapping, until: datetime = UNTIL) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """The events, and what was refused by line."""
+    (source,) = find_sources([str(file)], format=mapping.format)
+    events: list[dict[str, Any]] = []
+    refused: dict[str, str] = {}
+    for piece in pieces_of(source, content_of(source), mapping, until=until):
+        events += piece.events.select(*EVENT_COLUMNS).to_dicts()
+        refused |= {line_of(one.row, source, mapping): one.reason for one in piece.refused}
+    return events, refused
+
+
+def written(folder: Path, name: str, text: str | bytes) -> Path:
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
 
 
 def history(count: int, *, name: str = "h", start: int = MIDNIGHT - 400 * 1440) -> list[Event]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -154,6 +155,27 @@ def test_what_is_no_event_stops_an_import_unless_it_is_to_be_left_out(
     assert known_imports(world.store).imports == ()
     done = imported(world, mapping, file, skip_refused=True)
     assert (done.events, done.refused.total()) == (19, 1)
+
+
+def test_a_mended_mapping_brings_the_rest_and_another_type_all_of_it(world: World, tmp_path: Path) -> None:
+    def told(kind: str) -> Mapping:
+        path = tmp_path / "m.toml"
+        path.write_text(MAP.replace('event_id = "id"\n', "").replace('{ constant = "view" }', kind))
+        return read_mapping(path)
+
+    file = as_file(tmp_path / "h.csv", history(20))
+    file.write_text("\n".join(f"{line},{'k' if n == 0 else 'view' if n % 4 else 'Play'}" for n, line in
+                              enumerate(file.read_text().splitlines())))  # fmt: skip
+    assert imported(world, told('"k"'), file, skip_refused=True).events == 15
+    mended = told('{ column = "k", values = { Play = "view" } }')
+    assert imported(world, mended, file).events == 20
+    imported(world, told('{ constant = "watch_time" }'), file)
+    world.recompute()
+    cells = cells_at(world.store, Grain.MONTH, world.published.version)
+    found = Counter[str]()
+    for key, cell in cells.items():
+        found[key.type] += cell.count
+    assert found == {"view": 20, "watch_time": 20}
 
 
 def test_imported_rows_say_that_they_never_were_in_the_log(world: World, mapping: Mapping, tmp_path: Path) -> None:

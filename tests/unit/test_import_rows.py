@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import random
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import polars as pl
+import msgspec
 import pytest
 
 from batch.importing.columns import EVENT_COLUMNS
-from batch.importing.load import Moment, examine
-from batch.importing.mapping import Mapping, read_mapping
-from batch.importing.portion import pieces_of
-from batch.importing.readers import line_of
-from batch.importing.sources import content_of, find_sources
+from batch.importing.mapping import Csv
 from tallymark.errors import MalformedEvent, TallymarkError
 from tallymark.event import Event, decode
+from tests.support.imports import NOON_MS, judged, mapped, written
 from tests.support.nearly_events import ODD
 
 TEXTS = {"event_id", "type", "video_id", "user_id", "producer_id"}
-UNTIL = datetime(2026, 2, 1, tzinfo=UTC)
-NOON_MS = 1_769_774_400_000  # 2026-01-30T12:00:00Z
 PLAIN = """
 [event]
 event_id = "event_id"
@@ -38,34 +32,11 @@ seq = "seq"
 """
 
 
-def mapped(folder: Path, text: str) -> Mapping:
-    path = folder / "map.toml"
-    path.write_text(text)
-    return read_mapping(path)
-
-
-def judged(file: Path, mapping: Mapping, until: datetime = UNTIL) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """The events, and what was refused by line."""
-    (source,) = find_sources([str(file)], format=mapping.format)
-    events: list[dict[str, Any]] = []
-    refused: dict[str, str] = {}
-    for piece in pieces_of(source, content_of(source), mapping, until=until):
-        events += piece.events.select(*EVENT_COLUMNS).to_dicts()
-        refused |= {line_of(one.row, source, mapping): one.reason for one in piece.refused}
-    return events, refused
-
-
-def written(folder: Path, name: str, text: str | bytes) -> Path:
-    path = folder / name
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return path
-
-
 def times(folder: Path, spec: str, rows: list[str], head: str = "") -> list[str]:
     """When events of a CSV file occurred, or why they are none."""
     mapping = mapped(folder, f'{head}\n[event]\ntype = {{constant = "view"}}\nvideo_id = "v"\noccurred_at = {spec}')
     file = written(folder, "t.csv", "v;at\n" + "".join(f"a;{row}\n" for row in rows))
-    mapping = Mapping(event=mapping.event, zone=mapping.zone, csv=type(mapping.csv)(delimiter=";"))
+    mapping = msgspec.structs.replace(mapping, csv=Csv(delimiter=";"))
     events, refused = judged(file, mapping)
     found = {int(event["event_id"].split("-")[1]): event["occurred_at"] for event in events}
     shown = {row: datetime.fromtimestamp(ms / 1000, UTC).isoformat() for row, ms in found.items()}
@@ -119,6 +90,20 @@ def test_times_are_read_with_the_zone_that_they_lack(tmp_path: Path) -> None:
     assert "does not read as %d.%m.%Y %H:%M" in found[4]
 
 
+@pytest.mark.parametrize(("at_the_top", "of_the_time"), [("latest", ""), ("earliest", ', clock_change = "latest"')])
+def test_which_hour_is_meant_may_be_said_at_the_top_or_of_the_time(
+    tmp_path: Path, at_the_top: str, of_the_time: str
+) -> None:
+    twice, never = times(
+        tmp_path,
+        f'{{ column = "at", format = "%d.%m.%Y %H:%M"{of_the_time} }}',
+        ["29.10.2023 02:30", "26.03.2023 02:30"],
+        head=f'zone = "Europe/Berlin"\nclock_change = "{at_the_top}"',
+    )
+    assert twice == "2023-10-29T01:30:00+00:00"
+    assert "clocks were put forward over that time in Europe/Berlin" in never
+
+
 def test_a_mapping_says_which_of_two_hours_is_meant(tmp_path: Path) -> None:
     spec = '{ column = "at", format = "%d.%m.%Y %H:%M", zone = "Europe/Berlin", clock_change = "latest" }'
     assert times(tmp_path, spec, ["29.10.2023 02:30"]) == ["2023-10-29T01:30:00+00:00"]
@@ -144,51 +129,6 @@ def test_what_is_not_over_yet_is_no_history(tmp_path: Path) -> None:
     assert "send it to the gateway" in told
 
 
-def test_broken_lines_of_csv_are_named_and_the_others_are_events(tmp_path: Path) -> None:
-    text = b"at,v\n" + b"1,a\n2\n3,\xff\n\n5,e,e\n6,f\n7,\n"
-    mapping = mapped(
-        tmp_path, '[event]\ntype = {constant = "view"}\nvideo_id = "v"\noccurred_at = {column = "at", unit = "s"}'
-    )
-    text = text.replace(b"1,a", b"1769774400,a").replace(b"6,f", b"1769774400,f").replace(b"7,", b"1769774400,")
-    events, refused = judged(written(tmp_path, "b.csv", text), mapping)
-    assert [event["video_id"] for event in events] == ["a", "f"]
-    assert refused == {
-        "line 3": "expected 2 columns, got 1",
-        "line 4": "not valid UTF-8",
-        "line 5": "video_id: required, but missing",
-        "line 6": "expected 2 columns, got 3",
-        "line 8": "video_id: required, but missing",
-    }
-    assert [event["event_id"].rpartition("-")[2] for event in events] == ["0", "5"]
-
-
-def test_broken_lines_of_ndjson_are_named_too(tmp_path: Path) -> None:
-    lines = [b'{"v": "a", "t": 1769774400000}', b"", b'{"v": "b"', b'{"v": ["c"], "t": 1}', b'{"v": "\xff", "t": 1}',
-             b'{"v": 7, "t": "2026-01-30T12:00:00Z", "more": {}}']  # fmt: skip
-    mapping = mapped(tmp_path, '[event]\ntype = {constant = "view"}\nvideo_id = "v"\noccurred_at = {column = "t"}')
-    events, refused = judged(written(tmp_path, "b.ndjson", b"\n".join(lines)), mapping)
-    assert [(event["video_id"], event["occurred_at"]) for event in events] == [("a", NOON_MS), ("7", NOON_MS)]
-    assert list(refused) == ["line 3", "line 4", "line 5"]
-    assert "not valid JSON" in refused["line 3"]
-
-
-def test_parquet_of_its_own_types_and_packed_csv_say_the_same(tmp_path: Path) -> None:
-    at = [datetime(2026, 1, 30, 12, n, tzinfo=UTC) for n in range(3)]
-    frame = pl.DataFrame({"at": at, "v": [11, 12, 13], "s": [1.0, 2.0, None], "u": ["x", None, "z"]})
-    frame.write_parquet(tmp_path / "h.parquet")
-    shown = frame.with_columns(pl.col("s").cast(pl.Int64), pl.col("at").dt.strftime("%Y-%m-%dT%H:%M:%SZ")).write_csv()
-    written(tmp_path, "h.csv.gz", gzip.compress(shown.encode()))
-    mapping = mapped(
-        tmp_path,
-        '[event]\ntype = {constant = "view"}\nvideo_id = "v"\noccurred_at = {column = "at"}\nuser_id = "u"\n'
-        'value = {column = "s", default = 9}\nevent_id = {hash = ["v", "u"]}',
-    )
-    of_parquet, of_csv = judged(tmp_path / "h.parquet", mapping), judged(tmp_path / "h.csv.gz", mapping)
-    assert of_parquet == of_csv
-    assert [event["value"] for event in of_parquet[0]] == [1, 2, 9]
-    assert not of_parquet[1]
-
-
 def test_rows_that_are_the_same_in_hashed_columns_are_one_event_and_others_are_not(tmp_path: Path) -> None:
     mapping = mapped(
         tmp_path,
@@ -204,6 +144,21 @@ def test_rows_that_are_the_same_in_hashed_columns_are_one_event_and_others_are_n
     assert [event["type"] for event in events] == ["view", "view", "view", "like"]
 
 
+@pytest.mark.parametrize("ids", ["", 'event_id = {hash = ["v", "u"]}'])
+def test_what_two_mappings_make_of_a_row_are_two_events_unless_they_are_of_one_type(tmp_path: Path, ids: str) -> None:
+    file = written(tmp_path, "h.csv", f"t,v,u,at\nplay,a,b,{NOON_MS}\n")
+
+    def id_of(kind: str) -> str:
+        text = f'[event]\ntype = {kind}\nvideo_id = "v"\noccurred_at = {{column = "at"}}\n{ids}'
+        ((event,), refused) = judged(file, mapped(tmp_path, text))
+        assert not refused
+        return str(event["event_id"])
+
+    view, watched = id_of('{constant = "view"}'), id_of('{constant = "watch_time"}')
+    assert view != watched
+    assert id_of('{column = "t", values = {play = "view"}}') == view
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -217,24 +172,3 @@ def test_rows_that_are_the_same_in_hashed_columns_are_one_event_and_others_are_n
 def test_a_mapping_that_is_none_says_what_is_wrong_with_it(tmp_path: Path, text: str, told: str) -> None:
     with pytest.raises(TallymarkError, match=told):
         mapped(tmp_path, text)
-
-
-def test_a_column_that_a_file_lacks_is_named_with_those_that_it_has(tmp_path: Path) -> None:
-    mapping = mapped(tmp_path, '[event]\ntype = "kind"\nvideo_id = "v"\noccurred_at = "t"')
-    with pytest.raises(TallymarkError, match=r"x\.csv has no column kind; it has v, t"):
-        judged(written(tmp_path, "x.csv", "v,t\na,1\n"), mapping)
-    with pytest.raises(TallymarkError, match="there is no file"):
-        find_sources([str(tmp_path / "nothing-*.csv")])
-    with pytest.raises(TallymarkError, match="is a folder"):
-        find_sources([str(tmp_path)])
-
-
-def test_a_dry_run_shows_events_and_all_refusals_by_reason(tmp_path: Path) -> None:
-    mapping = mapped(tmp_path, '[event]\ntype = "t"\nvideo_id = "v"\noccurred_at = {column = "at"}')
-    rows = [f"{'view' if n % 3 else 'View'},v{n},{NOON_MS}" for n in range(90)]
-    file = written(tmp_path, "d.csv", "t,v,at\n" + "\n".join(rows) + "\n")
-    done = examine(find_sources([str(file)]), mapping, moment=Moment(UNTIL, UNTIL), shown=10)
-    assert (done.rows, done.events, len(done.first)) == (90, 60, 10)
-    ((reason, count),) = done.refused.items()
-    assert (count, reason.startswith("type: expected")) == (30, True)
-    assert done.places[reason] == [f"{file} line {n}" for n in (2, 5, 8)]
