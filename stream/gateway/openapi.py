@@ -9,7 +9,17 @@ from fastapi import Response
 
 from stream.gateway.bodies import AVRO_TYPES, CLOUD_TYPES, JSON_TYPES, NDJSON_TYPES
 from tallymark.client.wire import Rejection, Verdict
-from tallymark.event import EARLIEST_MS, LATEST_MS, MAX_ATTRIBUTE, MAX_ATTRIBUTES, TYPE_PATTERN, Event
+from tallymark.event import (
+    EARLIEST_MS,
+    ID_PATTERN,
+    LATEST_MS,
+    MAX_ATTRIBUTE,
+    MAX_ATTRIBUTES,
+    MAX_EVENT_ID,
+    MAX_VALUE,
+    TYPE_PATTERN,
+    Event,
+)
 from tallymark.http.problems import PROBLEM_JSON, problems
 
 __all__ = ["GATEWAY_DESCRIPTION", "GET_PIXEL", "GET_SCHEMA", "GET_SCRIPT", "POST_EVENTS", "add_schemas"]
@@ -167,12 +177,21 @@ GET_SCRIPT: Final[dict[str, Any]] = {
 
 _GIF: Final = {"image/gif": {"schema": {"type": "string", "format": "binary"}}}
 _OF_PIXEL: Final[dict[str, dict[str, Any]]] = {
-    "video_id": {"type": "string", "minLength": 1},
-    "type": {"type": "string", "default": "view"},
-    "event_id": {"type": "string", "description": "Without one, each time that the pixel is loaded counts."},
-    "occurred_at": {"type": "string", "description": "RFC 3339 or epoch milliseconds; now, when it is left out."},
-    "user_id": {"type": "string"},
-    "value": {"type": "integer", "default": 1},
+    "video_id": {"type": "string", "pattern": ID_PATTERN},
+    "type": {"type": "string", "default": "view", "pattern": f"^{TYPE_PATTERN}$"},
+    "event_id": {
+        "type": "string",
+        "pattern": ID_PATTERN,
+        "maxLength": MAX_EVENT_ID,
+        "description": "Without one, each time that the pixel is loaded counts.",
+    },
+    "occurred_at": {
+        "type": "string",
+        "format": "date-time",
+        "description": "RFC 3339, or epoch milliseconds; now, when it is left out.",
+    },
+    "user_id": {"type": "string", "pattern": ID_PATTERN},
+    "value": {"type": "integer", "default": 1, "minimum": -MAX_VALUE, "maximum": MAX_VALUE},
 }
 GET_PIXEL: Final[dict[str, Any]] = {
     "summary": "Send one event by loading an image",
@@ -199,6 +218,7 @@ def add_schemas(document: dict[str, Any], *, most: int) -> None:
     for text in _texts(properties):
         text["pattern"] = _NO_CONTROL
     properties["type"]["pattern"] = f"^{TYPE_PATTERN}$"
+    _text_of(properties["not_counted"])["pattern"] = f"^{TYPE_PATTERN}$"
     properties["occurred_at"] = _A_TIME
     properties["attributes"] |= {
         "maxProperties": MAX_ATTRIBUTES,
@@ -250,6 +270,11 @@ def _cloud_event(properties: dict[str, Any]) -> dict[str, Any]:
             "data": data,
         },
     }
+
+
+def _text_of(field: dict[str, Any]) -> dict[str, Any]:
+    (text,) = _texts({"": field})
+    return text
 
 
 def _texts(properties: dict[str, Any]) -> list[dict[str, Any]]:

@@ -72,6 +72,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     clock_ahead_ms: Annotated[int, Meta(ge=1, le=MAX_CLOCK_AHEAD_MS)] | None = None
     not_counted: str | None = None
 
+    def __hash__(self) -> int:
+        """Attributes have none."""
+        return hash(self.event_id)
+
 
 _encoder = msgspec.json.Encoder()
 

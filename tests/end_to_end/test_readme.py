@@ -7,12 +7,14 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from infra.host.program import run
 from tallymark.settings import Settings
 from tests.support.apis import api_process
+from tests.support.posts import avro_file
 from tests.support.systems import ROOT, environment, eventually, get, settings_in
 
 
@@ -37,8 +39,8 @@ def curls(text: str) -> list[str]:
     return re.findall(r"^    (curl (?:.*\\\n|[^'\n]*'[^']*'|[^'\n])*)$", text, re.MULTILINE)
 
 
-def typed(command: str) -> dict[str, object]:
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=30, check=True)
+def typed(command: str, *, folder: Path = ROOT) -> dict[str, object]:
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=30, check=True, cwd=folder)
     return json.loads(done.stdout)
 
 
@@ -56,10 +58,15 @@ def test_the_python_of_the_readme_works(servers: Settings) -> None:
     assert done.stdout.split()[1:2] == ["False"]
 
 
-def test_every_curl_of_the_page_on_http_is_answered_as_the_page_says(servers: Settings) -> None:
-    answers = [typed(command) for command in curls(page("docs/http.md", servers))]
-    sent, count, stats, series, query, publication, audits, problem = answers
+def test_every_curl_of_the_page_on_http_is_answered_as_the_page_says(servers: Settings, tmp_path: Path) -> None:
+    one = {"event_id": "avro", "type": "view", "video_id": "ATL", "occurred_at": 1_769_860_800_000}
+    (tmp_path / "events.avro").write_bytes(avro_file([one]))
+    answers = [typed(command, folder=tmp_path) for command in curls(page("docs/http.md", servers))]
+    sent, avro, cloud, set_right, count, total, stats, series, query, publication, audits, token, problem = answers
     assert (sent["accepted"], len(sent["rejected"])) == (1, 1)
+    assert [one["accepted"] for one in (avro, cloud, set_right)] == [1, 1, 1]
+    assert total["start"] == "2000-01-01T00:00:00Z"
+    assert token["status"] == 403  # nobody may, before there is a token that may
     assert {"value", "lower", "upper", "exact", "exact_until", "freshness_ms", "late_pending", "degraded"} <= set(count)
     assert {"count", "sum", "min", "max", "mean", "users"} <= set(stats)
     assert series["grain"] == "day"
