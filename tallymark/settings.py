@@ -109,7 +109,7 @@ class Settings:
     )
     head_timeout: timedelta = _setting("10s", parse_duration, "How long a request's line and headers may take.")
     body_timeout: timedelta = _setting(
-        "30s", parse_duration, "How long a body may take, and a second more for each 10 kB."
+        "30s", parse_duration, "How long a body, or reading an answer, may take, and a second more for each 10 kB."
     )
     idle_timeout: timedelta = _setting("75s", parse_duration, "How long a connection may rest between two requests.")
     drain: timedelta = _setting(

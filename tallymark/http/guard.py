@@ -11,9 +11,12 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from fcntl import ioctl
 from functools import partial
 from http import HTTPStatus
 from math import inf
+from sys import byteorder
+from termios import TIOCOUTQ
 from time import monotonic
 from typing import Any, Final
 
@@ -22,15 +25,15 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tallymark.http.middleware import WHOLE_AT
+from tallymark.http.pipeline import BoundedPipeline
 from tallymark.settings import Settings
 
 __all__ = ["Guard"]
 
-_MOST_HEAD: Final = 65_536  # bytes of a request's line and headers
-_LEAST_RATE: Final = 10_000  # bytes a second: so much of a body buys one more second
+_MOST_HEAD: Final = 65_536  # bytes of a request's line and headers, give or take what is parsed in one go
+_LEAST_RATE: Final = 10_000  # bytes a second: so much of a body, or of an answer, buys one more second
 _FLUSH_S: Final = 5.0  # that the last answer has to reach a client that does not read
 
 
@@ -40,7 +43,7 @@ class _Phase(Enum):
     IDLE = "idle"  # an answer was given, nothing of another request is there
     HEAD = "head"  # a connection, or a request, has begun
     BODY = "body"
-    ANSWER = "answer"  # the request is there as a whole
+    ANSWER = "answer"  # the request is there as a whole; as a metric: the client does not read
     LEAVING = "leaving"  # the last bytes are on their way
 
 
@@ -49,6 +52,7 @@ class Guard:
     """The bounds of one server, and its connections. `closed` counts those that it ended, by why."""
 
     most: int
+    most_body: int
     head_s: float
     body_s: float
     idle_s: float
@@ -63,6 +67,7 @@ class Guard:
     def of(cls, settings: Settings, *, most: int) -> Guard:
         return cls(
             most=most,
+            most_body=settings.max_body,
             head_s=settings.head_timeout.total_seconds(),
             body_s=settings.body_timeout.total_seconds(),
             idle_s=settings.idle_timeout.total_seconds(),
@@ -75,7 +80,7 @@ class Guard:
     async def look(self) -> None:
         """End what has had its time. To be called about once a second."""
         now = self.now()
-        for connection in [each for each in self.connections if each.deadline < now]:
+        for connection in [each for each in self.connections if each.is_late(now)]:
             connection.end_of_time()
 
     def watch(self, registry: CollectorRegistry) -> None:
@@ -83,15 +88,17 @@ class Guard:
         registry.register(_Connections(self))
 
 
-class _Guarded(HttpToolsProtocol):
-    """One connection. `deadline`: until when what it is at must be done."""
+class _Guarded(BoundedPipeline):
+    """One connection. `_deadline`: until when what it is at must be done; while the client does not read as fast as it
+    is answered, `_read_by` holds instead."""
 
     def __init__(self, *arguments: Any, guard: Guard, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._guard: Final = guard
         self._phase = _Phase.HEAD
         self._head_bytes = 0
-        self.deadline = inf
+        self._unread = 0  # bytes of answers, when they were last looked at
+        self._deadline = self._read_by = inf
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -107,29 +114,43 @@ class _Guarded(HttpToolsProtocol):
         self._guard.resting.pop(self, None)
         super().connection_lost(exc)
 
-    def data_received(self, data: bytes) -> None:
-        if self._phase is _Phase.LEAVING:
-            return
+    def piece_received(self, piece: bytes) -> None:
         if self._phase in {_Phase.HEAD, _Phase.IDLE}:
-            self._head_bytes += len(data)
-        super().data_received(data)
+            self._head_bytes += len(piece)
+        super().piece_received(piece)
         if self._phase is _Phase.HEAD and self._head_bytes > _MOST_HEAD:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"headers go up to {_MOST_HEAD} bytes", "large")
 
+    @property
+    def is_leaving(self) -> bool:
+        return self._phase is _Phase.LEAVING or super().is_leaving
+
     def on_message_begin(self) -> None:
+        if self.is_leaving:
+            return
         super().on_message_begin()
         self._enter(_Phase.HEAD, self._guard.head_s)
 
     def on_headers_complete(self) -> None:
+        if self.is_leaving:
+            return
         self._head_bytes = 0
+        if self.content_length > self._guard.most_body and self._may_answer:
+            detail = f"the body is longer than {self._guard.most_body} bytes; send it in parts"
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, "large", still_sending=True)
+            return
         self._enter(_Phase.BODY, self._guard.body_s)
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        self.deadline += len(body) / _LEAST_RATE
+        if self.is_leaving:
+            return
+        self._deadline += len(body) / _LEAST_RATE
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self.is_leaving:
+            return
         self.scope["state"][WHOLE_AT] = self._guard.now()
         if self.cycle.response_complete:
             self._enter(_Phase.IDLE, self._guard.idle_s)
@@ -146,15 +167,48 @@ class _Guarded(HttpToolsProtocol):
         elif self._phase is _Phase.ANSWER and self.cycle.response_complete:  # not so when the next request is there
             self._enter(_Phase.IDLE, self._guard.idle_s)
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self._bytes_unread()
+        self._read_by = self._guard.now() + self._guard.body_s
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._phase in {_Phase.IDLE, _Phase.LEAVING}:  # which begin when the answer was read
+            self._enter(self._phase, self._guard.idle_s if self._phase is _Phase.IDLE else _FLUSH_S)
+
+    def is_late(self, now: float) -> bool:
+        """Whether what the connection is at has had its time. To be asked from time to time: what the client has read
+        since buys more of it."""
+        if not self.flow.write_paused:
+            return self._deadline < now
+        unread = self._bytes_unread()
+        self._read_by += (self._unread - unread) / _LEAST_RATE
+        self._unread = unread
+        return self._read_by < now
+
+    def _bytes_unread(self) -> int:
+        """Of answers, here and in the system: it may hold megabytes, and takes more only when much of it has gone."""
+        try:
+            descriptor = self.transport.get_extra_info("socket").fileno()
+            held = int.from_bytes(ioctl(descriptor, TIOCOUTQ, bytes(4)), byteorder)
+        except (OSError, ValueError):  # a system that does not say, or it is closed
+            held = 0
+        return self.transport.get_write_buffer_size() + held
+
     def end_of_time(self) -> None:
-        """The deadline has passed."""
+        """It is late."""
+        if self.flow.write_paused:
+            self._guard.closed[_Phase.ANSWER.value] += 1
+            self.transport.abort()
+            return
         if self._phase is _Phase.HEAD and self._owes_answer:
             return  # to the request before
         self._guard.closed[self._phase.value] += 1
         begun = self._phase is _Phase.HEAD and self._head_bytes > 0
-        if self.transport.is_closing():
+        if self.is_leaving:
             self.transport.abort()
-        elif begun or (self._phase is _Phase.BODY and not self.cycle.response_started):
+        elif begun or self._phase is _Phase.BODY:
             self._answer(HTTPStatus.REQUEST_TIMEOUT, f"the {self._phase.value} of the request came too slowly")
         else:
             self._leave()
@@ -162,6 +216,13 @@ class _Guarded(HttpToolsProtocol):
     @property
     def _owes_answer(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
+
+    @property
+    def _may_answer(self) -> bool:
+        """Whether the client would take what is written now as the answer to what it is sending."""
+        if self._phase is _Phase.BODY:
+            return self.cycle is self.answering and not self.cycle.response_started
+        return not self._owes_answer
 
     def _make_room(self) -> None:
         """The one that has rested longest goes; when all wait for answers, this one does."""
@@ -174,28 +235,34 @@ class _Guarded(HttpToolsProtocol):
 
     def _enter(self, phase: _Phase, for_s: float) -> None:
         self._phase = phase
-        self.deadline = self._guard.now() + for_s
+        self._deadline = self._guard.now() + for_s
         self._guard.resting.pop(self, None)
         if phase in {_Phase.IDLE, _Phase.HEAD} and not self._owes_answer:
             self._guard.resting[self] = None
 
-    def _refuse(self, status: HTTPStatus, detail: str, why: str) -> None:
+    def _refuse(self, status: HTTPStatus, detail: str, why: str, *, still_sending: bool = False) -> None:
         self._guard.closed[why] += 1
-        self._answer(status, detail)
+        self._answer(status, detail, still_sending=still_sending)
 
-    def _answer(self, status: HTTPStatus, detail: str) -> None:
-        problem = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}
-        body = msgspec.json.encode(problem)
-        head = (
-            f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: application/problem+json\r\n"
-            f"Content-Length: {len(body)}\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode() + body)
-        self._leave()
+    def _answer(self, status: HTTPStatus, detail: str, *, still_sending: bool = False) -> None:
+        """Tell the client why, if it would understand, and close. One that is `still_sending` may do so for a while: it
+        would not read the answer if its connection broke meanwhile."""
+        if self._may_answer:
+            problem = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}
+            body = msgspec.json.encode(problem)
+            head = (
+                f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: application/problem+json\r\n"
+                f"Content-Length: {len(body)}\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
+            )
+            self.transport.write(head.encode() + body)
+        self._leave(still_reading=still_sending)
 
-    def _leave(self) -> None:
+    def _leave(self, *, still_reading: bool = False) -> None:
         self._enter(_Phase.LEAVING, _FLUSH_S)
-        self.transport.close()
+        if still_reading:
+            self.transport.write_eof()
+        else:
+            self.transport.close()
 
 
 class _Connections(Collector):
@@ -207,8 +274,8 @@ class _Connections(Collector):
         held.add_metric([], len(self._guard.connections))
         closed = CounterMetricFamily(
             "tallymark_http_connections_closed",
-            "Connections that the server ended: too slow (head, body, idle, leaving), `large` headers, to make `room` "
-            "for another, or refused since it was `full`.",
+            "Connections that the server ended: too slow (head, body, answer, idle, leaving), `large` headers or "
+            "body, to make `room` for another, or refused since it was `full`.",
             labels=["why"],
         )
         for why, times in list(self._guard.closed.items()):

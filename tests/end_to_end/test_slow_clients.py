@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from time import monotonic
 
 import pytest
 
 from tallymark.event import encode
 from tallymark.settings import Settings
-from tests.support.gateways import Answer, ask, gateway_process, is_problem, log_locked, logged, metric, send, views
+from tests.support.gateways import (
+    Answer,
+    ask,
+    gateway_process,
+    is_problem,
+    log_locked,
+    logged,
+    metric,
+    post,
+    send,
+    views,
+)
 from tests.support.systems import eventually
 
 BODY = b"[" + b",".join(map(encode, views("v", 3))) + b"]"
@@ -34,6 +47,28 @@ def hasty(settings: Settings) -> Iterator[Settings]:
 
 def connect(settings: Settings) -> socket.socket:
     return socket.create_connection(settings.gateway, timeout=15)
+
+
+def connect_narrow(settings: Settings) -> socket.socket:
+    """With little room for what is not read."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    connection.connect(tuple(settings.gateway))
+    connection.settimeout(0.5)
+    return connection
+
+
+def send_until_stuck(connection: socket.socket, request: bytes, times: int) -> None:
+    """The server reads no more after a while."""
+    with pytest.raises(TimeoutError):  # noqa: PT012 - some of it is still taken by the system
+        for _ in range(times // 500):
+            connection.sendall(request * 500)
+
+
+def most_memory(process: subprocess.Popen[bytes]) -> int:
+    """The most bytes that `process` ever held."""
+    status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
 
 
 def last_words(connection: socket.socket) -> bytes:
@@ -102,6 +137,81 @@ def test_two_posts_in_one_go_are_both_answered(hasty: Settings) -> None:
     with connect(hasty) as connection:
         connection.sendall(HEAD + BODY + HEAD + BODY)
         assert last_words(connection).count(b"HTTP/1.1 202 ") == 2
+
+
+def test_all_of_many_requests_in_one_go_are_answered_in_their_order(hasty: Settings) -> None:
+    paths = [b"/healthz", b"/v1/x"] * 500
+    with connect(hasty) as connection:
+        connection.sendall(b"".join(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path for path in paths))
+        words = last_words(connection)
+    assert [int(part[:3]) for part in words.split(b"HTTP/1.1 ")[1:]] == [200, 404] * 500
+
+
+def test_endless_requests_without_a_reader_cost_little_memory(settings: Settings) -> None:
+    with gateway_process(settings) as process:
+        assert ask(settings, "GET", "/v1/x").status == 404
+        before = most_memory(process)
+        with ExitStack() as stack:
+            for _ in range(3):
+                connection = stack.enter_context(connect_narrow(settings))
+                send_until_stuck(connection, b"GET /v1/x HTTP/1.1\r\nHost: a\r\n\r\n", 1_000_000)
+            assert ask(settings, "GET", "/healthz").status == 200
+            assert most_memory(process) - before < 30_000_000
+
+
+@pytest.mark.parametrize("reads", [0, 5], ids=["nothing", "a few bytes"])
+def test_who_does_not_read_the_answers_is_let_go(
+    hasty: Settings, capfd: pytest.CaptureFixture[str], reads: int
+) -> None:
+    def is_let_go() -> bool:
+        connection.recv(reads)
+        return metric(hasty, 'tallymark_http_connections_closed_total{why="answer"}') == 1
+
+    with connect_narrow(hasty) as connection:
+        send_until_stuck(connection, b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n", 1_000_000)
+        eventually(is_let_go, within=10)
+        with pytest.raises(ConnectionResetError):
+            last_words(connection)
+    eventually(lambda: metric(hasty, "tallymark_http_connections") == 1, within=10)
+    written = "".join(capfd.readouterr())
+    assert "Traceback" not in written, written
+
+
+def test_who_reads_the_answers_steadily_may_take_the_time(hasty: Settings) -> None:
+    get = b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n%s\r\n"
+    size = len(ask(hasty, "GET", "/openapi.json").text)
+    times = 4_000_000 // size
+    with connect_narrow(hasty) as connection:
+        connection.sendall(get % b"" * (times - 1) + get % b"Connection: close\r\n")
+        began, got = monotonic(), 0
+        while got < 150_000:
+            got += len(connection.recv(5_000))
+            eventually(lambda at=got: monotonic() - began > at / 25_000, within=5, every=0.01)
+        assert monotonic() - began > 5
+        assert got + len(last_words(connection)) > size * times
+
+
+@pytest.mark.parametrize(("count", "status"), [(900, b"200"), (1100, b"431")])
+def test_many_small_headers_count_together(settings: Settings, count: int, status: bytes) -> None:
+    headers = b"".join(b"X-%04d: %s\r\n" % (number, b"x" * 54) for number in range(count))  # of 64 bytes
+    with gateway_process(settings), connect(settings) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\n" + headers + b"\r\n")
+        assert connection.recv(2000).startswith(b"HTTP/1.1 %s " % status)
+
+
+@pytest.mark.parametrize("expect", [b"", b"Expect: 100-continue\r\n"], ids=["", "who asks first"])
+def test_a_body_that_is_announced_too_long_is_refused_before_it_comes(settings: Settings, expect: bytes) -> None:
+    settings = replace(settings, max_body=100_000)
+    head = HEAD.replace(b"Content-Length: %d\r\n" % len(BODY), b"Content-Length: 100001\r\n" + expect)
+    with gateway_process(settings):
+        with connect(settings) as connection:
+            connection.sendall(head)
+            words = last_words(connection)
+        assert words.startswith(b"HTTP/1.1 413 ")
+        assert words.count(b"HTTP/1.1") == 1
+        assert b"100000 bytes" in words
+        is_problem(post(settings, b" " * 20_000_000), 413)  # also who sends it all reads the answer
+        assert send(settings, views("v", 1)).status == 202
 
 
 def test_endless_headers_are_refused_before_they_cost_memory(settings: Settings) -> None:
