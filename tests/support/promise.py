@@ -13,7 +13,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -204,7 +204,9 @@ def _wrong(asked: Asked, events: np.ndarray | None) -> str | None:
         return None
     answer = asked.answer
     value, pending, upper, lower = (answer[name] for name in ("value", "late_pending", "upper", "lower"))
-    inside = (events[:, 0] >= asked.start) & (events[:, 0] < asked.end)
+    # a range that ends after now ends now, and says so: an event that a clock dates ahead of that is outside of it
+    end = min(asked.end, int(datetime.fromisoformat(answer["end"]).timestamp()) // 60)
+    inside = (events[:, 0] >= asked.start) & (events[:, 0] < end)
     sent = int((inside & (events[:, 1] <= asked.after)).sum())
     if value is None or answer["freshness_ms"] is None:
         return None if answer["degraded"] else "not known, and it does not say why"
