@@ -11,6 +11,7 @@ from tests.support.promise import MINUTE_MS, Asked, Ledger, broken
 
 _MINUTE = 29_000_000
 _KEPT = {
+    "end": f"{instant(Minute(_MINUTE + 1)):%FT%TZ}",
     "value": 10,
     "late_pending": 0,
     "lower": 10,
@@ -43,6 +44,7 @@ def asked_of(ledger: Ledger, *, later: float = 1.0, start: int = _MINUTE, **told
         {"value": 7, "late_pending": 3, "lower": 7},
         {"value": 4, "lower": 4, "later": 0.2},  # what came in the last half second need not be known
         {"value": 0, "lower": 0, "start": _MINUTE + 1},
+        {"value": 0, "lower": 0, "end": f"{instant(Minute(_MINUTE)):%FT%TZ}"},  # of a range that ended at now
         {"value": None, "degraded": ["stream"]},
     ],
 )
