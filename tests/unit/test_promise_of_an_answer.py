@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tallymark.event import Event
+from tallymark.instants import Minute, instant
 from tests.support.promise import MINUTE_MS, Asked, Ledger, broken
 
 _MINUTE = 29_000_000
