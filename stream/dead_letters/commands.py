@@ -119,7 +119,7 @@ def replay_letters(
 
     settings = Settings.load(os.environ)
     mend = unchanged if fix is None else read_fix(fix)
-    courier = None if dry_run else Courier(url or settings.gateway.url, token=min(settings.tokens, default=None))
+    courier = None if dry_run else Courier(url or settings.gateway.url, token=settings.own_token)
     latest_ms = now_ms() + length_ms(settings.max_ahead)
     with closing(open_store(settings)) as store:
         as_json = as_json_by(settings.schema_registry)
