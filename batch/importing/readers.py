@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from batch.importing.mapping import Mapping
 from batch.importing.sources import Source, reading_source
 from tallymark.errors import TallymarkError
+from tallymark.event import is_one_a_line
 
 __all__ = ["ROW_NUMBER", "Broken", "Rows", "line_of", "rows_of"]
 
@@ -206,7 +207,7 @@ def _decoder(columns: Sequence[str]) -> Callable[[bytes, int], _Decoded]:
             rows = of_line.decode_lines(lines)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             rows = []
-        if len(rows) != count:  # one is broken, or blank
+        if not is_one_a_line(rows, lines):  # one is broken, or blank
             rows, numbers = [], []
             for number, line in enumerate(lines.split(b"\n"), first):
                 if not line.strip():

@@ -6,7 +6,7 @@ call it on every record of the log, so that no two layers can disagree about a r
 
 from __future__ import annotations
 
-from tallymark.event.rule import decode, decode_array, decode_lines, millis_given
+from tallymark.event.rule import decode, decode_array, decode_lines, is_one_a_line, millis_given
 from tallymark.event.shape import (
     EARLIEST_MS,
     ID_PATTERN,
@@ -45,6 +45,7 @@ __all__ = [
     "decode_lines",
     "encode",
     "identity",
+    "is_one_a_line",
     "millis_given",
     "parse_rfc3339",
     "trouble_with_attributes",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sized
 from decimal import Decimal, InvalidOperation
 from itertools import chain
 from operator import attrgetter
@@ -26,7 +27,7 @@ from tallymark.event.shape import (
 from tallymark.event.times import A_TIME, parse_rfc3339
 from tallymark.instants import Millis, millis_of
 
-__all__ = ["decode", "decode_array", "decode_lines", "millis_given"]
+__all__ = ["decode", "decode_array", "decode_lines", "is_one_a_line", "millis_given"]
 
 _AT_FIELD: Final = re.compile(r" - at `\$\.(\w+)")
 _MISSING_FIELD: Final = re.compile(r"missing required field `(\w+)`")
@@ -105,12 +106,15 @@ def decode_lines(lines: bytes) -> list[Event] | None:
         events = _event.decode_lines(lines)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return events if _is_one_a_line(events, lines) and _are_right(events, lines) else None
+    return events if is_one_a_line(events, lines) and _are_right(events, lines) else None
 
 
-def _is_one_a_line(events: list[Event], lines: bytes) -> bool:
-    """The decoder takes several of one line and none of a blank one: {}{} and nothing would be two lines."""
-    breaks = len(events) - 1
+def is_one_a_line(decoded: Sized, lines: bytes) -> bool:
+    """Whether what msgspec has `decoded` of `lines` is an object of each.
+
+    It takes several of one line and none of a blank one: {}{} and nothing would be two lines.
+    """
+    breaks = len(decoded) - 1
     begun = lines.startswith(b"{") and lines.count(b"\n{") == breaks  # so none is blank
     return begun and lines.count(b"\n") - lines.endswith(b"\n") == breaks
 

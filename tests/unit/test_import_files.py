@@ -45,6 +45,14 @@ def test_broken_lines_of_ndjson_are_named_too(tmp_path: Path) -> None:
     assert "not valid JSON" in refused["line 3"]
 
 
+@pytest.mark.parametrize("blank", ["", " "])
+def test_two_objects_on_a_line_are_refused_whatever_other_lines_hold(tmp_path: Path, blank: str) -> None:
+    one = '{"v": "a", "t": 1769774400000}'
+    mapping = mapped(tmp_path, '[event]\ntype = {constant = "view"}\nvideo_id = "v"\noccurred_at = {column = "t"}')
+    events, refused = judged(written(tmp_path, "two.ndjson", f"{one}{one}\n{blank}\n"), mapping)
+    assert (events, list(refused)) == ([], ["line 1"])
+
+
 def test_parquet_of_its_own_types_and_packed_csv_say_the_same(tmp_path: Path) -> None:
     at = [datetime(2026, 1, 30, 12, n, tzinfo=UTC) for n in range(3)]
     frame = pl.DataFrame({"at": at, "v": [11, 12, 13], "s": [1.0, 2.0, None], "u": ["x", None, "z"]})
