@@ -42,8 +42,10 @@ def changed_days(
         if not new and rows == sum(counted.get(pair, 0) for pair in of_year):
             found.update({pair: counted.get(pair, 0) - found[pair] for pair in of_year})
             continue
-        found.update(_rows_by_day(files, until, rows_by_hour))
-        later |= _rows_by_day(new, until, rows_by_hour).keys()
+        of_new = _rows_by_day(new, until, rows_by_hour)
+        found.update(_rows_by_day([file for file in files if file not in new], until, rows_by_hour))
+        found.update(of_new)
+        later |= of_new.keys()
     return later | {pair for pair in found.keys() | counted.keys() if found[pair] != counted.get(pair, 0)}
 
 

@@ -174,8 +174,9 @@ def roll_back(store: ViewStore, number: int, *, now: Callable[[], datetime]) -> 
 def held_back(store: ViewStore) -> int | None:
     """The version in whose place readers see an older one again; None where they see the newest. Recounts that come by
     themselves leave it so."""
-    newest = max((each.version for each in history(store)), default=0)
-    return newest if current(store).version != newest else None
+    past = history(store)
+    newest = max((each.version for each in past), default=0)
+    return newest if past and past[-1].version != newest else None
 
 
 def oldest_in_reach(store: ViewStore, *, current: int) -> int:
