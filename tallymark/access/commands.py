@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -150,14 +149,10 @@ def off(json: _Json = False) -> None:
 _LIMITS = {"events_per_s": "events/s", "bytes_per_s": "bytes/s"}
 
 
-@contextmanager
-def _store() -> Iterator[ViewStore]:
-    from contextlib import closing
-
+def _store() -> AbstractContextManager[ViewStore]:
     from tallymark.access.door import open_for_tokens
 
-    with closing(open_for_tokens(Settings.load(os.environ))) as store:
-        yield store
+    return closing(open_for_tokens(Settings.load(os.environ)))
 
 
 def _print(document: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TooLate
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Self, TypeVar
@@ -90,7 +90,7 @@ def answering(
         given = dict(parameters or {})
         statement = parse(query, runner.ask, given)
         if statement.tables:
-            store = opened.enter_context(_closing(open_store(settings)))
+            store = opened.enter_context(closing(open_store(settings)))
             _Tables(runner, settings, store, as_of).offer(statement)
         yield runner.run(statement.text, given)
 
@@ -134,7 +134,7 @@ class _Runner:
     def within(cls, settings: Settings, timeout: float, opened: ExitStack) -> Iterator[Self]:
         spill = opened.enter_context(tempfile.TemporaryDirectory(prefix="tallymark-sql-"))
         limits: dict[str, Any] = {"memory_limit": f"{settings.sql_memory}B", "temp_directory": spill}
-        database = opened.enter_context(_closing(duckdb.connect(":memory:", config=_LOCKED | limits)))
+        database = opened.enter_context(closing(duckdb.connect(":memory:", config=_LOCKED | limits)))
         for setting in ("TimeZone = 'UTC'", "enable_external_access = false", "lock_configuration = true"):
             database.execute(f"SET {setting}")
         database.begin()  # `now()` is the same in all of it
@@ -245,11 +245,3 @@ def _versions(store: ViewStore) -> pa.RecordBatch:
         for past in publication.history(store)
     ]
     return pa.RecordBatch.from_pylist(rows, schema=_VERSIONS)
-
-
-@contextmanager
-def _closing(thing: Any) -> Iterator[Any]:
-    try:
-        yield thing
-    finally:
-        thing.close()
