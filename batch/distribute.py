@@ -8,19 +8,17 @@ All run the same functions on the same tasks.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from batch.plan import ShardTask
 from batch.start import Step, Watch
-from tallymark.settings import Settings
 from tallymark.store import ViewStore
 
 if TYPE_CHECKING:
     from batch.counting.slices import Counts, Handed
 
-__all__ = ["Distribute", "by_size", "on_this_machine", "parts_of_rollup", "serially"]
+__all__ = ["Distribute", "by_size", "parts_of_rollup", "serially"]
 
 Distribute = Callable[[Sequence[ShardTask], Watch], "list[Counts]"]
 """Run all tasks and tell the watcher as shards are done. What goes wrong in a task is raised."""
@@ -51,18 +49,6 @@ def serially(store: ViewStore, *, at_once: int) -> Distribute:
         return counts
 
     return distribute
-
-
-def on_this_machine(store: ViewStore, settings: Settings) -> Distribute:
-    """In this process what is little, and what is much in as many as there are cores."""
-
-    def there(tasks: Sequence[ShardTask], watch: Watch) -> list[Counts]:
-        from batch.processes import side_by_side
-
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return side_by_side(settings, processes=cores)(tasks, watch)
-
-    return by_size(serially(store, at_once=settings.recount_rows), there)
 
 
 def by_size(here: Distribute, there: Distribute) -> Distribute:
