@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import psutil
 
-__all__ = ["deadline", "number", "say"]
+__all__ = ["beside", "deadline", "number", "say"]
 
 
 def say(phase: str) -> None:
@@ -24,6 +25,19 @@ def say(phase: str) -> None:
 def number(variable: str, default: int) -> int:
     """How much to do: what the environment variable says, else the default."""
     return int(os.environ.get(variable, default))
+
+
+@contextmanager
+def beside(work: Callable[[threading.Event], object]) -> Iterator[None]:
+    """Runs `work` in a thread of its own while what is inside runs; it is told to end by the event, and waited for."""
+    ended = threading.Event()
+    thread = threading.Thread(target=work, args=(ended,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from tallymark.settings import Settings
 from tallymark.store import ViewStore
 from tallymark.store.open import open_store
 from tests.bench.http_load import LATE
-from tests.bench.phases import say
+from tests.bench.phases import beside, say
 from tests.bench.report import percentiles
 from tests.support.systems import ROOT, environment, eventually, post, running, tallymark
 
@@ -134,22 +134,16 @@ def _halves(behind: Sequence[float]) -> dict[str, float]:
 @contextmanager
 def _looking(settings: Settings, store: ViewStore) -> Iterator[list[_Look]]:
     looks: list[_Look] = []
-    ended = threading.Event()
 
-    def look() -> None:
+    def look(ended: threading.Event) -> None:
         with closing(open_log(settings)) as log:
             while not ended.wait(_LOOK_EVERY):
                 end = log.end()
                 behind = {layer: _behind(store, layer, end) for layer in _LAYERS}
                 looks.append(_Look(time.monotonic(), _processor(_stream(settings)), behind))
 
-    thread = threading.Thread(target=look, daemon=True)
-    thread.start()
-    try:
+    with beside(look):
         yield looks
-    finally:
-        ended.set()
-        thread.join()
 
 
 def _behind(store: ViewStore, layer: str, end: dict[int, int]) -> int:

@@ -18,6 +18,7 @@ import psutil
 from infra.host.home import Home
 from infra.system import running as state_of
 from tallymark.settings import Settings
+from tests.bench.phases import beside
 
 __all__ = ["Look", "looking", "slope_per_minute"]
 
@@ -41,19 +42,13 @@ def looking(settings: Settings) -> Iterator[list[Look]]:
     """The looks that are taken while inside, one every twenty seconds. Before each, Java is asked to collect its
     garbage: what it then holds is what it needs, and not what it has not tidied up yet."""
     looks: list[Look] = []
-    ended = threading.Event()
 
-    def look() -> None:
+    def look(ended: threading.Event) -> None:
         while not ended.wait(_LOOK_EVERY):
             looks.append(_look(settings))
 
-    thread = threading.Thread(target=look, daemon=True)
-    thread.start()
-    try:
+    with beside(look):
         yield looks
-    finally:
-        ended.set()
-        thread.join()
 
 
 def slope_per_minute(points: Sequence[tuple[float, float]]) -> float:

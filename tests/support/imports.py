@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,13 @@ value = "s"
 UNTIL = datetime(2026, 2, 1, tzinfo=UTC)
 NOON_MS = 1_769_774_400_000  # 2026-01-30T12:00:00Z
 NOW = instant(MIDNIGHT + 100_000)
+
+
+def sealing(folder: Path) -> World:
+    """A world that seals by the log's clock alone."""
+    made = World(folder, rows_at_once=500)
+    made.quiet = timedelta(0)
+    return made
 
 
 def mapped(folder: Path, text: str) -> Mapping:

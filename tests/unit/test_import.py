@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from batch.importing.load import Moment, moment_of
-from batch.importing.mapping import Mapping, read_mapping
+from batch.importing.mapping import Mapping
 from tallymark.buckets import Grain
 from tallymark.documents.imports import known_imports
 from tallymark.errors import ImportRefused
@@ -21,24 +21,30 @@ from tallymark.event import Event
 from tallymark.instants import instant, millis_of
 from tallymark.raw import IMPORTED
 from tallymark.raw.commits import ImportCommits
-from tests.support.imports import MAP, NOW, as_file, ask, assert_counted, history, imported, raw_rows
+from tests.support.imports import (
+    MAP,
+    NOW,
+    as_file,
+    ask,
+    assert_counted,
+    history,
+    imported,
+    mapped,
+    raw_rows,
+    sealing,
+)
 from tests.support.raw_writer import RawRow
 from tests.support.recounts import LATENESS, MIDNIGHT, Crash, World, cells_at
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    """It seals by the log's clock alone."""
-    made = World(tmp_path, rows_at_once=500)
-    made.quiet = timedelta(0)
-    return made
+    return sealing(tmp_path)
 
 
 @pytest.fixture
 def mapping(tmp_path: Path) -> Mapping:
-    path = tmp_path / "map.toml"
-    path.write_text(MAP)
-    return read_mapping(path)
+    return mapped(tmp_path, MAP)
 
 
 def test_imported_events_are_counted_like_those_of_the_log(world: World, mapping: Mapping, tmp_path: Path) -> None:
@@ -63,9 +69,7 @@ def test_the_same_file_is_imported_once_whatever_it_is_called(world: World, mapp
 
 def test_rows_without_ids_have_the_same_ones_whenever_they_are_read(world: World, tmp_path: Path) -> None:
     def without_ids(more: str) -> Mapping:
-        path = tmp_path / "m.toml"
-        path.write_text(MAP.replace('event_id = "id"\n', "") + more)
-        return read_mapping(path)
+        return mapped(tmp_path, MAP.replace('event_id = "id"\n', "") + more)
 
     events = [*history(20), *history(20)]  # rows that are alike, each an event of its own
     file = as_file(tmp_path / "h.csv", events)
@@ -159,9 +163,7 @@ def test_what_is_no_event_stops_an_import_unless_it_is_to_be_left_out(
 
 def test_a_mended_mapping_brings_the_rest_and_another_type_all_of_it(world: World, tmp_path: Path) -> None:
     def told(kind: str) -> Mapping:
-        path = tmp_path / "m.toml"
-        path.write_text(MAP.replace('event_id = "id"\n', "").replace('{ constant = "view" }', kind))
-        return read_mapping(path)
+        return mapped(tmp_path, MAP.replace('event_id = "id"\n', "").replace('{ constant = "view" }', kind))
 
     file = as_file(tmp_path / "h.csv", history(20))
     file.write_text("\n".join(f"{line},{'k' if n == 0 else 'view' if n % 4 else 'Play'}" for n, line in
@@ -187,13 +189,12 @@ def test_imported_rows_say_that_they_never_were_in_the_log(world: World, mapping
 
 
 def test_attributes_are_kept_with_the_event(world: World, tmp_path: Path) -> None:
-    path = tmp_path / "m.toml"
-    path.write_text(MAP + 'attributes = { country = { column = "geo", values = { D = "DE" } }, device = "agent" }\n')
+    told = MAP + 'attributes = { country = { column = "geo", values = { D = "DE" } }, device = "agent" }\n'
     file = tmp_path / "h.csv"
     rows = ["D,", ",tv", ",", f"F,{'x' * 129}"]
     at = (MIDNIGHT - 9000) * 60_000
     file.write_text("id,v,at,s,geo,agent\n" + "".join(f"e{n},v,{at},1,{row}\n" for n, row in enumerate(rows)))
-    done = imported(world, read_mapping(path), file, skip_refused=True)
+    done = imported(world, mapped(tmp_path, told), file, skip_refused=True)
     assert list(done.refused) == ["attributes: device: expected at most 128 characters, got 129"]
     (made,) = world.table.pin().files
     table = pq.read_table(made.uri, partitioning=None)

@@ -23,23 +23,18 @@ from tallymark.documents.imports import known_imports, merged
 from tallymark.documents.publication import publish_epoch, roll_back
 from tallymark.raw import RawTable
 from tests.support.both_views import STALENESS
-from tests.support.imports import MAP, NOW, as_file, ask, history, hourly, imported
+from tests.support.imports import MAP, NOW, as_file, ask, history, hourly, imported, mapped, sealing
 from tests.support.recounts import LATENESS, MIDNIGHT, World
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    """It seals by the log's clock alone."""
-    made = World(tmp_path, rows_at_once=500)
-    made.quiet = timedelta(0)
-    return made
+    return sealing(tmp_path)
 
 
 @pytest.fixture
 def mapping(tmp_path: Path) -> Mapping:
-    path = tmp_path / "map.toml"
-    path.write_text(MAP)
-    return read_mapping(path)
+    return mapped(tmp_path, MAP)
 
 
 def test_answers_are_not_exact_while_imported_events_are_in_no_version(
